@@ -1,0 +1,1 @@
+"""The Streamlit user interface, which has yet to be built."""
