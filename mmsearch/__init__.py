@@ -1,0 +1,51 @@
+"""Local-first search by meaning over images, audio, video and text."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from mmsearch.errors import MmsearchError
+
+if TYPE_CHECKING:
+    from mmsearch.library import Library
+    from mmsearch.query import Query, audio, file, image, text
+    from mmsearch.types import Hit
+
+__all__ = ["Hit", "Library", "MmsearchError", "Query", "audio", "file", "image", "open", "text"]
+
+_HOMES = {
+    "Hit": "mmsearch.types",
+    "Library": "mmsearch.library",
+    "Query": "mmsearch.query",
+    "audio": "mmsearch.query",
+    "file": "mmsearch.query",
+    "image": "mmsearch.query",
+    "text": "mmsearch.query",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        import importlib
+
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'mmsearch' has no attribute {name!r}")
+
+
+def open(  # noqa: A001 - `mmsearch.open` is the contract, as in io.open
+    path: str,
+    *,
+    preset: str | None = None,
+    speech_model: str | None = None,
+    create: bool = True,
+    threads: int | None = None,
+) -> Library:
+    """Open the library in a folder, making an empty one where nothing is, unless `create` is False.
+
+    See `mmsearch.library.Library.open` for what is raised.
+    """
+    from mmsearch.library import Library
+
+    return Library.open(
+        path, preset=preset, speech_model=speech_model, create=create, threads=threads
+    )

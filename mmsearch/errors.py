@@ -1,0 +1,89 @@
+"""Every error that mmsearch raises on purpose.
+
+MmsearchError
+├─ ConfigError
+├─ PluginError ── MissingExtra
+├─ MediaError ─── UnsupportedMedia, DecodeError, MediaTooLarge
+├─ ModelError ─── WeightsMissing, WeightsMismatch
+├─ StoreError ─── FormatVersionError, LibraryLocked, LibraryNotFound
+└─ QueryError
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class MmsearchError(Exception):
+    """The root: catch this to catch whatever mmsearch raises on purpose."""
+
+
+class ConfigError(MmsearchError):
+    """A setting has a value that cannot be used."""
+
+
+class PluginError(MmsearchError):
+    """A plugin could not be found or loaded."""
+
+
+class MissingExtra(PluginError):
+    """A feature needs packages that are not installed; the message names the pip extra."""
+
+
+class MediaError(MmsearchError):
+    """One file cannot be read; ingest skips it, records the reason and goes on."""
+
+    def __init__(self, path: str | Path, reason: str) -> None:
+        super().__init__(f"{path}: {reason}")
+        self.path = str(path)
+        self.reason = reason
+
+
+class UnsupportedMedia(MediaError):
+    """The content is of no kind that mmsearch reads."""
+
+
+class DecodeError(MediaError):
+    """The content is of a known kind, but broken, or takes too long to decode."""
+
+
+class MediaTooLarge(MediaError):
+    """The file passes a limit: bytes, pixels, or memory of the decoder."""
+
+
+class ModelError(MmsearchError):
+    """A model cannot be used."""
+
+
+class WeightsMissing(ModelError):
+    """Weights are not on this machine; the message says how to get them."""
+
+
+class WeightsMismatch(ModelError):
+    """Weights are there, but they are not those that were pinned or recorded."""
+
+
+class StoreError(MmsearchError):
+    """The library on disk cannot be used."""
+
+
+class FormatVersionError(StoreError):
+    """The library was written by a newer mmsearch."""
+
+
+class LibraryLocked(StoreError):
+    """Another process is writing to the library."""
+
+
+class LibraryNotFound(StoreError):
+    """There is no library where one was expected."""
+
+
+class QueryError(MmsearchError):
+    """A query cannot be understood or answered."""
+
+
+SKIPPABLE: dict[str, type[MediaError]] = {
+    cls.__name__: cls for cls in (UnsupportedMedia, DecodeError, MediaTooLarge)
+}
+"""The errors that ingest records and passes over, by the name under which they are stored."""

@@ -1,0 +1,1 @@
+"""Finds nearest neighbours; every index can be rebuilt from the store."""

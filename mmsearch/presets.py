@@ -1,0 +1,73 @@
+"""Presets: which encoders make up a library, and how their similarities become scores."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from mmsearch.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """A logistic curve from cosine to score: 0.5 at `midpoint`, the steeper the surer.
+
+    Platt 1999, with constants fitted by `scripts/fit_calibration.py`.
+    """
+
+    midpoint: float
+    steepness: float
+
+    def score(self, similarity: float) -> float:
+        """The score (0..1) of a cosine."""
+        return 1.0 / (1.0 + math.exp(-self.steepness * (similarity - self.midpoint)))
+
+
+@dataclass(frozen=True, slots=True)
+class Preset:
+    """The encoders of a library, by the names under which they are found.
+
+    `calibrations` maps "what is asked > space" to a curve; what is not listed cannot be asked.
+    """
+
+    name: str
+    text: str
+    image: str
+    sound: str
+    speech_model: str
+    calibrations: Mapping[str, Calibration]
+    summary: str
+
+
+MINI = Preset(
+    name="mini",
+    text="mmsearch.encoders.text:MiniLmEncoder",
+    image="mmsearch.encoders.tagging:TaggingEncoder",
+    sound="mmsearch.encoders.sound:WhisperSoundEncoder",
+    speech_model="tiny.en",
+    calibrations=MappingProxyType(
+        {
+            "text>text": Calibration(midpoint=0.42, steepness=11.0),
+            "text>image": Calibration(midpoint=0.36, steepness=11.0),
+            "image>image": Calibration(midpoint=0.62, steepness=9.0),
+            "tags>text": Calibration(midpoint=0.55, steepness=11.0),
+            "sound>sound": Calibration(midpoint=0.55, steepness=8.0),
+        }
+    ),
+    summary="small models that come with the installation; English; nothing is downloaded",
+)
+
+PRESETS: Mapping[str, Preset] = MappingProxyType({MINI.name: MINI})
+DEFAULT = MINI.name
+
+
+def find(name: str) -> Preset:
+    """The preset of that name; raises ConfigError, which lists those there are."""
+    try:
+        return PRESETS[name]
+    except KeyError as exc:
+        raise ConfigError(
+            f"there is no preset {name!r}; there are: {', '.join(sorted(PRESETS))}"
+        ) from exc

@@ -1,0 +1,1 @@
+"""Runs networks, and keeps their weights."""

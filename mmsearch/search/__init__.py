@@ -1,0 +1,1 @@
+"""Ranks: retrieves in every space, calibrates, fuses, groups."""

@@ -1,0 +1,33 @@
+"""Says in a few words why a hit is one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from mmsearch.types import Moment, SegmentKind, SpaceScore
+
+QUOTED = 120
+
+
+def why(spaces: Mapping[str, SpaceScore], moment: Moment) -> str:
+    """The strongest reason first: what was said, written or seen, or the name of the file."""
+    segment = moment.segment
+    strongest = next(iter(spaces), "")
+    if strongest == "name":
+        return "name: words of the query are in the name, the folder or the title"
+    if segment.text:
+        said = {SegmentKind.SPEECH: "speech", SegmentKind.OCR: "ocr"}.get(segment.kind, "text")
+        return f"{said}: {shortened(segment.text)}"
+    if segment.tags:
+        seen = ", ".join(f"{tag.name} {tag.probability:.0%}" for tag in segment.tags[:3])
+        return f"seen: {seen}"
+    return "sounds alike" if segment.kind is SegmentKind.SOUND else ""
+
+
+def shortened(text: str, limit: int = QUOTED) -> str:
+    """On one line, at most `limit` characters, cut at a word."""
+    line = " ".join(text.split())
+    if len(line) <= limit:
+        return line
+    cut = line[: limit - 1]
+    return f"{cut[: cut.rfind(' ')] if ' ' in cut else cut}…"

@@ -1,0 +1,98 @@
+"""A query as vectors: for each space that it can enter, what to look for there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mmsearch.errors import QueryError
+from mmsearch.query import Query, Term, TermKind
+
+if TYPE_CHECKING:
+    from mmsearch.encoders.bundle import Encoders
+    from mmsearch.types import FloatArray, Tag
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """What one term looks for in one space: (n, dim) unit rows, any of which may match."""
+
+    space: str
+    asked: str
+    vectors: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A file taken as a query: its vectors by space, its spoken or written words, its tags."""
+
+    vectors: dict[str, FloatArray]
+    texts: tuple[str, ...] = ()
+    tags: tuple[Tag, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class WeightedProbe:
+    """A probe and the weight of its term; a negative one pushes away."""
+
+    probe: Probe
+    weight: float
+
+
+EncodeExample = Callable[[Term], Example]
+MAX_EXAMPLE_VECTORS = 64
+"""A long film has thousands of frames; an even sample of them says what it is like."""
+
+
+def probes(query: Query, encoders: Encoders, encode_example: EncodeExample) -> list[WeightedProbe]:
+    """Turn every term into its probes; raises QueryError where nothing can be looked for."""
+    found: list[WeightedProbe] = []
+    for term in query.checked().terms:
+        made = (
+            text_probes([term.value], encoders)
+            if term.kind is TermKind.TEXT
+            else example_probes(encode_example(term), encoders)
+        )
+        if not made:
+            raise QueryError(f"{term.value}: there is nothing in this file to search by")
+        found += [WeightedProbe(probe, term.weight) for probe in made]
+    return found
+
+
+def text_probes(texts: Sequence[str], encoders: Encoders) -> list[Probe]:
+    """Words enter the text space, and through it the image space."""
+    vectors = encoders.text.encode(texts)
+    return [
+        Probe(encoders.text.space.name, "text", vectors),
+        Probe(encoders.image.space.name, "text", encoders.image.project_text(vectors)),
+    ]
+
+
+def example_probes(example: Example, encoders: Encoders) -> list[Probe]:
+    """A file enters the spaces it has vectors in; its tags take a picture to texts."""
+    found = []
+    for space, vectors in example.vectors.items():
+        if len(vectors):
+            step = -(-len(vectors) // MAX_EXAMPLE_VECTORS)
+            found.append(Probe(space, space, vectors[::step]))
+    if example.texts:
+        texts = encoders.text.encode(list(example.texts)[:MAX_EXAMPLE_VECTORS])
+        found.append(Probe(encoders.text.space.name, "text", texts))
+        projected = encoders.image.project_text(texts)
+        found.append(Probe(encoders.image.space.name, "text", projected))
+    elif example.tags:
+        names = ", ".join(tag.name for tag in example.tags[:3])
+        vectors = encoders.text.encode([names])
+        found.append(Probe(encoders.text.space.name, "tags", vectors))
+    return found
+
+
+def combined(parts: Sequence[tuple[FloatArray, float]]) -> FloatArray:
+    """The weighted sum of terms as (1, dim) unit rows; many vectors of one term count as their mean."""
+    total = np.sum([weight * vectors.mean(axis=0) for vectors, weight in parts], axis=0)
+    norm = float(np.linalg.norm(total))
+    unit: FloatArray = (total / max(norm, 1e-12))[None].astype(np.float32)
+    return unit

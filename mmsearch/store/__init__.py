@@ -1,0 +1,1 @@
+"""The truth of a library: LanceDB tables and library.toml."""

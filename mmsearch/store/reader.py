@@ -1,0 +1,104 @@
+"""Reads a library through Lance, at one version of each table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mmsearch.errors import StoreError
+from mmsearch.store import manifest as manifests
+from mmsearch.store.manifest import Manifest
+from mmsearch.store.rows import FileRow, read_asset, read_segment
+from mmsearch.store.schema import ASSETS, FILES, SEGMENTS, vectors_table
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from mmsearch.types import Asset, Segment
+
+TABLES = "tables"
+
+
+class Reader:
+    """A snapshot: what is written after it was opened is not seen by it.
+
+    It goes through `lance` alone; `lancedb` costs a second and more to import.
+    """
+
+    def __init__(self, path: Path, manifest: Manifest) -> None:
+        self.path = path
+        self.manifest = manifest
+        self._datasets: dict[str, Any] = {}
+
+    @classmethod
+    def open(cls, path: Path) -> Reader:
+        """Open; raises LibraryNotFound, FormatVersionError or StoreError."""
+        return cls(path, manifests.read(path))
+
+    def dataset(self, table: str) -> Any:
+        """The Lance dataset of a table, opened once."""
+        if table not in self._datasets:
+            import lance
+
+            uri = self.path / TABLES / f"{table}.lance"
+            try:
+                self._datasets[table] = lance.dataset(str(uri))
+            except Exception as exc:  # lance raises ValueError and OSError of many makes
+                raise StoreError(
+                    f"table {uri} cannot be read ({exc}); try `mmsearch doctor --repair`"
+                ) from exc
+        return self._datasets[table]
+
+    @property
+    def tables(self) -> list[str]:
+        """The names of all tables."""
+        return [FILES, ASSETS, SEGMENTS, *map(vectors_table, self.space_names)]
+
+    @property
+    def space_names(self) -> list[str]:
+        """The names of the spaces."""
+        return [space.name for space in self.manifest.spaces]
+
+    @cached_property
+    def versions(self) -> dict[str, int]:
+        """The version of each table in this snapshot."""
+        return {table: self.dataset(table).version for table in self.tables}
+
+    def column(self, table: str, *names: str) -> pa.Table:
+        """Whole columns of a table, in the order of its rows."""
+        return self.dataset(table).to_table(columns=list(names))
+
+    def count(self, table: str) -> int:
+        """How many rows a table has."""
+        count: int = self.dataset(table).count_rows()
+        return count
+
+    def files(self) -> list[FileRow]:
+        """All rows of `files`."""
+        table = self.column(FILES, "path", "asset_id", "size_bytes", "mtime_ns", "error", "message")
+        columns = [column.to_pylist() for column in table.columns]
+        return [FileRow(*row) for row in zip(*columns, strict=True)]
+
+    def failed(self) -> list[FileRow]:
+        """The rows of `files` that could not be indexed."""
+        return [row for row in self.files() if row.error is not None]
+
+    def file_paths(self, rows: Sequence[int]) -> list[str]:
+        """The paths in these rows of `files`."""
+        taken = self.dataset(FILES).take(list(rows), columns=["path"])
+        paths: list[str] = taken.column("path").to_pylist()
+        return paths
+
+    def assets(self, rows: Sequence[int]) -> list[Asset]:
+        """The assets in these rows of `assets`."""
+        if not rows:
+            return []
+        return [read_asset(row) for row in self.dataset(ASSETS).take(list(rows)).to_pylist()]
+
+    def segments(self, rows: Sequence[int]) -> list[Segment]:
+        """The segments in these rows of `segments`."""
+        if not rows:
+            return []
+        return [read_segment(row) for row in self.dataset(SEGMENTS).take(list(rows)).to_pylist()]

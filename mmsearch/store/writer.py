@@ -1,0 +1,182 @@
+"""Writes a library through LanceDB: one writer at a time, the rows of files last."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import filelock
+
+from mmsearch.errors import LibraryLocked, LibraryNotFound, StoreError
+from mmsearch.store import manifest as manifests
+from mmsearch.store import rows
+from mmsearch.store.manifest import Manifest
+from mmsearch.store.reader import TABLES
+from mmsearch.store.rows import EncodedAsset, FileRow
+from mmsearch.store.schema import (
+    ASSETS,
+    ASSETS_SCHEMA,
+    FILES,
+    FILES_SCHEMA,
+    SEGMENTS,
+    SEGMENTS_SCHEMA,
+    vectors_schema,
+    vectors_table,
+)
+
+LOCK = "write.lock"
+DIRTY = "dirty"
+IDS_PER_DELETE = 500
+KEEP_VERSIONS = timedelta(hours=1)
+"""Readers hold a snapshot; files of a version are kept at least this long after the next one."""
+MANY_FRAGMENTS = 8
+
+
+def create(path: Path, manifest: Manifest) -> None:
+    """Make an empty library; raises StoreError where the folder holds something else."""
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise StoreError(f"{path} is there and is no library: name an empty or a new folder")
+    path.mkdir(parents=True, exist_ok=True)
+    import lancedb
+
+    db = lancedb.connect(str(path / TABLES))
+    db.create_table(FILES, schema=FILES_SCHEMA)
+    db.create_table(ASSETS, schema=ASSETS_SCHEMA)
+    db.create_table(SEGMENTS, schema=SEGMENTS_SCHEMA)
+    for space in manifest.spaces:
+        db.create_table(vectors_table(space.name), schema=vectors_schema(space.dim))
+    manifests.write(path, manifest)  # last: a folder without it is not yet a library
+
+
+class Lock:
+    """The right to write to a library, held by one process at a time."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = filelock.FileLock(path / LOCK)
+
+    def __enter__(self) -> Lock:
+        if not self._path.is_dir():
+            raise LibraryNotFound(f"there is no library at {self._path}")
+        try:
+            self._lock.acquire(timeout=0)
+        except filelock.Timeout as exc:
+            raise LibraryLocked(
+                f"{self._path} is being written to by another process: wait until it is done"
+            ) from exc
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._lock.release()
+
+
+class Writer:
+    """Open under a `Lock`. Every method leaves the library readable, also when it is killed."""
+
+    def __init__(self, path: Path, manifest: Manifest, db: Any) -> None:
+        self._path = path
+        self._spaces = manifest.spaces
+        self._db = db
+        self._tables: dict[str, Any] = {}
+        self._changed: set[str] = set()
+
+    @classmethod
+    def open(cls, path: Path) -> Writer:
+        """Open, clearing away first what a killed writer left unfinished."""
+        manifest = manifests.read(path)
+        import lancedb
+
+        writer = cls(path, manifest, lancedb.connect(str(path / TABLES)))
+        dirty = path / DIRTY
+        unfinished = dirty.exists()
+        dirty.touch()
+        if unfinished:
+            writer.sweep()
+        return writer
+
+    def _table(self, name: str) -> Any:
+        if name not in self._tables:
+            self._tables[name] = self._db.open_table(name)
+        return self._tables[name]
+
+    def _add(self, name: str, table: Any) -> None:
+        if table is not None and table.num_rows:
+            self._table(name).add(table)
+            self._changed.add(name)
+
+    def add_assets(self, encoded: Sequence[EncodedAsset]) -> None:
+        """Add assets that are not in the library yet, with their segments and vectors."""
+        segments = [segment for asset in encoded for segment in asset.segments]
+        for space in self._spaces:
+            self._add(
+                vectors_table(space.name), rows.vectors_table(segments, space.name, space.dim)
+            )
+        self._add(SEGMENTS, rows.segments_table(one.segment for one in segments))
+        self._add(ASSETS, rows.assets_table(one.asset for one in encoded))
+
+    def add_files(self, files: Sequence[FileRow]) -> None:
+        """Add paths that have no row yet."""
+        self._add(FILES, rows.files_table(files))
+
+    def replace_files(self, files: Sequence[FileRow]) -> None:
+        """Write the rows of paths that may have one already."""
+        if files:
+            merge = self._table(FILES).merge_insert("path")
+            merge.when_matched_update_all().when_not_matched_insert_all().execute(
+                rows.files_table(files)
+            )
+            self._changed.add(FILES)
+
+    def remove_files(self, paths: Sequence[str]) -> None:
+        """Take paths out; the assets that nothing leads to any more go with `sweep`."""
+        self._delete(FILES, "path", paths)
+
+    def _delete(self, table: str, column: str, values: Sequence[str]) -> None:
+        for begin in range(0, len(values), IDS_PER_DELETE):
+            quoted = ", ".join(
+                "'" + value.replace("'", "''") + "'"
+                for value in values[begin : begin + IDS_PER_DELETE]
+            )
+            self._table(table).delete(f"{column} IN ({quoted})")
+            self._changed.add(table)
+
+    def sweep(self) -> int:
+        """Remove every asset that no file leads to, and all rows without an asset.
+
+        Returns the number of assets that went.
+        """
+        used = self._ids(FILES)
+        stored = self._ids(ASSETS)
+        abandoned = stored - used
+        live = stored & used
+        for table in [*(vectors_table(space.name) for space in self._spaces), SEGMENTS]:
+            self._delete(table, "asset_id", sorted(self._ids(table) - live))
+        self._delete(ASSETS, "asset_id", sorted(abandoned))
+        missing = used - stored
+        if missing:  # a file row was written, its asset is gone: index the file again
+            self._delete(FILES, "asset_id", sorted(missing))
+        return len(abandoned)
+
+    def _ids(self, table: str) -> set[str]:
+        import pyarrow.compute as pc
+
+        dataset = self._table(table).to_lance()
+        column = dataset.to_table(columns=["asset_id"]).column("asset_id")
+        ids: Iterable[str | None] = pc.unique(column).to_pylist()
+        return {one for one in ids if one is not None}
+
+    def close(self, *, tidy: bool = True) -> None:
+        """Note that nothing is unfinished; with `tidy`, merge small fragments where there are many."""
+        for name in sorted(self._changed) if tidy else ():
+            table = self._table(name)
+            if len(table.to_lance().get_fragments()) > MANY_FRAGMENTS:
+                table.optimize(cleanup_older_than=KEEP_VERSIONS)
+        (self._path / DIRTY).unlink(missing_ok=True)

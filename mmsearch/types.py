@@ -1,0 +1,230 @@
+"""The values that the parts of mmsearch hand to each other; all are frozen."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    FloatArray = NDArray[np.float32]
+    PixelArray = NDArray[np.uint8]
+    SampleArray = NDArray[np.float32]
+
+Metric = Literal["cosine"]
+
+
+class Modality(StrEnum):
+    """What kind of file an asset is; the `kind` of a hit."""
+
+    IMAGE = "image"
+    AUDIO = "audio"
+    VIDEO = "video"
+    TEXT = "text"
+
+
+class SegmentKind(StrEnum):
+    """What part of an asset a segment is."""
+
+    IMAGE = "image"
+    FRAME = "frame"
+    SOUND = "sound"
+    SPEECH = "speech"
+    TEXT = "text"
+    OCR = "ocr"
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A half-open interval of a timed asset, in seconds."""
+
+    start_s: float
+    end_s: float
+
+    def overlap_s(self, other: Span) -> float:
+        """Seconds that both intervals cover."""
+        return max(0.0, min(self.end_s, other.end_s) - max(self.start_s, other.start_s))
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A rectangle in an image, as fractions of its width and height, origin at the top left."""
+
+    x0: float
+    y0: float
+    x1: float
+    y1: float
+
+
+@dataclass(frozen=True, slots=True)
+class Tag:
+    """A word for what an encoder saw, and how sure it was (0..1)."""
+
+    name: str
+    probability: float
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where in its asset a segment lies; what does not apply is None.
+
+    `page` counts from 1. `chars` is a half-open range of characters in the page, or in the whole
+    text where there are no pages.
+    """
+
+    span: Span | None = None
+    page: int | None = None
+    chars: tuple[int, int] | None = None
+
+    def key(self) -> str:
+        """A text that is equal exactly when the places are (times to the millisecond)."""
+        parts = []
+        if self.span is not None:
+            parts.append(f"t{round(self.span.start_s * 1000)}-{round(self.span.end_s * 1000)}")
+        if self.page is not None:
+            parts.append(f"p{self.page}")
+        if self.chars is not None:
+            parts.append(f"c{self.chars[0]}-{self.chars[1]}")
+        return ",".join(parts)
+
+
+def segment_id(asset_id: str, kind: SegmentKind, place: Place) -> str:
+    """The id of a segment: 32 hex digits of BLAKE2b over asset, kind and place."""
+    text = f"{asset_id}/{kind.value}/{place.key()}"
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Metadata:
+    """What a file says of itself: EXIF, ID3, container and document headers."""
+
+    format: str = ""
+    width_px: int | None = None
+    height_px: int | None = None
+    duration_s: float | None = None
+    page_count: int | None = None
+    taken_at: datetime | None = None
+    latitude: float | None = None
+    longitude: float | None = None
+    camera: str | None = None
+    artist: str | None = None
+    title: str | None = None
+    album: str | None = None
+    language: str | None = None
+    description: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Asset:
+    """The content of a file, whatever its names: two copies are one asset."""
+
+    id: str
+    modality: Modality
+    size_bytes: int
+    metadata: Metadata
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A part of an asset that can be a hit by itself."""
+
+    id: str
+    asset_id: str
+    kind: SegmentKind
+    place: Place
+    text: str | None = None
+    tags: tuple[Tag, ...] = ()
+
+    @property
+    def span(self) -> Span | None:
+        """The interval of a timed segment, else None."""
+        return self.place.span
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """A vector space: vectors of two spaces are never compared.
+
+    `weights_sha256` is over the files that decide what a vector means, so that a library knows
+    whether today's weights are those it was built with.
+    """
+
+    name: str
+    dim: int
+    metric: Metric
+    model: str
+    revision: str
+    weights_sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Vectors:
+    """The vectors of one segment in one space.
+
+    `values` is (n, dim) float32 with unit rows; `boxes`, where the vectors stand for parts of a
+    picture, has one entry a row.
+    """
+
+    space: str
+    values: FloatArray
+    boxes: tuple[Box, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A segment that an index found near a query, before fusion.
+
+    `row` is the segment's row in the index that found it, `similarity` the cosine.
+    """
+
+    space: str
+    row: int
+    rank: int
+    similarity: float
+
+
+@dataclass(frozen=True, slots=True)
+class SpaceScore:
+    """What one space said of a hit: its rank there (from 1) and its calibrated score (0..1)."""
+
+    rank: int
+    score: float
+    similarity: float
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A segment of a hit with its own score, and where in the picture it matched."""
+
+    segment: Segment
+    score: float
+    box: Box | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One asset in a ranking, with the segment that matched best.
+
+    `score` is calibrated to 0..1. `path` is where the asset lies; further copies are in `also_at`.
+    `moments` are its matching segments, the best first; `segment` is the first of them.
+    """
+
+    rank: int
+    score: float
+    path: str
+    asset: Asset
+    segment: Segment
+    spaces: dict[str, SpaceScore] = field(default_factory=dict)
+    moments: tuple[Moment, ...] = ()
+    also_at: tuple[str, ...] = ()
+    why: str = ""
+
+    @property
+    def kind(self) -> Modality:
+        """image, audio, video or text."""
+        return self.asset.modality
