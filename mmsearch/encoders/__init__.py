@@ -1,0 +1,1 @@
+"""Turns contents into vectors and words."""
