@@ -1,0 +1,1 @@
+"""Reads files: metadata, and a stream of pictures, sound, cues and passages."""

@@ -1,0 +1,129 @@
+"""Contents on a pipe: a JSON header and raw arrays, so that nothing is ever unpickled."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import struct
+from collections.abc import Callable
+from datetime import datetime
+from typing import IO, Any
+
+import numpy as np
+
+from mmsearch.media.base import (
+    AudioBlock,
+    Content,
+    Cue,
+    Described,
+    Limits,
+    LoadOptions,
+    Passage,
+    Picture,
+)
+from mmsearch.types import Metadata, Modality, Place, Span
+
+_LENGTHS = struct.Struct("<II")
+MAX_HEADER = 16 * 1024**2
+MAX_BODY = 1024**3
+
+
+def write_message(
+    stream: IO[bytes], header: dict[str, Any], body: bytes | memoryview = b""
+) -> None:
+    """One message: two lengths, the header as JSON, the body."""
+    text = json.dumps(header).encode("utf-8", "surrogatepass")
+    stream.write(_LENGTHS.pack(len(text), len(body)))
+    stream.write(text)
+    if len(body):
+        stream.write(body)
+    stream.flush()
+
+
+def read_message(read: Callable[[int], bytes]) -> tuple[dict[str, Any], bytes] | None:
+    """The next message; `read(n)` gives n bytes, or fewer at the end of the stream.
+
+    None at the end of the stream; ValueError for what is no message.
+    """
+    lengths = read(_LENGTHS.size)
+    if len(lengths) < _LENGTHS.size:
+        return None
+    header_size, body_size = _LENGTHS.unpack(lengths)
+    if header_size > MAX_HEADER or body_size > MAX_BODY:
+        raise ValueError(f"a message of {header_size} and {body_size} bytes")
+    text, body = read(header_size), read(body_size)
+    if len(text) < header_size or len(body) < body_size:
+        return None
+    header = json.loads(text)
+    if not isinstance(header, dict):
+        raise TypeError("a message is an object")
+    return header, body
+
+
+def pack(content: Content) -> tuple[dict[str, Any], bytes | memoryview]:
+    """A content as header and body."""
+    match content:
+        case Described(modality, metadata):
+            said = dataclasses.asdict(metadata)
+            said["taken_at"] = None if metadata.taken_at is None else metadata.taken_at.isoformat()
+            return {"is": "described", "modality": modality.value, "metadata": said}, b""
+        case Picture(pixels, place, is_frame):
+            header = {
+                "is": "picture",
+                "shape": pixels.shape,
+                "place": _pack_place(place),
+                "is_frame": is_frame,
+            }
+            return header, np.ascontiguousarray(pixels).data.cast("B")
+        case AudioBlock(samples, start_s):
+            data = np.ascontiguousarray(samples, dtype=np.float32).data.cast("B")
+            return {"is": "audio", "start_s": start_s}, data
+        case Cue(text, place):
+            return {"is": "cue", "text": text, "place": _pack_place(place)}, b""
+        case Passage(text, page, start_char):
+            return {"is": "passage", "text": text, "page": page, "start_char": start_char}, b""
+
+
+def unpack(header: dict[str, Any], body: bytes) -> Content:
+    """The content of a message; KeyError, TypeError or ValueError when it is none."""
+    match header["is"]:
+        case "described":
+            said = dict(header["metadata"])
+            if said["taken_at"] is not None:
+                said["taken_at"] = datetime.fromisoformat(said["taken_at"])
+            return Described(Modality(header["modality"]), Metadata(**said))
+        case "picture":
+            height, width, channels = header["shape"]
+            pixels = np.frombuffer(body, dtype=np.uint8).reshape(height, width, channels)
+            return Picture(pixels, _unpack_place(header["place"]), bool(header["is_frame"]))
+        case "audio":
+            return AudioBlock(np.frombuffer(body, dtype=np.float32), float(header["start_s"]))
+        case "cue":
+            return Cue(str(header["text"]), _unpack_place(header["place"]))
+        case "passage":
+            return Passage(str(header["text"]), header["page"], int(header["start_char"]))
+        case other:
+            raise ValueError(f"unknown content {other!r}")
+
+
+def _pack_place(place: Place) -> dict[str, Any]:
+    return dataclasses.asdict(place)
+
+
+def _unpack_place(packed: dict[str, Any]) -> Place:
+    span, chars = packed["span"], packed["chars"]
+    return Place(
+        span=None if span is None else Span(float(span["start_s"]), float(span["end_s"])),
+        page=packed["page"],
+        chars=None if chars is None else (int(chars[0]), int(chars[1])),
+    )
+
+
+def pack_options(options: LoadOptions) -> dict[str, Any]:
+    """Options as JSON."""
+    return dataclasses.asdict(options)
+
+
+def unpack_options(packed: dict[str, Any]) -> LoadOptions:
+    """Options from JSON."""
+    return LoadOptions(**{**packed, "limits": Limits(**packed["limits"])})

@@ -1,0 +1,225 @@
+"""Opens containers of sound and video with FFmpeg, alone and with nothing else to open."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, TypeVar
+
+from mmsearch.errors import DecodeError, MediaTooLarge
+from mmsearch.media.base import Limits
+from mmsearch.media.exif import camera
+from mmsearch.media.strings import clean, words
+from mmsearch.types import Metadata
+
+if TYPE_CHECKING:
+    from av import AudioStream, VideoStream
+    from av.container import InputContainer
+    from av.stream import Stream
+
+READ_BYTES = 1 << 18
+_S = TypeVar("_S", bound="Stream")
+
+# Formats that open further files or run scripts, devices, and what is no sound or video.
+_REFUSED = frozenset(
+    words("""
+    hls dash concat concatf sdp rtsp rtp sap imf webm_dash_manifest tedcaptions avs
+    vapoursynth avisynth lavfi image2 image2pipe alias_pix brender_pix ffmetadata data bin
+    adf idf xbin tty mpjpeg smoothstreaming segment gif apng ico ani svg avif alsa oss fbdev
+    x11grab kmsgrab v4l2 video4linux2 pulse jack android_camera avfoundation dshow gdigrab
+    vfwcap openal sndio iec61883 dv1394 decklink libdc1394 rcwt srt ass webvtt microdvd
+    subviewer subviewer1 sami realtext jacosub lrc mpl2 mpsub pjs stl vplayer aqtitle scc
+    sup vobsub ttml mcc libopenmpt libgme libmodplug
+    """)
+)
+_STILL_CODECS = frozenset({"mjpeg", "png", "bmp", "gif", "webp", "tiff", "ljpeg"})
+_ISO6709 = re.compile(r"([+-]\d{1,2}(?:\.\d+)?)([+-]\d{1,3}(?:\.\d+)?)")
+# Speech codecs go down to 700 bits a second; a header that claims less is wrong.
+_MIN_BITS_PER_S = 200
+_MAX_FLAWED_DURATION_S = 366 * 24 * 3600.0
+
+
+def open_container(path: Path, file: BinaryIO, limits: Limits) -> InputContainer:
+    """An opened container that reads from `file` only; raises DecodeError.
+
+    FFmpeg follows names that stand in a file, playlists above all, to other files and to the
+    network. It is given no name, no protocol, and only formats that stand alone.
+    """
+    import av
+
+    def refuse(url: str, flags: int, options: object) -> object:
+        raise OSError(f"the file refers to another one: {url}")
+
+    options = {
+        "format_whitelist": _formats(),
+        "protocol_whitelist": "none",
+        "max_pixels": str(limits.pixels),
+        "max_streams": "200",
+    }
+    try:
+        return av.open(
+            file,
+            "r",
+            options={"max_pixels": str(limits.pixels)},
+            container_options=options,
+            metadata_errors="replace",
+            buffer_size=READ_BYTES,
+            io_open=refuse,
+        )
+    except (av.FFmpegError, OSError, ValueError) as exc:
+        raise DecodeError(path, f"not sound or video that can be read: {reason(exc)}") from exc
+
+
+def reason(exc: BaseException) -> str:
+    """What FFmpeg said, without numbers and names."""
+    return clean(getattr(exc, "strerror", None) or str(exc)) or type(exc).__name__
+
+
+@cache
+def _formats() -> str:
+    import av
+
+    names = {name for names in av.formats_available for name in names.split(",")}
+    return ",".join(sorted(n for n in names - _REFUSED if not n.endswith("_pipe")))
+
+
+@dataclass(frozen=True, slots=True)
+class Tracks:
+    """The streams of a container that are used."""
+
+    video: VideoStream | None
+    audio: AudioStream | None
+
+
+def choose_tracks(path: Path, container: InputContainer, limits: Limits) -> Tracks:
+    """The first real video stream and the default sound; raises MediaTooLarge for huge frames.
+
+    Cover art is no video: neither where it says so, nor where a single picture lies beside sound.
+    """
+    import av
+
+    audio = _preferred([s for s in container.streams.audio if _has_decoder(s)])
+    moving = [
+        s
+        for s in container.streams.video
+        if not s.disposition & av.stream.Disposition.attached_pic
+        and not s.disposition & av.stream.Disposition.timed_thumbnails
+        and not (audio is not None and _is_still(s))
+    ]
+    video = _preferred([s for s in moving if _has_decoder(s)])
+    if video is not None:
+        size = video.codec_context.width, video.codec_context.height
+        if size[0] * size[1] > limits.pixels:
+            raise MediaTooLarge(
+                path, f"frames of {size[0]}x{size[1]}, the limit is {limits.pixels} pixels"
+            )
+    return Tracks(video, audio)
+
+
+def _preferred(streams: list[_S]) -> _S | None:
+    import av
+
+    marked = [s for s in streams if s.disposition & av.stream.Disposition.default]
+    return next(iter(marked or streams), None)
+
+
+def _has_decoder(stream: Stream) -> bool:
+    return getattr(stream, "codec_context", None) is not None
+
+
+def _is_still(stream: VideoStream) -> bool:
+    if not _has_decoder(stream) or stream.codec_context.name not in _STILL_CODECS:
+        return False
+    return stream.frames == 1 or not stream.average_rate
+
+
+def pixel_aspect(stream: VideoStream) -> float:
+    """Width of a pixel over its height; 1 where the stream says nothing sensible."""
+    ratio = stream.sample_aspect_ratio
+    aspect = float(ratio) if ratio else 1.0
+    return aspect if 0.2 <= aspect <= 5 else 1.0
+
+
+def origin_s(container: InputContainer) -> float:
+    """The stamp at which the file begins, in seconds; broadcasts begin anywhere."""
+    return (container.start_time or 0) / 1_000_000
+
+
+def described(container: InputContainer, tracks: Tracks, size_bytes: int) -> Metadata:
+    """What the headers say, as far as it can be true."""
+    tags: dict[str, str] = {}
+    for source in (tracks.audio, tracks.video, container):
+        if source is not None:
+            tags.update({key.lower(): value for key, value in source.metadata.items()})
+    latitude, longitude = _position(tags)
+    video = tracks.video
+    language = tracks.audio.metadata.get("language") if tracks.audio is not None else None
+    return Metadata(
+        format=container.format.name.split(",")[0],
+        width_px=video.codec_context.width or None if video is not None else None,
+        height_px=video.codec_context.height or None if video is not None else None,
+        duration_s=_duration_s(container, size_bytes),
+        taken_at=_taken_at(tags),
+        latitude=latitude,
+        longitude=longitude,
+        camera=camera(
+            _tag(tags, "com.apple.quicktime.make", "com.android.manufacturer", "make"),
+            _tag(tags, "com.apple.quicktime.model", "com.android.model", "model"),
+        ),
+        artist=clean(_tag(tags, "artist", "album_artist", "composer", "author")),
+        title=clean(_tag(tags, "title", "com.apple.quicktime.title")),
+        album=clean(_tag(tags, "album")),
+        language=clean(language, max_chars=20) if language not in ("und", "unk") else None,
+        description=clean(
+            _tag(tags, "description", "comment", "synopsis", "com.apple.quicktime.description")
+        ),
+    )
+
+
+def _tag(tags: Mapping[str, str], *names: str) -> str | None:
+    return next((tags[name] for name in names if tags.get(name, "").strip()), None)
+
+
+def _duration_s(container: InputContainer, size_bytes: int) -> float | None:
+    duration_s = (container.duration or 0) / 1_000_000
+    if not 0 < duration_s <= _MAX_FLAWED_DURATION_S:
+        return None
+    return duration_s if size_bytes * 8 / duration_s >= _MIN_BITS_PER_S else None
+
+
+def _taken_at(tags: Mapping[str, str]) -> datetime | None:
+    for name in ("com.apple.quicktime.creationdate", "creation_time", "date_recorded"):
+        text = clean(tags.get(name))
+        if text is None:
+            continue
+        try:
+            moment = datetime.fromisoformat(text)
+        except ValueError:
+            continue
+        # Containers count from 1904 or 1970, and a clock that was never set stands there.
+        year = moment.year if moment.tzinfo is None else _year_in_utc(moment)
+        if year not in (1903, 1904, 1969, 1970) and year > 1850:
+            return moment
+    return None
+
+
+def _year_in_utc(moment: datetime) -> int:
+    try:
+        return (moment.astimezone(UTC) + timedelta(0)).year
+    except (OverflowError, ValueError):
+        return 0
+
+
+def _position(tags: Mapping[str, str]) -> tuple[float | None, float | None]:
+    text = _tag(tags, "com.apple.quicktime.location.iso6709", "location", "location-eng")
+    match = _ISO6709.match(text.strip()) if text is not None else None
+    if match is None:
+        return None, None
+    latitude, longitude = float(match[1]), float(match[2])
+    if abs(latitude) > 90 or abs(longitude) > 180 or (latitude == 0 and longitude == 0):
+        return None, None
+    return latitude, longitude

@@ -1,0 +1,166 @@
+"""What characters a file is written in: marks, UTF-8, and a guess for the rest."""
+
+from __future__ import annotations
+
+import codecs
+import io
+import re
+from collections.abc import Iterator
+from typing import BinaryIO
+
+from mmsearch.media.strings import words
+
+SAMPLE_BYTES = 65536
+_BLOCK_BYTES = 1 << 18
+
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    # UTF-32 before UTF-16: the little-endian mark of one begins with that of the other.
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+# Tab, newlines, form feed, backspace and escape (logs with colours) are at home in text.
+_CONTROLS = bytes(c for c in range(32) if c not in b"\t\n\r\f\b\x1b") + b"\x7f"
+_CONTROL_SHARE = 0.005
+# What texts were written in before UTF-8. Where two fit alike, the former is the more common.
+_CANDIDATES = words(
+    """
+    cp1252 cp932 gb18030 euc_jp big5 cp949 cp1251 koi8_r cp1250 iso8859_2 cp1253 cp1254 cp1255
+    cp1256
+    """
+)
+_META = re.compile(rb"<meta[^>]{0,200}?charset\s*=\s*[\"']?\s*([A-Za-z0-9_:.-]{2,40})", re.I)
+
+
+def looks_like_text(head: bytes) -> str | None:
+    """`head` decoded where it reads as text, else None; it may end inside a character."""
+    name = marked(head) or _unmarked_utf16(head)
+    if name is not None:
+        text = codecs.getincrementaldecoder(name)(errors="replace").decode(head)
+        bad = sum(not (c.isprintable() or c.isspace()) for c in text) + text.count("\ufffd")
+        return text if bad <= max(1, len(text) // 50) else None
+    if b"\0" in head:
+        return None
+    controls = len(head) - len(head.translate(None, _CONTROLS))
+    try:
+        text = codecs.getincrementaldecoder("utf-8")().decode(head)
+    except UnicodeDecodeError:
+        # Random bytes have one control character in nine; eight-bit text has none.
+        is_text = controls <= len(head) * _CONTROL_SHARE and _has_letters(head)
+        return head.decode("latin-1") if is_text else None
+    return text if controls <= max(1, len(head) * 0.02) else None
+
+
+def _has_letters(head: bytes) -> bool:
+    """Whether bytes mix with ASCII as Latin texts do, or make up characters of East Asia."""
+    if sum(byte >= 0x80 for byte in head) < len(head) * 0.9:
+        return True
+    for name in ("cp932", "gb18030", "euc_jp", "cp949"):
+        try:
+            codecs.getincrementaldecoder(name)().decode(head)
+        except UnicodeDecodeError:
+            continue
+        return True
+    return False
+
+
+def marked(head: bytes) -> str | None:
+    """The encoding that a byte order mark tells."""
+    for mark, name in _MARKS:
+        if head.startswith(mark):
+            return name
+    return None
+
+
+def detected(sample: bytes, *, is_markup: bool = False) -> str:
+    """The encoding of a text that begins with `sample`; never fails."""
+    name = marked(sample) or _unmarked_utf16(sample)
+    if name is not None:
+        return name
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(sample)
+        return "utf-8"
+    except UnicodeDecodeError:
+        pass
+    if is_markup and (match := _META.search(sample[:4096])):
+        name = match[1].decode("ascii")
+        if _is_text_codec(name):
+            return name
+    return _guessed(sample[:16384])
+
+
+def _guessed(sample: bytes) -> str:
+    from charset_normalizer import from_bytes
+
+    matches = list(from_bytes(sample, cp_isolation=list(_CANDIDATES)))
+    if not matches:
+        return _CANDIDATES[0]
+    best = matches[0]
+    equal = [
+        match.encoding
+        for match in matches
+        if match.chaos <= best.chaos and match.coherence >= best.coherence
+    ]
+    return min(equal, key=_CANDIDATES.index)
+
+
+def read_text(file: BinaryIO, *, is_markup: bool = False) -> Iterator[str]:
+    """The text of a file in blocks, with Unix newlines and no NULs; never fails on content.
+
+    A line that does not fit the encoding is read as Windows-1252: one stray byte far into a log
+    must cost no more than some wrong letters.
+    """
+    sample = file.read(SAMPLE_BYTES)
+    name = detected(sample, is_markup=is_markup)
+    decoder = codecs.getincrementaldecoder(name)()
+    newlines = io.IncrementalNewlineDecoder(None, translate=True)
+    block = sample
+    while True:
+        final = not block
+        pending = decoder.getstate()[0]
+        try:
+            text = decoder.decode(block, final)
+        except UnicodeError:
+            decoder.reset()
+            text = _mended(pending + block, name)
+        text = newlines.decode(text, final)
+        if text:
+            yield text.replace("\0", " ")
+        if final:
+            return
+        block = file.read(_BLOCK_BYTES)
+
+
+def _mended(block: bytes, name: str) -> str:
+    if name not in ("utf-8", "utf-8-sig"):
+        return block.decode(name, "replace")
+    lines = []
+    for line in block.split(b"\n"):
+        try:
+            lines.append(line.decode("utf-8"))
+        except UnicodeDecodeError:
+            lines.append(line.decode("cp1252", "replace"))
+    return "\n".join(lines)
+
+
+def _is_text_codec(name: str) -> bool:
+    try:
+        return isinstance("".encode(name), bytes) and isinstance(b"".decode(name), str)
+    except (LookupError, UnicodeError, ValueError, TypeError):
+        return False
+
+
+def _unmarked_utf16(head: bytes) -> str | None:
+    """UTF-16 without a mark: nearly every other byte is zero, none of the ones between is."""
+    sample = head[: len(head) // 2 * 2][:4096]
+    if len(sample) < 8:
+        return None
+    even, odd = sample[::2].count(0), sample[1::2].count(0)
+    half = len(sample) // 2
+    if odd > half * 0.7 and even == 0:
+        return "utf-16-le"
+    if even > half * 0.7 and odd == 0:
+        return "utf-16-be"
+    return None

@@ -1,0 +1,107 @@
+"""Picks one picture for each shot of a video, and converts only that."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mmsearch.errors import MediaTooLarge
+from mmsearch.media.base import LoadOptions, Picture
+from mmsearch.media.pixels import fitted
+from mmsearch.media.shots import SMALL_SIZE, ShotDetector
+from mmsearch.media.timeline import Timeline
+from mmsearch.types import Place, Span
+
+if TYPE_CHECKING:
+    from av import VideoFrame
+
+    from mmsearch.types import PixelArray
+
+_DEFAULT_STEP_S = 0.04
+
+
+class PictureTrack:
+    """Collects decoded frames and hands over a picture for each shot."""
+
+    def __init__(
+        self, path: Path, options: LoadOptions, *, origin_s: float, aspect: float = 1.0
+    ) -> None:
+        self._path = path
+        self._options = options
+        self._aspect = aspect
+        self._timeline = Timeline(origin_s)
+        self._detector = ShotDetector(
+            floor_s=options.frame_floor_s, ceiling_s=options.frame_ceiling_s
+        )
+        self._candidate: VideoFrame | None = None
+        self.end_s = 0.0
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no frame has come so far."""
+        return self._candidate is None
+
+    def feed(self, frame: VideoFrame) -> Iterator[Picture]:
+        """Take one decoded frame; yields the picture of the shot that it ends."""
+        import numpy as np
+
+        if frame.width * frame.height > self._options.limits.pixels:
+            limit = self._options.limits.pixels
+            raise MediaTooLarge(
+                self._path, f"frames of {frame.width}x{frame.height}, the limit is {limit} pixels"
+            )
+        stamp_s = frame.time if frame.pts is not None else None
+        time_s = self._timeline.at(stamp_s, self.end_s)
+        self.end_s = time_s + _step_s(frame)
+        if not self._detector.wants(time_s):
+            return
+        width, height = SMALL_SIZE
+        shrunk = frame.reformat(width, height, "rgb24", interpolation="AREA")
+        small = np.asarray(shrunk.to_ndarray(), dtype=np.uint8)
+        verdict = self._detector.feed(time_s, small)
+        if verdict.ended is not None:
+            yield from self._shown(verdict.ended)
+        if verdict.keep:
+            self._candidate = frame
+
+    def finish(self) -> Iterator[Picture]:
+        """Yield the picture of the last shot, once no more frames come."""
+        span = self._detector.finish(self.end_s)
+        if span is not None:
+            yield from self._shown(span)
+
+    def _shown(self, span: Span) -> Iterator[Picture]:
+        if self._candidate is not None:
+            pixels = picture_of(self._candidate, self._options.picture_px, self._aspect)
+            yield Picture(pixels, Place(span=span), is_frame=True)
+
+
+def picture_of(frame: VideoFrame, longest_px: int, aspect: float) -> PixelArray:
+    """(height, width, 3) uint8 RGB, upright, with square pixels; `aspect` is that of a pixel."""
+    import numpy as np
+
+    width, height = squared(frame.width, frame.height, aspect)
+    width, height = fitted(width, height, longest_px)
+    if (width, height) == (frame.width, frame.height):
+        shrunk = frame.reformat(format="rgb24")
+    else:
+        shrunk = frame.reformat(width, height, "rgb24", interpolation="AREA")
+    # FFmpeg gives the angle counterclockwise, and so turns NumPy.
+    turns = round(frame.rotation / 90) % 4
+    return np.ascontiguousarray(np.rot90(shrunk.to_ndarray(), turns), dtype=np.uint8)
+
+
+def squared(width: int, height: int, aspect: float) -> tuple[int, int]:
+    """The size with square pixels: the side that the aspect makes shorter is shrunk, none grows."""
+    if aspect > 1:
+        return width, max(1, round(height / aspect))
+    return max(1, round(width * aspect)), height
+
+
+def _step_s(frame: VideoFrame) -> float:
+    if frame.duration and frame.time_base:
+        step_s = float(frame.duration * frame.time_base)
+        if 0 < step_s <= 60:
+            return step_s
+    return _DEFAULT_STEP_S

@@ -1,0 +1,185 @@
+"""Reads still and animated pictures with Pillow."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mmsearch.errors import DecodeError, MediaError, MediaTooLarge
+from mmsearch.media.base import Content, Described, LoadOptions, Picture
+from mmsearch.media.exif import orientation, read_metadata
+from mmsearch.media.pixels import upright_rgb
+from mmsearch.media.strings import clean, words
+from mmsearch.types import Modality, Place
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+logger = logging.getLogger(__name__)
+
+# Not among them: EPS, whose plugin starts Ghostscript; IPTC, which opens what it contains without
+# asking for the format; and stubs that only know their header (WMF, HDF5, GRIB, BUFR, MPEG).
+FORMATS = words("""
+    JPEG PNG GIF WEBP AVIF HEIF TIFF BMP DIB ICO CUR ICNS PSD PPM JPEG2000 DDS FLI SGI QOI
+    PCX DCX SUN XBM XPM MSP IM PIXAR PCD BLP FTEX GBR FITS XVTHUMB
+    """)
+_TARGA_SUFFIXES = frozenset({".tga", ".icb", ".vda", ".vst"})
+_ANIMATED = frozenset({"GIF", "PNG", "WEBP", "AVIF", "FLI"})
+_PAGED = frozenset({"TIFF", "DCX"})
+# A frame of an animation needs all frames before it: about five seconds of decoding in the end.
+_ANIMATION_PIXELS = 500_000_000
+_SUBFILE_TYPE = 254
+_THUMBNAIL_OR_MASK = 1 | 4
+
+
+class ImageLoader:
+    """Every format Pillow decodes by itself, and HEIC: frames of animations, pages of TIFF."""
+
+    name = "image"
+
+    def load(self, path: Path, options: LoadOptions) -> Iterator[Content]:
+        """Yield Described, then the picture, or some frames of it, or its pages."""
+        with path.open("rb") as file:
+            image = _opened(path, file, options)
+            with image:
+                with _guarded(path):
+                    metadata = read_metadata(image)
+                if image.format in _PAGED:
+                    pages = len(_page_numbers(path, image, options))
+                    metadata = replace(metadata, page_count=pages)
+                frames = _frames(path, image, options)
+                first = next(frames)
+                yield Described(
+                    Modality.IMAGE,
+                    replace(metadata, width_px=first.width_px, height_px=first.height_px),
+                )
+                yield first.picture
+                try:
+                    for frame in frames:
+                        yield frame.picture
+                except MediaError as exc:
+                    logger.debug("kept the frames before a bad one: %s", exc)
+
+
+class _Frame:
+    __slots__ = ("height_px", "picture", "width_px")
+
+    def __init__(self, picture: Picture, width_px: int, height_px: int) -> None:
+        self.picture = picture
+        self.width_px = width_px
+        self.height_px = height_px
+
+
+def _opened(path: Path, file: object, options: LoadOptions) -> Image.Image:
+    from pi_heif import register_heif_opener
+    from PIL import Image
+
+    register_heif_opener(thumbnails=False)
+    # Pillow's own guard is a module variable. It stands before ours for the formats that allocate
+    # while they are opened.
+    Image.MAX_IMAGE_PIXELS = options.limits.pixels
+    formats = list(FORMATS)
+    if path.suffix.lower() in _TARGA_SUFFIXES or path.suffix == "":
+        formats.append("TGA")
+    with _guarded(path):
+        return Image.open(file, formats=formats)  # type: ignore[arg-type]  # a binary file
+
+
+def _frames(path: Path, image: Image.Image, options: LoadOptions) -> Iterator[_Frame]:
+    if image.format in _PAGED:
+        yield from _pages(path, image, options)
+        return
+    yield _frame(path, image, options, Place())
+    if image.format not in _ANIMATED or options.animation_frames <= 1:
+        return
+    with _guarded(path):
+        count = int(getattr(image, "n_frames", 1))
+    budget = max(1, _ANIMATION_PIXELS // max(1, image.width * image.height))
+    count = min(count, budget)
+    wanted = sorted(
+        {at * count // options.animation_frames for at in range(options.animation_frames)}
+    )
+    for at in wanted:
+        if at > 0:
+            with _guarded(path):
+                image.seek(at)
+            yield _frame(path, image, options, Place(page=at + 1))
+
+
+def _page_numbers(path: Path, image: Image.Image, options: LoadOptions) -> list[int]:
+    """Where the pages are among the pictures of the file, at most `tiff_pages` of them.
+
+    Pyramids, previews and masks stand between the pages and say what they are.
+    """
+    numbers: list[int] = []
+    for at in range(options.tiff_pages * 4):
+        try:
+            with _guarded(path):
+                image.seek(at)
+        except DecodeError:
+            if at == 0:
+                raise
+            break
+        kind = getattr(image, "tag_v2", {}).get(_SUBFILE_TYPE, 0)
+        if at > 0 and isinstance(kind, int) and kind & _THUMBNAIL_OR_MASK:
+            continue
+        numbers.append(at)
+        if len(numbers) == options.tiff_pages:
+            break
+    return numbers
+
+
+def _pages(path: Path, image: Image.Image, options: LoadOptions) -> Iterator[_Frame]:
+    numbers = _page_numbers(path, image, options)
+    for page, at in enumerate(numbers, start=1):
+        try:
+            with _guarded(path):
+                image.seek(at)
+            yield _frame(path, image, options, Place(page=page) if len(numbers) > 1 else Place())
+        except MediaError as exc:
+            if page == 1:
+                raise
+            logger.debug("passed over a page: %s", exc)
+
+
+def _frame(path: Path, image: Image.Image, options: LoadOptions, place: Place) -> _Frame:
+    width, height = image.size
+    if width * height > options.limits.pixels:
+        raise MediaTooLarge(path, f"{width}x{height} pixels, the limit is {options.limits.pixels}")
+    with _guarded(path):
+        # JPEG decodes straight to a half, a quarter or an eighth, never below what is asked for.
+        px = options.picture_px
+        scale = px / max(width, height, 1)
+        if scale < 1:
+            image.draft(None, (max(1, round(width * scale)), max(1, round(height * scale))))
+        image.load()
+        # TIFF turns itself while it loads, and then says so.
+        turn = orientation(image)
+        if turn >= 5 or image.size == (height, width):
+            width, height = height, width
+        pixels = upright_rgb(image, px, turn)
+    return _Frame(Picture(pixels, place), width, height)
+
+
+@contextmanager
+def _guarded(path: Path) -> Iterator[None]:
+    """Turn what Pillow raises into errors of a file, and keep its warnings off stderr."""
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    except (MediaError, MemoryError):
+        raise
+    except Image.DecompressionBombError as exc:
+        raise MediaTooLarge(path, clean(str(exc)) or "too many pixels") from exc
+    except UnidentifiedImageError as exc:
+        raise DecodeError(path, "not a picture that can be read") from exc
+    except Exception as exc:  # Pillow's plugins raise ten kinds of errors for broken bytes
+        raise DecodeError(path, clean(f"broken picture: {exc}") or "broken picture") from exc

@@ -1,0 +1,93 @@
+"""XML of strangers as a flat stream of events: no tree, no entities, no document types."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal
+from xml.parsers import expat
+
+_MAX_DEPTH = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """The start or end of an element, whose local name is `value`, or a stretch of text."""
+
+    kind: Literal["start", "end", "text"]
+    value: str
+    attributes: Mapping[str, str]
+
+
+class MarkupError(ValueError):
+    """The XML is malformed, declares a document type, or nests too deep."""
+
+
+def events(blocks: Iterable[bytes]) -> Iterator[Event]:
+    """Parse blocks of XML as they come; raises MarkupError.
+
+    A document type is refused outright: nothing that is read here needs one, and all attacks by
+    entities do.
+    """
+    ready: list[Event] = []
+    depth = 0
+
+    def local(name: str) -> str:
+        return name.rpartition(" ")[2]
+
+    def start(name: str, attributes: dict[str, str]) -> None:
+        nonlocal depth
+        depth += 1
+        if depth > _MAX_DEPTH:
+            raise MarkupError("elements nest too deep")
+        named = {local(key): value for key, value in attributes.items()}
+        ready.append(Event("start", local(name), named))
+
+    def end(name: str) -> None:
+        nonlocal depth
+        depth -= 1
+        ready.append(Event("end", local(name), {}))
+
+    def text(data: str) -> None:
+        ready.append(Event("text", data, {}))
+
+    def doctype(name: str, system: str | None, public: str | None, internal: bool) -> None:
+        raise MarkupError("a document type is declared")
+
+    parser = expat.ParserCreate(namespace_separator=" ")
+    parser.buffer_text = True
+    parser.StartElementHandler = start
+    parser.EndElementHandler = end
+    parser.CharacterDataHandler = text
+    parser.StartDoctypeDeclHandler = doctype
+    try:
+        for block in blocks:
+            parser.Parse(block, False)
+            yield from ready
+            ready.clear()
+        parser.Parse(b"", True)
+    except (expat.ExpatError, ValueError) as exc:
+        raise exc if isinstance(exc, MarkupError) else MarkupError(str(exc)) from exc
+    yield from ready
+
+
+def fields(blocks: Iterable[bytes], names: Iterable[str]) -> dict[str, str]:
+    """The text of the first element of each name in `names`; what is malformed is left out."""
+    wanted, found, inside, depth = set(names), dict[str, str](), "", 0
+    try:
+        for event in events(blocks):
+            if event.kind == "start":
+                if inside:
+                    depth += 1
+                elif event.value in wanted and event.value not in found:
+                    inside, depth = event.value, 0
+                    found[inside] = ""
+            elif event.kind == "end" and inside:
+                if depth == 0:
+                    inside = ""
+                depth -= 1
+            elif inside:
+                found[inside] += event.value
+    except MarkupError:
+        pass  # what stood before the fault is as good as it was
+    return {name: text.strip() for name, text in found.items() if text.strip()}

@@ -1,0 +1,53 @@
+"""Cuts a stream of text into passages at paragraphs, and stops at the limit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from mmsearch.media.base import Limits, Passage
+
+PASSAGE_CHARS = 32_768
+
+
+def passages(
+    blocks: Iterable[str], limits: Limits, *, page: int | None = None, start_char: int = 0
+) -> Iterator[Passage]:
+    """Passages of at most 32768 characters, one after the other, in all `limits.text_chars`.
+
+    They are cut where a paragraph ends, else at the end of a line, else at a blank; blank
+    passages are left out, and the count of characters goes on over them.
+    """
+    buffer: list[str] = []
+    held, at = 0, start_char
+    end = start_char + limits.text_chars
+    for block in blocks:
+        buffer.append(block)
+        held += len(block)
+        if held < PASSAGE_CHARS:
+            continue
+        text = "".join(buffer)
+        done = 0
+        while len(text) - done >= PASSAGE_CHARS:
+            cut = _cut(text, done)
+            yield from _passage(text[done:cut], page, at, end)
+            at += cut - done
+            done = cut
+            if at >= end:
+                return
+        buffer, held = [text[done:]], len(text) - done
+    yield from _passage("".join(buffer), page, at, end)
+
+
+def _passage(text: str, page: int | None, at: int, end: int) -> Iterator[Passage]:
+    text = text[: max(0, end - at)]
+    if text and not text.isspace():
+        yield Passage(text, page, at)
+
+
+def _cut(text: str, start: int) -> int:
+    end = start + PASSAGE_CHARS
+    for mark in ("\n\n", "\n", " "):
+        found = text.rfind(mark, start + PASSAGE_CHARS // 2, end)
+        if found >= 0:
+            return found + len(mark)
+    return end

@@ -1,0 +1,141 @@
+"""Turns an opened image of any mode into upright 8-bit RGB of a bounded size."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from mmsearch.types import PixelArray
+
+_DEEP_MODES = frozenset({"I", "F", "I;16", "I;16L", "I;16B", "I;16N"})
+_MAX_PROFILE_BYTES = 4 * 1024**2
+_WHITE = (255, 255, 255)
+
+
+def fitted(width: int, height: int, longest_px: int) -> tuple[int, int]:
+    """(width, height) shrunk so that the longer is at most `longest_px`; never grown, never 0."""
+    longest = max(width, height)
+    if longest <= longest_px:
+        return width, height
+    scale = longest_px / longest
+    return max(1, round(width * scale)), max(1, round(height * scale))
+
+
+def upright_rgb(image: Image.Image, longest_px: int, orientation: int = 1) -> PixelArray:
+    """(height, width, 3) uint8 RGB, on white, turned as the EXIF `orientation` (1..8) says.
+
+    The profile is applied after shrinking, where it costs a few milliseconds.
+    """
+    import numpy as np
+
+    size = fitted(*image.size, longest_px)
+    flat = _from_deep(image, size) if image.mode in _DEEP_MODES else _from_bytes(image, size)
+    return np.ascontiguousarray(np.asarray(_turned(flat, orientation), dtype=np.uint8))
+
+
+def _from_bytes(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+    profile = image.info.get("icc_profile")
+    has_key = "transparency" in image.info
+    if image.mode in ("P", "PA", "LA", "La", "RGBa") or has_key:
+        # A palette cannot be resampled, and transparency must be known before the pixels mix.
+        opaque = image.mode == "P" and not has_key
+        image = image.convert("RGB" if opaque else "RGBA")
+    elif image.mode == "1":
+        image = image.convert("L")
+    image = _shrunk(image, size)
+    if isinstance(profile, bytes) and 128 < len(profile) <= _MAX_PROFILE_BYTES:
+        image = _in_srgb(image, profile)
+    elif image.mode == "LAB":
+        image = _in_srgb(image, None)
+    if image.mode in ("RGBA", "RGBX"):
+        return _on_white(image) if image.mode == "RGBA" else image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _shrunk(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+    from PIL import Image
+
+    if image.size == size:
+        return image
+    return image.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
+
+
+def _from_deep(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """8-bit grey out of 16 bits, 32 bits or floats, stretched over the range that is used."""
+    import numpy as np
+    from PIL import Image
+
+    # Averaging whole blocks first keeps the copies small where the picture is huge.
+    step = min(image.width // size[0], image.height // size[1])
+    if step > 1 and image.mode in ("I", "F"):
+        image, step = image.reduce(step), 1
+    values = np.asarray(image)
+    if step > 1:
+        height, width = (n // step * step for n in values.shape)
+        blocks = values[:height, :width].reshape(height // step, step, width // step, step)
+        with np.errstate(all="ignore"):
+            values = blocks.mean(axis=(1, 3), dtype=np.float32)
+    levels = np.nan_to_num(values.astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0)
+    low, high = float(levels.min()), float(levels.max())
+    if low >= 0:
+        # Known ranges keep their black; others are stretched. An 8, 10, 12 or 14-bit sensor
+        # fills the lower part of 16 bits.
+        low = 0.0
+        is_float = image.mode == "F"
+        bounds = (1.0, 255.0, 65535.0) if is_float else (255.0, 1023.0, 4095.0, 16383.0, 65535.0)
+        high = next((bound for bound in bounds if high <= bound), high)
+    scale = 255.0 / (high - low) if high > low else 0.0
+    grey = np.clip((levels - low) * scale + 0.5, 0, 255).astype(np.uint8)
+    return _shrunk(Image.fromarray(grey), size).convert("RGB")
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    from PIL import Image
+
+    canvas = Image.new("RGB", image.size, _WHITE)
+    canvas.paste(image.convert("RGB"), mask=image.getchannel("A"))
+    return canvas
+
+
+def _in_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
+    from PIL import ImageCms
+
+    if profile is not None and b"sRGB" in profile[:4096]:
+        return image
+    if image.mode not in ("RGB", "RGBA", "CMYK", "LAB"):
+        return image
+    alpha = image.getchannel("A") if image.mode == "RGBA" else None
+    flat = image.convert("RGB") if alpha is not None else image
+    try:
+        source = ImageCms.ImageCmsProfile(
+            io.BytesIO(profile) if profile is not None else ImageCms.createProfile("LAB")
+        )
+        converted = ImageCms.profileToProfile(
+            flat, source, ImageCms.createProfile("sRGB"), outputMode="RGB"
+        )
+    except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
+        return image  # a broken or unfitting profile: the numbers as they are
+    if converted is None:
+        return image
+    if alpha is not None:
+        converted.putalpha(alpha)
+    return converted
+
+
+def _turned(image: Image.Image, orientation: int) -> Image.Image:
+    from PIL import Image
+
+    moves = {
+        2: Image.Transpose.FLIP_LEFT_RIGHT,
+        3: Image.Transpose.ROTATE_180,
+        4: Image.Transpose.FLIP_TOP_BOTTOM,
+        5: Image.Transpose.TRANSPOSE,
+        6: Image.Transpose.ROTATE_270,
+        7: Image.Transpose.TRANSVERSE,
+        8: Image.Transpose.ROTATE_90,
+    }
+    move = moves.get(orientation)
+    return image if move is None else image.transpose(move)

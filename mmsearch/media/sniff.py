@@ -1,0 +1,132 @@
+"""Decides by content which loader reads a file; names only break ties."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from pathlib import Path
+
+from mmsearch.errors import DecodeError, UnsupportedMedia
+from mmsearch.media import signatures
+from mmsearch.media.encoding import looks_like_text
+
+HEAD_BYTES = 8192
+
+_HTML = re.compile(
+    r"\s*(<\?xml[^>]*>\s*)?(<!--.*?-->\s*)*<(!doctype\s+html|html|head|body)\b", re.I | re.S
+)
+_SVG = re.compile(
+    r"\s*(<\?xml[^>]*>\s*)?(<!--.*?-->\s*)*(<!doctype\s+svg[^>]*>\s*)?<svg\b", re.I | re.S
+)
+_SRT = re.compile(r"\s*\d+[ \t]*\n\s*\d{1,2}:\d\d:\d\d[,.]\d{1,3} *--> *\d{1,2}:\d\d:\d\d")
+_PNM = re.compile(r"P[123]\s+(#.*\n\s*)*\d+\s")
+_XBM = re.compile(r"\s*(/\*.*?\*/\s*)?#define[ \t]+\w*_width[ \t]+\d+", re.S)
+
+_HTML_NAMES = frozenset({".html", ".htm", ".xhtml"})
+_OOXML = {"word/document.xml": "docx"}
+_ZIP_KINDS = (
+    ("xl/workbook.xml", "Excel workbooks are not read: export them as CSV"),
+    ("ppt/presentation.xml", "PowerPoint files are not read: export them as PDF"),
+    ("content.xml", "OpenDocument files are not read: export them as DOCX or PDF"),
+    ("META-INF/container.xml", "EPUB books are not read"),
+    ("AndroidManifest.xml", "an Android package"),
+)
+_ZIP_STARTS = (
+    "[Content_Types]",
+    "_rels/",
+    "docProps/",
+    "word/",
+    "xl/",
+    "ppt/",
+    "customXml",
+    "mimetype",
+)
+
+
+def sniff(path: Path) -> str:
+    """The name of the loader for `path`: "image", "av", "text", "html", "pdf", "docx", "subtitles".
+
+    Reads the first 8 KiB and never opens what is no regular file. Raises UnsupportedMedia with the
+    reason for all that mmsearch does not read, and DecodeError where the file cannot be opened.
+    """
+    head = _head(path)
+    suffix = path.suffix.lower()
+    text = looks_like_text(head)
+    if text is not None:
+        return _text_kind(path, text.replace("\r\n", "\n"), suffix)
+    if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
+        return _zip_kind(path, head)
+    reason = signatures.refused(head)
+    if reason is not None:
+        raise UnsupportedMedia(path, reason)
+    name = signatures.loader_name(head)
+    if name is not None:
+        return name
+    # No magic, as TGA or a damaged MP3 have none: the name is a hint, the decoder decides.
+    if suffix in signatures.IMAGE_SUFFIXES:
+        return "image"
+    if suffix in signatures.AV_SUFFIXES:
+        return "av"
+    raise UnsupportedMedia(path, "the content is of no known kind")
+
+
+def _head(path: Path) -> bytes:
+    try:
+        mode = path.stat().st_mode
+        if not stat.S_ISREG(mode):
+            kind = "a folder" if stat.S_ISDIR(mode) else "a pipe, socket or device"
+            raise UnsupportedMedia(path, f"not a regular file but {kind}")
+        # Should a pipe have taken the file's place since, opening it must not wait for a writer.
+        descriptor = os.open(
+            path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+        )
+        with os.fdopen(descriptor, "rb") as file:
+            head = file.read(HEAD_BYTES)
+    except (OSError, ValueError) as exc:
+        reason = getattr(exc, "strerror", None) or str(exc)
+        raise DecodeError(path, f"the file cannot be read: {reason}") from exc
+    if not head:
+        raise UnsupportedMedia(path, "the file is empty")
+    return head
+
+
+def _text_kind(path: Path, text: str, suffix: str) -> str:
+    start = text.lstrip("\ufeff")
+    if "%PDF-" in start[:1024] and suffix not in signatures.SOURCE_SUFFIXES:
+        return "pdf"
+    if start.startswith(("%!PS", "%!Adobe")):
+        raise UnsupportedMedia(path, "PostScript is a program: it is not run")
+    if start.startswith("{\\rtf"):
+        raise UnsupportedMedia(path, "RTF is not read: save it as DOCX or text")
+    if start.startswith(("/* XPM */", "SIMPLE  =")) or _PNM.match(start):
+        return "image"
+    if _XBM.match(start) and "_bits" in start and suffix in ("", ".xbm"):
+        return "image"
+    if start.startswith(("WEBVTT", "[Script Info]")) or _SRT.match(start):
+        return "subtitles"
+    if _SVG.match(start) or _HTML.match(start) or (suffix in _HTML_NAMES and "<" in start):
+        return "html"
+    return "text"
+
+
+def _zip_kind(path: Path, head: bytes) -> str:
+    import zipfile
+
+    # The directory of a zip can have millions of entries: only read that of what begins as a
+    # document does.
+    first = head[30 : 30 + int.from_bytes(head[26:28], "little")].decode("utf-8", "replace")
+    if not first.startswith(_ZIP_STARTS):
+        raise UnsupportedMedia(path, "a zip archive")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = frozenset(archive.namelist())
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as exc:
+        raise DecodeError(path, f"a damaged document or archive: {exc}") from exc
+    for member, name in _OOXML.items():
+        if member in names:
+            return name
+    for member, reason in _ZIP_KINDS:
+        if member in names:
+            raise UnsupportedMedia(path, reason)
+    raise UnsupportedMedia(path, "a zip archive")

@@ -1,0 +1,39 @@
+"""Strings out of files made fit to keep: no control characters, no undecoded bytes, not endless."""
+
+from __future__ import annotations
+
+import re
+
+MAX_CHARS = 500
+
+# C0 and C1 controls, surrogates, byte order marks, and the marks that turn a line around.
+_UNWANTED = re.compile(
+    "[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufeff\ufffe\uffff\u200e\u200f\u202a-\u202e\u2066-\u2069]+"
+)
+_SPACE = re.compile(r"\s+")
+
+
+def clean(value: object, *, max_chars: int = MAX_CHARS) -> str | None:
+    """One tidy line out of text or bytes of a header; None where nothing is left."""
+    if isinstance(value, bytes):
+        value = decoded(value)
+    if not isinstance(value, str):
+        return None
+    # A hostile header can be megabytes of blanks: cut before the expressions run over it.
+    line = _SPACE.sub(" ", _UNWANTED.sub(" ", value[: max_chars * 8])).strip()
+    if len(line) > max_chars:
+        line = line[: max_chars - 1].rstrip() + "…"
+    return line or None
+
+
+def decoded(value: bytes) -> str:
+    """Text of a header field: UTF-8, or Latin-1 as most writers of old use."""
+    try:
+        return value.decode("utf-8")
+    except UnicodeDecodeError:
+        return value.decode("latin-1")
+
+
+def words(text: str) -> tuple[str, ...]:
+    """The words of a table that is written as prose, in order."""
+    return tuple(text.split())

@@ -1,0 +1,146 @@
+"""Makes tables and JSON readable: "header: value" instead of commas and braces."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterable, Iterator
+from itertools import chain
+
+# JSON is held as objects, which take some ten times its size: above this it is read as it stands.
+_MAX_JSON_BYTES = 16 * 1024**2
+_MAX_DEPTH = 16
+_MAX_LINE_CHARS = 1 << 20
+_MAX_CELL_CHARS = 10_000
+_SAMPLE_CHARS = 8192
+
+
+def lines_of(blocks: Iterable[str]) -> Iterator[str]:
+    """Lines with their ends; one that does not end for a million characters is cut."""
+    rest = ""
+    for block in blocks:
+        parts = (rest + block).splitlines(keepends=True) if "\n" in block else [rest + block]
+        rest = parts.pop() if parts and not parts[-1].endswith("\n") else ""
+        yield from parts
+        while len(rest) >= _MAX_LINE_CHARS:
+            yield rest[:_MAX_LINE_CHARS]
+            rest = rest[_MAX_LINE_CHARS:]
+    if rest:
+        yield rest
+
+
+def table_lines(blocks: Iterable[str]) -> Iterator[str]:
+    """A line "header: value, header: value" for each row; malformed rows stay as they stand."""
+    source = lines_of(blocks)
+    head: list[str] = []
+    chars = 0
+    for line in source:
+        head.append(line.lstrip("\ufeff") if not head else line)
+        chars += len(line)
+        if chars >= _SAMPLE_CHARS or len(head) >= 50:
+            break
+    delimiter = _delimiter(head)
+    all_lines = chain(head, source)
+    if delimiter is None:
+        yield from all_lines
+        return
+    rows = csv.reader(all_lines, delimiter=delimiter)
+    header: list[str] | None = None
+    is_first = True
+    while True:
+        try:
+            row = next(rows)
+        except StopIteration:
+            return
+        except csv.Error:
+            # A quote that is never closed swallows lines until the reader gives up: go on raw.
+            yield from all_lines
+            return
+        cells = [cell.strip()[:_MAX_CELL_CHARS] for cell in row]
+        if is_first:
+            is_first = False
+            if _is_header(cells):
+                header = cells
+                yield ", ".join(cell for cell in cells if cell) + "\n"
+                continue
+        if header is not None:
+            names = header + [""] * (len(cells) - len(header))
+            pairs = zip(names, cells, strict=False)
+            line = ", ".join(f"{name}: {cell}" if name else cell for name, cell in pairs if cell)
+        else:
+            line = ", ".join(cell for cell in cells if cell)
+        if line:
+            yield line.replace("\n", " ") + "\n"
+
+
+def _delimiter(lines: list[str]) -> str | None:
+    try:
+        return csv.Sniffer().sniff("".join(lines[:20])[:_SAMPLE_CHARS], ",;\t|").delimiter
+    except csv.Error:
+        counts = {mark: lines[0].count(mark) if lines else 0 for mark in ",;\t|"}
+        best = max(counts, key=lambda mark: counts[mark])
+        return best if counts[best] else None
+
+
+def _is_header(cells: list[str]) -> bool:
+    filled = [cell for cell in cells if cell]
+    return (
+        len(filled) >= 1
+        and len(set(filled)) == len(filled)
+        and all(len(cell) <= 80 and not _is_number(cell) for cell in filled)
+    )
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text.replace(",", "."))
+    except ValueError:
+        return False
+    return True
+
+
+def json_lines(blocks: Iterable[str], size_bytes: int) -> Iterator[str]:
+    """A line "key.key: value" for each value; what is malformed stays as it stands."""
+    if size_bytes <= _MAX_JSON_BYTES:
+        text = "".join(blocks).lstrip("\ufeff")
+        try:
+            value = json.loads(text)
+        except (ValueError, RecursionError):
+            blocks = [text]
+        else:
+            yield from _flattened(value, "", 0)
+            return
+    for line in lines_of(blocks):
+        stripped = line.strip()
+        if stripped[:1] in ("{", "[") and stripped[-1:] in ("}", "]"):
+            try:
+                value = json.loads(stripped)
+            except (ValueError, RecursionError):
+                yield line
+            else:
+                yield ", ".join(part.rstrip("\n") for part in _flattened(value, "", 0)) + "\n"
+        else:
+            yield line
+
+
+def _flattened(value: object, key: str, depth: int) -> Iterator[str]:
+    if depth > _MAX_DEPTH:
+        return
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            yield from _flattened(inner, f"{key}.{name}" if key else str(name), depth + 1)
+    elif isinstance(value, list):
+        if value and not any(isinstance(inner, dict | list) for inner in value):
+            text = ", ".join(_scalar(inner) for inner in value)
+            yield f"{key}: {text}\n" if key else f"{text}\n"
+            return
+        for inner in value:
+            yield from _flattened(inner, key, depth + 1)
+    elif value is not None and value != "":
+        yield f"{key}: {_scalar(value)}\n" if key else f"{_scalar(value)}\n"
+
+
+def _scalar(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return "" if value is None else str(value)

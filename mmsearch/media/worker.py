@@ -1,0 +1,64 @@
+"""The decoder process: reads paths on stdin, writes contents on stdout, trusts no file."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import IO, Any
+
+from mmsearch.errors import MediaError
+from mmsearch.media import codec
+
+
+def main() -> None:
+    """Serve until stdin closes."""
+    # Ctrl-C is the parent's business: it reaches the whole group, and the parent ends this one.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    requests = sys.stdin.buffer
+    replies = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    # Whatever a decoder prints must not end up among the messages.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    with contextlib.suppress(BrokenPipeError, KeyboardInterrupt):
+        while (message := codec.read_message(requests.read)) is not None:
+            _serve(message[0], replies)
+
+
+def _serve(request: dict[str, Any], replies: IO[bytes]) -> None:
+    from mmsearch.media.registry import load
+
+    options = codec.unpack_options(request["options"])
+    _bound_memory(options.limits.memory_bytes)
+    path = Path(os.fsdecode(bytes.fromhex(request["path"])))
+    try:
+        for content in load(path, options):
+            header, body = codec.pack(content)
+            codec.write_message(replies, header, body)
+    except MediaError as exc:
+        codec.write_message(
+            replies, {"is": "failed", "error": type(exc).__name__, "reason": exc.reason}
+        )
+    except MemoryError:
+        reason = "decoding it takes more memory than is allowed"
+        codec.write_message(replies, {"is": "failed", "error": "MediaTooLarge", "reason": reason})
+    else:
+        codec.write_message(replies, {"is": "end"})
+
+
+def _bound_memory(limit_bytes: int) -> None:
+    """Let allocation fail in this process before the machine runs out (Linux; elsewhere no-op)."""
+    try:
+        import resource
+    except ImportError:
+        return
+    # The data segment, not the address space: decoders and thread stacks reserve far more than
+    # they touch.
+    with contextlib.suppress(ValueError, OSError):
+        _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+        resource.setrlimit(resource.RLIMIT_DATA, (limit_bytes, hard))
+
+
+if __name__ == "__main__":
+    main()

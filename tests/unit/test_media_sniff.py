@@ -1,0 +1,164 @@
+"""What kind a file is, by content."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from mmsearch.errors import DecodeError, MediaTooLarge, UnsupportedMedia
+from mmsearch.media.base import Limits, LoadOptions
+from mmsearch.media.registry import LOADERS, load, loader, loader_for
+from mmsearch.media.sniff import sniff
+
+TEXTS = {
+    "notes.txt": b"just words",
+    "umlaut.txt": "Gr\xfc\xdfe aus K\xf6ln".encode("latin-1"),
+    "wide.txt": "a wide text".encode("utf-16"),
+    "wide_unmarked.txt": "a wide text without mark".encode("utf-16-le"),
+    "marked.md": b"\xef\xbb\xbf# title",
+    "code.py": b'PAGE = "<html><body></body></html>"\n',
+    "table.csv": b"a,b\n1,2\n",
+    "coloured.log": b"\x1b[31merror\x1b[0m something\n" * 20,
+    "BMW.txt": b"BMW is a car maker",
+    "RIFF": b"RIFF is a container",
+    "playlist.m3u8": b"#EXTM3U\n/etc/passwd\n",
+    "pdf.md": b"a file that begins with %PDF- is a PDF",
+}
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_text_is_known_by_its_characters(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(TEXTS[name])
+    assert sniff(path) == "text"
+
+
+OTHERS = {
+    "page.html": (b"<!DOCTYPE html><html></html>", "html"),
+    "page": (b"  <html><body>x</body></html>", "html"),
+    "part.htm": (b"<p>a fragment</p>", "html"),
+    "drawing.svg": (b'<?xml version="1.0"?><svg><text>x</text></svg>', "html"),
+    "film.srt": (b"1\r\n00:00:01,000 --> 00:00:02,000\r\nHi\r\n", "subtitles"),
+    "film.vtt": (b"WEBVTT\n\n00:01.000 --> 00:02.000\nHi\n", "subtitles"),
+    "film.txt": (b"1\n00:00:01,000 --> 00:00:02,000\nHi\n", "subtitles"),
+    "scan": (b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n", "pdf"),
+    "plain.ppm": (b"P3\n1 1\n255\n1 2 3\n", "image"),
+    "wrong.txt": (b"\x89PNG\r\n\x1a\n" + bytes(20), "image"),
+    "photo.mp4": (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(40), "image"),
+    "clip.jpg": (b"\0\0\0\x18ftypisom\0\0\0\0isommp42" + bytes(40), "av"),
+    "song": (b"ID3\x04\0\0\0\0\0\0" + bytes(100), "av"),
+    "noise.mp3": (bytes(range(256)) * 4, "av"),
+    "picture.tga": (bytes(range(256)) * 4, "image"),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_content_decides_over_the_name(tmp_path: Path, name: str) -> None:
+    content, expected = OTHERS[name]
+    path = tmp_path / name
+    path.write_bytes(content)
+    assert sniff(path) == expected
+
+
+REFUSED = {
+    "tool": (b"\x7fELF\x02\x01\x01" + bytes(50), "executable"),
+    "tool.exe": (b"MZ\x90\0" + bytes(50), "executable"),
+    "font.ttf": (b"\0\x01\0\0\0\x0f" + bytes(50), "font"),
+    "a.tar.gz": (b"\x1f\x8b\x08\0" + bytes(50), "archive"),
+    "art.eps": (b"%!PS-Adobe-3.0 EPSF-3.0\n(gs) run\n", "PostScript"),
+    "art.ps.png": (b"\xc5\xd0\xd3\xc6" + bytes(50), "PostScript"),
+    "old.doc": (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(50), "DOCX"),
+    "blob": (bytes(range(256)) * 4, "no known kind"),
+    "empty.jpg": (b"", "the file is empty"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_the_rest_is_refused_with_a_reason(tmp_path: Path, name: str) -> None:
+    content, reason = REFUSED[name]
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(UnsupportedMedia) as caught:
+        sniff(path)
+    assert reason in caught.value.reason
+
+
+@pytest.mark.parametrize(
+    ("member", "kind"),
+    [("word/document.xml", "docx"), ("xl/workbook.xml", None), ("photos/a.jpg", None)],
+)
+def test_zip_is_read_only_as_docx(tmp_path: Path, member: str, kind: str | None) -> None:
+    path = tmp_path / "file.docx"
+    with zipfile.ZipFile(path, "w") as archive:
+        if kind or member.startswith("xl"):
+            archive.writestr("[Content_Types].xml", "<Types/>")
+        archive.writestr(member, "x")
+    if kind is not None:
+        assert sniff(path) == kind
+    else:
+        with pytest.raises(UnsupportedMedia):
+            sniff(path)
+
+
+def test_pipes_and_folders_are_never_opened(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe.jpg"
+    os.mkfifo(pipe)
+    for path in (pipe, tmp_path, Path("/dev/zero")):
+        with pytest.raises(UnsupportedMedia, match="regular"):
+            sniff(path)
+
+
+def test_a_missing_file_is_a_decode_error(tmp_path: Path) -> None:
+    with pytest.raises(DecodeError, match="cannot be read"):
+        sniff(tmp_path / "gone.jpg")
+
+
+def test_sniff_imports_no_decoder() -> None:
+    code = (
+        "import sys, mmsearch.media.sniff, mmsearch.media.registry;"
+        "print([m for m in ('PIL', 'av', 'numpy', 'pypdfium2') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_every_registered_loader_carries_its_name() -> None:
+    assert all(loader(name).name == name for name in LOADERS)
+
+
+def test_loader_for_goes_by_content(tmp_path: Path) -> None:
+    Image.new("RGB", (2, 2)).save(tmp_path / "a.png")
+    path = (tmp_path / "a.png").rename(tmp_path / "a.txt")
+    assert loader_for(path).name == "image"
+
+
+def test_load_checks_the_size_of_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("four words are here")
+    with pytest.raises(MediaTooLarge, match="19 bytes"):
+        list(load(path, LoadOptions(limits=Limits(file_bytes=10))))
+
+
+@pytest.mark.parametrize(
+    ("raised", "expected"),
+    [(MemoryError(), MediaTooLarge), (ZeroDivisionError("x"), DecodeError)],
+)
+def test_only_media_errors_leave(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, raised: Exception, expected: type[Exception]
+) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("words")
+
+    def fail(*_: object) -> None:
+        raise raised
+
+    monkeypatch.setattr("mmsearch.media.text.TextLoader.load", fail)
+    with pytest.raises(expected) as caught:
+        list(load(path, LoadOptions()))
+    assert caught.value.__cause__ is raised
