@@ -49,11 +49,16 @@ MINI = Preset(
     speech_model="tiny.en",
     calibrations=MappingProxyType(
         {
-            "text>text": Calibration(midpoint=0.42, steepness=11.0),
-            "text>image": Calibration(midpoint=0.36, steepness=11.0),
-            "image>image": Calibration(midpoint=0.62, steepness=9.0),
-            "tags>text": Calibration(midpoint=0.55, steepness=11.0),
-            "sound>sound": Calibration(midpoint=0.55, steepness=8.0),
+            # Fitted on 509 captions of photographs and shots: midpoint 0.475, steepness 11.9.
+            "text>image": Calibration(midpoint=0.475, steepness=11.9),
+            # 30 questions and quotations separate from the rest without error, so a fit has no
+            # slope to find; the curve runs between the best that is wrong and the least that is
+            # right (0.35), with a slope not much steeper than that of pictures.
+            "text>text": Calibration(midpoint=0.36, steepness=15.0),
+            # Set by hand, for want of known answers: like pictures and like sounds.
+            "image>image": Calibration(midpoint=0.70, steepness=10.0),
+            "tags>text": Calibration(midpoint=0.55, steepness=15.0),
+            "sound>sound": Calibration(midpoint=0.70, steepness=8.0),
         }
     ),
     summary="small models that come with the installation; English; nothing is downloaded",

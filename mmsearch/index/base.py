@@ -18,7 +18,7 @@ RowMask = NDArray[np.bool_]
 class Neighbours:
     """Rows of an index by falling similarity; equal ones by rising row.
 
-    `rows` is (k,) int64, `similarities` (k,) float32, `queries` (k,) int64: which query was nearest.
+    `rows` is (k,) int64, `similarities` (k,) float32, `queries` (k,) int64: which one was nearest.
     """
 
     rows: NDArray[np.int64]

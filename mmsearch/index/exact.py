@@ -1,4 +1,4 @@
-"""Exact search with NumPy over a memory-mapped matrix: the oracle, and fast up to about 100k rows."""
+"""Exact search with NumPy over a memory-mapped matrix: the oracle, fast to about 100k rows."""
 
 from __future__ import annotations
 

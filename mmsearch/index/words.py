@@ -16,7 +16,7 @@ _WORD = re.compile(r"[^\W\d_]+|\d+")
 
 
 def words(text: str) -> list[str]:
-    """Lower-case words and numbers, without accents: 'IMG_2041 Zürich.jpg' -> img 2041 zurich jpg."""
+    """Lower-case words and numbers, without accents: 'IMG_41 Zürich.jpg' -> img 41 zurich jpg."""
     plain = unicodedata.normalize("NFKD", text)
     plain = "".join(char for char in plain if not unicodedata.combining(char))
     return [word.lower()[:MAX_WORD] for word in _WORD.findall(plain)]

@@ -91,7 +91,7 @@ def example_probes(example: Example, encoders: Encoders) -> list[Probe]:
 
 
 def combined(parts: Sequence[tuple[FloatArray, float]]) -> FloatArray:
-    """The weighted sum of terms as (1, dim) unit rows; many vectors of one term count as their mean."""
+    """The weighted sum of terms as a (1, dim) unit row; a term of many vectors is their mean."""
     total = np.sum([weight * vectors.mean(axis=0) for vectors, weight in parts], axis=0)
     norm = float(np.linalg.norm(total))
     unit: FloatArray = (total / max(norm, 1e-12))[None].astype(np.float32)

@@ -100,8 +100,8 @@ def rank(
 ) -> list[Hit]:
     """The best `limit` assets with a score of at least `min_score`.
 
-    Every (asked, space) pair that the preset calibrates is searched by itself; an asset's score in a
-    space is that of its best segment there; scores of several spaces are joined by `noisy_or`.
+    Every (asked, space) pair that the preset calibrates is searched by itself; an asset's score in
+    a space is that of its best segment there; scores of several spaces are joined by `noisy_or`.
     """
     mask = allowed_assets(snapshot, passing or Filter())
     found: defaultdict[int, _Found] = defaultdict(_Found)

@@ -44,8 +44,9 @@ class SpaceArrays:
 class Snapshot:
     """Everything that a search needs besides the rows it shows, memory-mapped.
 
-    An asset is known by its row in `assets`; `modalities` has one entry for each, `segment_assets` has
-    one for each row of `segments`, and the files of asset i are `file_rows[file_offsets[i]:file_offsets[i + 1]]`, rows of `files`.
+    An asset is known by its row in `assets`: `modalities` has one entry for each, and the files of
+    asset i are `file_rows[file_offsets[i]:file_offsets[i + 1]]`, rows of `files`. `segment_assets`
+    has one entry for each row of `segments`.
     """
 
     reader: Reader
@@ -211,7 +212,7 @@ def _map(reader: Reader, folder: Path) -> Snapshot | None:
             mode: Literal["r"] | None = "r" if 0 not in shapes[name] else None
             array = np.load(folder / f"{name}.npy", mmap_mode=mode, allow_pickle=False)
             if [*array.shape] != shapes[name]:
-                raise ValueError(name)
+                raise ValueError(name)  # noqa: TRY301 - a torn file, like any other
             return array  # type: ignore[no-any-return]  # NumPy types np.load as Any
 
         spaces = {

@@ -58,8 +58,8 @@ def exists(library: Path) -> bool:
 def read(library: Path) -> Manifest:
     """Read library.toml.
 
-    Raises LibraryNotFound where there is none, FormatVersionError for one from a newer mmsearch, and
-    StoreError for one that cannot be understood.
+    Raises LibraryNotFound where there is none, FormatVersionError for one from a newer mmsearch,
+    and StoreError for one that cannot be understood.
     """
     path = library / NAME
     try:

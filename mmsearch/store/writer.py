@@ -173,10 +173,14 @@ class Writer:
         ids: Iterable[str | None] = pc.unique(column).to_pylist()
         return {one for one in ids if one is not None}
 
-    def close(self, *, tidy: bool = True) -> None:
-        """Note that nothing is unfinished; with `tidy`, merge small fragments where there are many."""
+    def close(self, *, tidy: bool = True, is_unfinished: bool = False) -> None:
+        """Let go; with `tidy`, merge small fragments if they are many.
+
+        `is_unfinished` leaves a note to the next writer to sweep.
+        """
         for name in sorted(self._changed) if tidy else ():
             table = self._table(name)
             if len(table.to_lance().get_fragments()) > MANY_FRAGMENTS:
                 table.optimize(cleanup_older_than=KEEP_VERSIONS)
-        (self._path / DIRTY).unlink(missing_ok=True)
+        if not is_unfinished:
+            (self._path / DIRTY).unlink(missing_ok=True)

@@ -1,0 +1,1 @@
+"""Ingest: what to do with a folder, and how fast."""

@@ -1,0 +1,280 @@
+"""Runs jobs through bounded stages: hash, decode and prepare in many threads, encode in one."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, TypeVar
+
+from indexers.plan import Job
+from mmsearch import assembly
+from mmsearch.assembly import Description, Work
+from mmsearch.errors import MediaError, UnsupportedMedia
+from mmsearch.media.base import Content, Described, LoadOptions
+from mmsearch.media.files import content_hash, storable
+from mmsearch.media.isolation import Decoder, Stopped
+from mmsearch.store.rows import EncodedAsset, EncodedSegment
+from mmsearch.types import Asset, Modality
+
+if TYPE_CHECKING:
+    from mmsearch.encoders.bundle import Encoders
+
+_T = TypeVar("_T")
+
+QUEUED_WORKS = 48
+"""Prepared segments that wait for the encoder: at most about 60 MB of crops."""
+BATCH_WORKS = 16
+LEAVE_S = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A job whose asset is known now: with its content when it had to be encoded."""
+
+    job: Job
+    asset_id: str
+    encoded: EncodedAsset | None
+
+
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """A job that is not for this run: its kind was not asked for."""
+
+    job: Job
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """A job whose file cannot be read."""
+
+    job: Job
+    error: MediaError
+
+
+@dataclass(frozen=True, slots=True)
+class Crashed:
+    """The run cannot go on: the error is not one of a file."""
+
+    error: BaseException
+
+
+Outcome = Done | Passed | Broken
+_Result = Outcome | Crashed
+
+
+@dataclass(slots=True)
+class _Draft:
+    """An asset on its way through the encoder; touched by the encoding thread alone."""
+
+    job: Job
+    asset_id: str
+    description: Description
+    segments: list[EncodedSegment] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class _Closed:
+    """Follows the last work of a draft through the queue."""
+
+    draft: _Draft
+    error: MediaError | None
+
+
+class Pipeline:
+    """Takes jobs, gives outcomes in the order in which they are done. Use as a context manager.
+
+    `known` are the ids of the assets that need no encoding; copies within one run are encoded once.
+    """
+
+    def __init__(
+        self,
+        encoders: Encoders,
+        options: LoadOptions,
+        *,
+        known: set[str],
+        kinds: frozenset[Modality],
+        workers: int,
+    ) -> None:
+        self._encoders = encoders
+        self._options = options
+        self._known = known
+        self._kinds = kinds
+        self._workers = workers
+        self._jobs: queue.SimpleQueue[Job] = queue.SimpleQueue()
+        self._works: queue.Queue[tuple[_Draft, Work] | _Closed] = queue.Queue(QUEUED_WORKS)
+        self._results: queue.Queue[_Result] = queue.Queue(256)
+        self._stop = threading.Event()
+        self._lock = threading.Lock()
+        self._followers: dict[str, list[Job]] = {}
+        self._threads: list[threading.Thread] = []
+
+    def __enter__(self) -> Pipeline:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stop.set()
+        # Decoders end at once; a thread deep in a network may not, and is left behind.
+        deadline = time.monotonic() + LEAVE_S
+        for thread in self._threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+
+    def run(self, jobs: Sequence[Job]) -> Iterator[Outcome]:
+        """One outcome a job; raises what broke the run as a whole (missing weights, say)."""
+        for job in jobs:
+            self._jobs.put(job)
+        targets = [self._decode] * max(1, min(self._workers, len(jobs))) + [self._encode]
+        for target in targets:
+            # Daemons: a thread deep in a network must not hold up the end of the program.
+            thread = threading.Thread(target=self._guarded(target), daemon=True)
+            self._threads.append(thread)
+            thread.start()
+        for _ in range(len(jobs)):
+            result = self._results.get()
+            if isinstance(result, Crashed):
+                raise result.error
+            yield result
+
+    def _guarded(self, target: Callable[[], None]) -> Callable[[], None]:
+        def run() -> None:
+            try:
+                target()
+            except Stopped:
+                pass
+            except BaseException as exc:
+                self._stop.set()
+                self._results.put(Crashed(exc))
+
+        return run
+
+    def _put(self, one: tuple[_Draft, Work] | _Closed) -> None:
+        _hand_over(self._works, one, self._stop)
+
+    def _report(self, outcome: Outcome) -> None:
+        _hand_over(self._results, outcome, self._stop)
+
+    def _decode(self) -> None:
+        with Decoder(is_stopped=self._stop.is_set) as decoder:
+            while not self._stop.is_set():
+                try:
+                    job = self._jobs.get_nowait()
+                except queue.Empty:
+                    return
+                try:
+                    self._look_into(job, decoder)
+                except MediaError as exc:
+                    self._report(Broken(job, exc))
+
+    def _look_into(self, job: Job, decoder: Decoder) -> None:
+        path = Path(job.found.path)
+        if storable(job.found.path) != job.found.path:
+            raise UnsupportedMedia(
+                storable(job.found.path), "its name is not valid UTF-8: rename the file"
+            )
+        asset_id = content_hash(path, is_stopped=self._stop.is_set)
+        with self._lock:
+            if asset_id in self._known:
+                self._report(Done(job, asset_id, None))
+                return
+            if asset_id in self._followers:
+                self._followers[asset_id].append(job)
+                return
+            self._followers[asset_id] = []
+        draft = _Draft(job, asset_id, Description())
+        contents = self._wanted(path, decoder)
+        error: MediaError | None = None
+        try:
+            for work in assembly.works(asset_id, contents, self._encoders, draft.description):
+                self._put((draft, work))
+        except MediaError as exc:
+            error = exc
+        self._put(_Closed(draft, error))
+
+    def _wanted(self, path: Path, decoder: Decoder) -> Iterator[Content]:
+        for content in decoder.load(path, self._options):
+            if (
+                isinstance(content, Described)
+                and self._kinds
+                and content.modality not in self._kinds
+            ):
+                raise NotWanted(path, f"{content.modality} files were not asked for")
+            yield content
+
+    def _encode(self) -> None:
+        while not self._stop.is_set():
+            batch: list[tuple[_Draft, Work]] = []
+            closed: list[_Closed] = []
+            try:
+                one = self._works.get(timeout=0.2)
+                while True:
+                    if isinstance(one, _Closed):
+                        closed.append(one)
+                    else:
+                        batch.append(one)
+                    if len(batch) >= BATCH_WORKS:
+                        break
+                    one = self._works.get_nowait()
+            except queue.Empty:
+                if not batch and not closed:
+                    continue
+            encoded = assembly.encode([work for _, work in batch], self._encoders)
+            for (draft, _), segment in zip(batch, encoded, strict=True):
+                draft.segments.append(segment)
+            for one in closed:
+                self._finish(one)
+
+    def _finish(self, closed: _Closed) -> None:
+        draft = closed.draft
+        # Reported under the lock: a copy that is looked into meanwhile must not be told of before.
+        with self._lock:
+            followers = self._followers.pop(draft.asset_id)
+            if closed.error is None:
+                self._known.add(draft.asset_id)
+            for job in [draft.job, *followers]:
+                path = job.found.path
+                if isinstance(closed.error, NotWanted):
+                    self._report(Passed(job))
+                elif closed.error is not None:
+                    self._report(Broken(job, type(closed.error)(path, closed.error.reason)))
+                elif job is not draft.job:
+                    self._report(Done(job, draft.asset_id, None))
+                elif draft.description.modality is None:
+                    self._report(Broken(job, UnsupportedMedia(path, "it has no content")))
+                else:
+                    self._report(Done(job, draft.asset_id, _encoded(draft)))
+
+
+def _hand_over(target: queue.Queue[_T], one: _T, stop: threading.Event) -> None:
+    """Put into a bounded queue, giving up when the run is stopped."""
+    while not stop.is_set():
+        with contextlib.suppress(queue.Full):
+            target.put(one, timeout=0.2)
+            return
+    raise Stopped
+
+
+class NotWanted(MediaError):
+    """A file is of a kind that this run leaves out."""
+
+
+def _encoded(draft: _Draft) -> EncodedAsset:
+    modality = draft.description.modality
+    if modality is None:
+        raise AssertionError("only described drafts are finished")
+    metadata = draft.description.metadata
+    if metadata.duration_s is None and modality in (Modality.AUDIO, Modality.VIDEO):
+        ends = [one.segment.span.end_s for one in draft.segments if one.segment.span]
+        metadata = replace(metadata, duration_s=max(ends, default=None))
+    asset = Asset(draft.asset_id, modality, draft.job.found.size_bytes, metadata)
+    unique = {one.segment.id: one for one in draft.segments}
+    return EncodedAsset(asset, tuple(unique.values()))

@@ -1,0 +1,151 @@
+"""From the contents of a file to segments with vectors; the same for ingest and for queries."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import TYPE_CHECKING
+
+from mmsearch.encoders.base import PreparedPicture
+from mmsearch.encoders.sound import WindowCutter
+from mmsearch.encoders.speech import SpeechCutter
+from mmsearch.media.base import AudioBlock, Content, Cue, Described, Passage, Picture
+from mmsearch.media.chunking import chunks
+from mmsearch.store.rows import EncodedSegment
+from mmsearch.types import (
+    Metadata,
+    Modality,
+    Place,
+    Segment,
+    SegmentKind,
+    Span,
+    Vectors,
+    segment_id,
+)
+
+if TYPE_CHECKING:
+    from mmsearch.encoders.bundle import Encoders
+    from mmsearch.types import SampleArray
+
+CHUNK_TOKENS = 160
+OVERLAP_TOKENS = 24
+MAX_TAGS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A segment that waits for its vectors: a picture, a window of sound, or its own text."""
+
+    segment: Segment
+    picture: PreparedPicture | None = None
+    window: SampleArray | None = None
+
+
+@dataclass(slots=True)
+class Description:
+    """What a file said of itself while it was read; filled in as it goes."""
+
+    modality: Modality | None = None
+    metadata: Metadata = field(default_factory=Metadata)
+
+
+def works(
+    asset_id: str, contents: Iterable[Content], encoders: Encoders, description: Description
+) -> Iterator[Work]:
+    """Cut the contents of one asset into segments and prepare each for its encoder.
+
+    Speech is transcribed here. An asset in which nothing can be embedded still gets one segment, so
+    that it can be found by its name.
+    """
+    count = 0
+    for work in _works(asset_id, iter(contents), encoders, description):
+        count += 1
+        yield work
+    if count == 0 and description.modality is not None:
+        kind = SegmentKind.IMAGE if description.modality is Modality.IMAGE else SegmentKind.TEXT
+        yield Work(_segment(asset_id, kind, Place()))
+
+
+def _works(
+    asset_id: str, contents: Iterator[Content], encoders: Encoders, description: Description
+) -> Iterator[Work]:
+    cutter = WindowCutter(window_s=encoders.sound_window_s, hop_s=encoders.sound_hop_s)
+    speech = SpeechCutter()
+    has_cues = False
+    for content in contents:
+        match content:
+            case Described(modality, metadata):
+                description.modality, description.metadata = modality, metadata
+            case Picture(pixels, place, is_frame):
+                kind = SegmentKind.FRAME if is_frame else SegmentKind.IMAGE
+                prepared = encoders.image.prepare(pixels)
+                yield Work(_segment(asset_id, kind, place), picture=prepared)
+            case Cue(text, place):
+                has_cues = True
+                yield Work(_segment(asset_id, SegmentKind.SPEECH, place, text))
+            case AudioBlock(samples, start_s):
+                for window, span in cutter.push(samples, start_s):
+                    yield _sound(asset_id, window, span)
+                if not has_cues:
+                    for stretch, stretch_start_s in speech.push(samples, start_s):
+                        yield from _spoken(asset_id, stretch, stretch_start_s, encoders)
+            case Passage():
+                passages = (one for one in chain([content], contents) if isinstance(one, Passage))
+                yield from _written(asset_id, passages, encoders)
+    for window, span in cutter.finish():
+        yield _sound(asset_id, window, span)
+    for stretch, stretch_start_s in speech.finish():
+        yield from _spoken(asset_id, stretch, stretch_start_s, encoders)
+
+
+def _segment(asset_id: str, kind: SegmentKind, place: Place, text: str | None = None) -> Segment:
+    return Segment(segment_id(asset_id, kind, place), asset_id, kind, place, text)
+
+
+def _sound(asset_id: str, window: SampleArray, span: Span) -> Work:
+    return Work(_segment(asset_id, SegmentKind.SOUND, Place(span=span)), window=window)
+
+
+def _spoken(
+    asset_id: str, samples: SampleArray, start_s: float, encoders: Encoders
+) -> Iterator[Work]:
+    for said in encoders.transcriber.transcribe(samples, start_s):
+        yield Work(_segment(asset_id, SegmentKind.SPEECH, Place(span=said.span), said.text))
+
+
+def _written(asset_id: str, passages: Iterator[Passage], encoders: Encoders) -> Iterator[Work]:
+    for chunk in chunks(
+        passages,
+        encoders.text.count_tokens,
+        max_tokens=CHUNK_TOKENS,
+        overlap_tokens=OVERLAP_TOKENS,
+    ):
+        yield Work(_segment(asset_id, SegmentKind.TEXT, chunk.place, chunk.text))
+
+
+def encode(batch: Sequence[Work], encoders: Encoders) -> list[EncodedSegment]:
+    """Embed a batch, which may be of many assets; results in the order of the batch."""
+    vectors: list[tuple[Vectors, ...]] = [()] * len(batch)
+    segments = [work.segment for work in batch]
+    pictured = [i for i, work in enumerate(batch) if work.picture is not None]
+    if pictured:
+        pictures = [picture for work in batch if (picture := work.picture) is not None]
+        for i, code in zip(pictured, encoders.image.encode(pictures), strict=True):
+            vectors[i] = (Vectors(encoders.image.space.name, code.values, code.boxes),)
+            old = segments[i]
+            segments[i] = Segment(
+                old.id, old.asset_id, old.kind, old.place, old.text, code.tags[:MAX_TAGS]
+            )
+    heard = [i for i, work in enumerate(batch) if work.window is not None]
+    if heard:
+        windows = [window for work in batch if (window := work.window) is not None]
+        values = encoders.sound.encode(windows)
+        for i, value in zip(heard, values, strict=True):
+            vectors[i] = (Vectors(encoders.sound.space.name, value[None]),)
+    worded = [i for i, segment in enumerate(segments) if segment.text]
+    if worded:
+        values = encoders.text.encode([text for segment in segments if (text := segment.text)])
+        for i, value in zip(worded, values, strict=True):
+            vectors[i] += (Vectors(encoders.text.space.name, value[None]),)
+    return [EncodedSegment(*pair) for pair in zip(segments, vectors, strict=True)]

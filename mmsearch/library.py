@@ -1,0 +1,361 @@
+"""The library: one folder that knows other folders, and answers what is in them."""
+
+from __future__ import annotations
+
+import builtins
+import contextlib
+import os
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mmsearch import assembly, presets
+from mmsearch import query as queries
+from mmsearch.assembly import Description
+from mmsearch.encoders.bundle import Encoders
+from mmsearch.errors import ConfigError, MmsearchError, QueryError, WeightsMismatch
+from mmsearch.media.base import LoadOptions
+from mmsearch.media.files import absolute, content_hash, is_gone, storable
+from mmsearch.media.isolation import Decoder
+from mmsearch.query import Query, Term, TermKind
+from mmsearch.search import probe, retrieve
+from mmsearch.search.probe import Example
+from mmsearch.search.retrieve import Filter
+from mmsearch.search.snapshot import Snapshot, open_snapshot
+from mmsearch.store import manifest as manifests
+from mmsearch.store.manifest import Manifest
+from mmsearch.store.reader import Reader
+from mmsearch.store.rows import FileRow
+from mmsearch.store.schema import ASSETS, SEGMENTS, vectors_table
+from mmsearch.store.writer import Lock, Writer, create
+from mmsearch.types import Hit, Modality, SegmentKind, Space
+
+if TYPE_CHECKING:
+    from indexers.events import Event, Finished
+    from indexers.local import Wishes
+
+MIN_SCORE = 0.1
+"""The default cut-off: 87 of 100 captions of photographs find their own above it."""
+
+
+@dataclass(frozen=True, slots=True)
+class IndexStatus:
+    """An index over one space: its kind, how many vectors, and its recall against exact search."""
+
+    space: str
+    kind: str
+    vectors: int
+    recall_at_10: float
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What is in a library."""
+
+    library: str
+    preset: str
+    speech_model: str
+    assets: dict[str, int]
+    files: int
+    segments: dict[str, int]
+    spaces: tuple[Space, ...]
+    indexes: tuple[IndexStatus, ...]
+    failed: int
+    size_bytes: int
+
+
+class Library:
+    """Open with `mmsearch.open`; close it, or use it as a context manager."""
+
+    def __init__(self, path: Path, manifest: Manifest, encoders: Encoders) -> None:
+        self.path = path
+        self.manifest = manifest
+        self._encoders = encoders
+        self._snapshot: Snapshot | None = None
+
+    @classmethod
+    def open(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        preset: str | None = None,
+        speech_model: str | None = None,
+        create: bool = True,
+        threads: int | None = None,
+    ) -> Library:
+        """Open a library, making an empty one where nothing is, unless `create` is False.
+
+        A library keeps the preset and the speech model that it was made with. Raises ConfigError
+        for an unknown preset or another than its own, LibraryNotFound, FormatVersionError,
+        StoreError, and WeightsMismatch when its vectors were made with other weights than those
+        installed.
+        """
+        folder = Path(path).expanduser()
+        if not manifests.exists(folder) and create:
+            _create(folder, presets.find(preset or presets.DEFAULT), speech_model)
+        manifest = manifests.read(folder)
+        if preset is not None and preset != manifest.preset:
+            raise ConfigError(_other(folder, "preset", manifest.preset, preset))
+        if speech_model is not None and speech_model != manifest.speech_model:
+            raise ConfigError(_other(folder, "speech model", manifest.speech_model, speech_model))
+        encoders = Encoders(
+            presets.find(manifest.preset), speech_model=manifest.speech_model, threads=threads
+        )
+        _check_spaces(folder, manifest, encoders)
+        return cls(folder, manifest, encoders)
+
+    def __enter__(self) -> Library:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of what is mapped and loaded; the library can be opened again."""
+        self._snapshot = None
+
+    def index(
+        self,
+        *paths: str | os.PathLike[str],
+        on_event: Callable[[Event], object] = lambda _event: None,
+        wishes: Wishes | None = None,
+    ) -> Finished:
+        """Bring the library up to date with folders and files; returns what was done.
+
+        `on_event` is called with every event of `indexers.events`. Only files that cannot be read
+        are passed over; any other error ends the run, with what was written intact.
+        """
+        # The composition root: the engine does not know how it is fed. See docs/adr/0002.
+        from indexers import local
+        from indexers.events import Finished
+
+        finished = Finished()
+        for event in local.index(
+            self.path, [Path(path) for path in paths], self._encoders, wishes or local.Wishes()
+        ):
+            on_event(event)
+            if isinstance(event, Finished):
+                finished = event
+        self._snapshot = None
+        _refresh(self.path)
+        return finished
+
+    def search(
+        self,
+        query: str | Query,
+        *,
+        limit: int = 10,
+        kinds: Iterable[str] = (),
+        under: Iterable[str | os.PathLike[str]] = (),
+        min_score: float = MIN_SCORE,
+    ) -> list[Hit]:
+        """The best hits, best first; empty where nothing passes `min_score`.
+
+        `kinds` are among image, audio, video, text; `under` are folders. Raises QueryError for an
+        empty query, an unknown kind, or an example that cannot be read.
+        """
+        asked = queries.text(query) if isinstance(query, str) else query
+        wanted = probe.probes(asked, self._encoders, self._encode_example)
+        words = " ".join(
+            term.value for term in asked.terms if term.kind is TermKind.TEXT and term.weight > 0
+        )
+        passing = Filter(kinds=parse_kinds(kinds), under=_folders(under))
+        return self._rank(wanted, words, passing, limit, min_score)
+
+    def similar(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        limit: int = 10,
+        kinds: Iterable[str] = (),
+        under: Iterable[str | os.PathLike[str]] = (),
+        min_score: float = MIN_SCORE,
+    ) -> list[Hit]:
+        """The neighbours of a file, indexed or not; the file itself is not among them.
+
+        Raises QueryError when the file cannot be read.
+        """
+        file = Path(path).expanduser()
+        wanted = probe.probes(queries.file(file), self._encoders, self._encode_example)
+        itself = frozenset({content_hash(file)})
+        passing = Filter(kinds=parse_kinds(kinds), under=_folders(under), without=itself)
+        return self._rank(wanted, "", passing, limit, min_score)
+
+    def _rank(
+        self,
+        wanted: Sequence[probe.WeightedProbe],
+        words: str,
+        passing: Filter,
+        limit: int,
+        min_score: float,
+    ) -> list[Hit]:
+        if limit < 1:
+            raise QueryError(f"the limit must be at least 1, not {limit}")
+        return retrieve.rank(
+            self.snapshot(),
+            wanted,
+            self._encoders.preset.calibrations,
+            name_query=words,
+            passing=passing,
+            limit=limit,
+            min_score=min_score,
+        )
+
+    def snapshot(self) -> Snapshot:
+        """What is searched: the newest version of the tables."""
+        if self._snapshot is None or _is_stale(self._snapshot):
+            self._snapshot = open_snapshot(Reader.open(self.path))
+        return self._snapshot
+
+    def warm_up(self) -> None:
+        """Load what a search by words needs: the encoder in one thread, the index in another."""
+        loading = threading.Thread(target=self._warm_encoders, daemon=True)
+        loading.start()
+        self.snapshot()
+        loading.join()
+
+    def _warm_encoders(self) -> None:
+        # What goes wrong here goes wrong again, and is told, where the encoder is used.
+        with contextlib.suppress(MmsearchError):
+            self._encoders.text.encode(["warm"])
+
+    def _encode_example(self, term: Term) -> Example:
+        path = Path(term.value).expanduser()
+        if not path.is_file():
+            raise QueryError(f"there is no file {path}: name a file to search by")
+        description = Description()
+        with Decoder() as decoder:
+            contents = decoder.load(path, LoadOptions())
+            works = list(assembly.works("query", contents, self._encoders, description))
+        expected = {TermKind.IMAGE: Modality.IMAGE, TermKind.AUDIO: Modality.AUDIO}
+        if term.kind in expected and description.modality is not expected[term.kind]:
+            raise QueryError(f"{path} is {description.modality}, not {term.kind}: name another")
+        encoded = assembly.encode(works, self._encoders)
+        vectors = {
+            space.name: [
+                one.values for part in encoded for one in part.vectors if one.space == space.name
+            ]
+            for space in self._encoders.spaces
+            if space.name != self._encoders.text.space.name
+        }
+        texts = [part.segment.text for part in encoded if part.segment.text]
+        tags = [tag for part in encoded for tag in part.segment.tags]
+        return Example(
+            {name: np.concatenate(values) for name, values in vectors.items() if values},
+            tuple(texts),
+            tuple(sorted(tags, key=lambda tag: -tag.probability)),
+        )
+
+    def remove(self, *paths: str | os.PathLike[str]) -> list[str]:
+        """Take files, and all files below folders, out of the library; returns their paths.
+
+        Nothing on disk is touched. Raises LibraryLocked.
+        """
+        roots = [Path(storable(absolute(Path(path)))) for path in paths]
+        return self._take_out(
+            lambda row: any(Path(row.path).is_relative_to(root) for root in roots)
+        )
+
+    def prune(self) -> list[str]:
+        """Take out the files that are gone from disk; returns their paths. Raises LibraryLocked."""
+        return self._take_out(lambda row: is_gone(row.path))
+
+    def _take_out(self, is_meant: Callable[[FileRow], bool]) -> builtins.list[str]:
+        with Lock(self.path):
+            gone = [row.path for row in Reader.open(self.path).files() if is_meant(row)]
+            if gone:
+                writer = Writer.open(self.path)
+                writer.remove_files(gone)
+                writer.sweep()
+                writer.close()
+        self._snapshot = None
+        _refresh(self.path)
+        return gone
+
+    def failed(self) -> list[FileRow]:
+        """The files that could not be indexed, with the reason."""
+        return Reader.open(self.path).failed()
+
+    def status(self) -> Status:
+        """What is in the library."""
+        reader = Reader.open(self.path)
+        files = reader.files()
+        assets = Counter(reader.column(ASSETS, "modality").column(0).to_pylist())
+        segments = Counter(reader.column(SEGMENTS, "kind").column(0).to_pylist())
+        return Status(
+            library=str(self.path),
+            preset=self.manifest.preset,
+            speech_model=self.manifest.speech_model,
+            assets={kind.value: assets[kind.value] for kind in Modality},
+            files=sum(1 for row in files if row.error is None),
+            segments={kind.value: segments[kind.value] for kind in SegmentKind},
+            spaces=self.manifest.spaces,
+            indexes=tuple(
+                IndexStatus(name, "exact", reader.count(vectors_table(name)), 1.0)
+                for name in reader.space_names
+            ),
+            failed=sum(1 for row in files if row.error is not None),
+            size_bytes=_size_bytes(self.path),
+        )
+
+
+def _create(folder: Path, preset: presets.Preset, speech_model: str | None) -> None:
+    encoders = Encoders(preset, speech_model=speech_model)
+    create(folder, Manifest(preset.name, encoders.speech_model, encoders.spaces))
+
+
+def _other(folder: Path, what: str, has: str, asked: str) -> str:
+    return (
+        f"the library {folder} was made with {what} {has!r} and cannot take {asked!r}: "
+        f"leave the option out, or make another library with --library DIR"
+    )
+
+
+def _check_spaces(folder: Path, manifest: Manifest, encoders: Encoders) -> None:
+    for recorded in manifest.spaces:
+        now = encoders.space(recorded.name)
+        if now != recorded:
+            raise WeightsMismatch(
+                f"the library {folder} was made with {recorded.model} {recorded.revision} "
+                f"({recorded.weights_sha256[:12]}) in space {recorded.name!r}, but {now.model} "
+                f"{now.revision} ({now.weights_sha256[:12]}) is installed: install the version of "
+                f"mmsearch that made it, or index into a new library"
+            )
+
+
+def parse_kinds(kinds: Iterable[str]) -> frozenset[Modality]:
+    """Kinds by their names; raises QueryError for one that there is not."""
+    try:
+        return frozenset(Modality(kind) for kind in kinds)
+    except ValueError as exc:
+        known = ", ".join(Modality)
+        raise QueryError(f"{exc}: kinds are {known}") from exc
+
+
+def _folders(under: Iterable[str | os.PathLike[str]]) -> tuple[str, ...]:
+    return tuple(storable(absolute(Path(folder))) for folder in under)
+
+
+def _is_stale(snapshot: Snapshot) -> bool:
+    now: dict[str, Any] = Reader.open(snapshot.reader.path).versions
+    return now != snapshot.reader.versions
+
+
+def _refresh(path: Path) -> None:
+    """Make the arrays of the newest version, so that the next search need not."""
+    open_snapshot(Reader.open(path))
+
+
+def _size_bytes(path: Path) -> int:
+    return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
