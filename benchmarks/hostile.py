@@ -1,0 +1,79 @@
+"""Indexes the corpus of hostile files in one run: nothing may crash, hang, or take the memory."""
+
+from __future__ import annotations
+
+import collections
+import json
+import os
+import subprocess
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+from benchmarks import measure
+
+DATA = Path(os.environ.get("MMSEARCH_TEST_DATA", "../shared/data"))
+
+
+def tree_mb(root: int) -> float:
+    """Resident memory of a process and all below it, shared pages counted once (PSS), in MB."""
+    parents: dict[int, list[int]] = collections.defaultdict(list)
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                stat = (entry / "stat").read_text()
+            except OSError:
+                continue
+            parents[int(stat.rsplit(")", 1)[1].split()[1])].append(int(entry.name))
+    total, stack = 0, [root]
+    while stack:
+        process = stack.pop()
+        stack += parents[process]
+        try:
+            lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
+        except OSError:
+            continue
+        total += next((int(line.split()[1]) for line in lines if line.startswith("Pss:")), 0)
+    return total / 1024
+
+
+def main() -> None:
+    corpus = DATA / "hostile"
+    index = [*measure.MMSEARCH, "index", str(corpus)]
+    files = sum(1 for path in corpus.rglob("*") if path.is_file())
+    with tempfile.TemporaryDirectory() as folder:
+        started = time.perf_counter()
+        process = subprocess.Popen(
+            [*index, "--library", f"{folder}/library", "--json", "--hidden"],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        peak = 0.0
+
+        def watch() -> None:
+            nonlocal peak
+            while process.poll() is None:
+                peak = max(peak, tree_mb(process.pid))
+                time.sleep(0.1)
+
+        watcher = threading.Thread(target=watch)
+        watcher.start()
+        errors: collections.Counter[str] = collections.Counter()
+        finished: dict[str, float] = {}
+        for line in process.stdout or ():
+            event = json.loads(line)
+            if event["event"] == "failed":
+                errors[event["error"]] += 1
+            if event["event"] == "finished":
+                finished = event
+        watcher.join()
+        seconds = time.perf_counter() - started
+    accounted = sum(int(finished.get(name, 0)) for name in ("indexed", "failed", "skipped"))
+    print(f"files {files}, accounted for {accounted}, exit code {process.returncode}")
+    print(f"indexed {finished.get('indexed')}, failed {finished.get('failed')}: {dict(errors)}")
+    print(f"{seconds:.1f} s, peak memory of all processes {peak:.0f} MB (target 1500)")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,119 @@
+"""`mmsearch index`."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mmsearch.cli.options import JsonOption, KindsOption, LibraryOption, split_kinds
+from mmsearch.config import default_library
+
+if TYPE_CHECKING:
+    from indexers.events import Event
+
+EXIT_FAILED_FILES = 3
+MEGA = 1_000_000
+
+
+def index(
+    paths: Annotated[
+        list[Path], typer.Argument(metavar="PATH...", help="Folders and files.", show_default=False)
+    ],
+    library: LibraryOption = None,
+    preset: Annotated[str | None, typer.Option(help="For a new library: which models.")] = None,
+    speech_model: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODEL",
+            help="For a new library: a folder with a CTranslate2 Whisper model, or a hub name such "
+            "as small or large-v3-turbo.",
+        ),
+    ] = None,
+    kinds: KindsOption = None,
+    include: Annotated[
+        list[str] | None, typer.Option(metavar="GLOB", help="Only files that match; repeatable.")
+    ] = None,
+    exclude: Annotated[
+        list[str] | None,
+        typer.Option(metavar="GLOB", help="Not the files and folders that match; repeatable."),
+    ] = None,
+    hidden: Annotated[
+        bool, typer.Option("--hidden", help="Also files and folders whose name begins with a dot.")
+    ] = False,
+    prune: Annotated[
+        bool, typer.Option("--prune", help="Take out the files that are gone from these folders.")
+    ] = False,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Try the files again that failed before.")
+    ] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit with 3 when a file could not be indexed.")
+    ] = False,
+    workers: Annotated[
+        int | None, typer.Option(min=1, max=256, help="Decoder processes; default one a core.")
+    ] = None,
+    max_megapixels: Annotated[
+        float, typer.Option(min=0.01, help="Larger pictures are refused.")
+    ] = 200.0,
+    max_file_gb: Annotated[float, typer.Option(min=0.0, help="Larger files are refused.")] = 64.0,
+    decode_timeout: Annotated[
+        float, typer.Option(min=0.1, metavar="S", help="A decoder silent for longer is stopped.")
+    ] = 60.0,
+    decode_memory_gb: Annotated[
+        float, typer.Option(min=0.25, help="What one decoder process may allocate.")
+    ] = 2.0,
+    json_lines: JsonOption = False,
+) -> None:
+    """Bring the library up to date with folders or files; unchanged files cost nothing."""
+    import mmsearch
+    from indexers.discover import Selection
+    from indexers.local import Wishes
+    from mmsearch.cli.render import IndexDisplay, print_summary
+    from mmsearch.library import parse_kinds
+    from mmsearch.media.base import Limits, LoadOptions
+    from mmsearch.store import manifest
+
+    folder = library or default_library()
+    limits = Limits(
+        pixels=int(max_megapixels * MEGA),
+        file_bytes=int(max_file_gb * 1000 * MEGA),
+        stall_s=decode_timeout,
+        memory_bytes=int(decode_memory_gb * 1024**3),
+    )
+    wishes = Wishes(
+        selection=Selection(tuple(include or ()), tuple(exclude or ()), hidden),
+        kinds=parse_kinds(split_kinds(kinds)),
+        options=LoadOptions(limits=limits),
+        workers=workers,
+        prune=prune,
+        retry_failed=retry_failed,
+    )
+    is_new = not manifest.exists(folder)
+    with mmsearch.open(str(folder), preset=preset, speech_model=speech_model) as opened:
+        if is_new and opened.manifest.preset == "mini" and not json_lines:
+            typer.echo(
+                f"New library {folder} with preset mini: small models, offline, English.",
+                err=True,
+            )
+        with IndexDisplay(is_shown=not json_lines) as display:
+            on_event: Callable[[Event], object] = _print_json if json_lines else display.show
+            report = opened.index(*paths, on_event=on_event, wishes=wishes)
+        if not json_lines:
+            print_summary(report, display.failures)
+    if strict and report.failed:
+        raise typer.Exit(EXIT_FAILED_FILES)
+
+
+def _print_json(event: Event) -> None:
+    name = type(event).__name__.lower()
+    if name != "progress":
+        fields = dataclasses.asdict(event)
+        sys.stdout.write(json.dumps({"event": name, **fields}, ensure_ascii=False) + "\n")
+        if name == "finished":
+            sys.stdout.flush()

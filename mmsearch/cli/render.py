@@ -1,0 +1,292 @@
+"""Draws hits, progress, status and reports; results go to stdout, all else to stderr."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import sys
+from collections.abc import Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bar
+    from rich.progress import TaskID
+
+    from indexers.events import Event, Finished
+    from mmsearch.checkup import Finding
+    from mmsearch.evaluate import Report
+    from mmsearch.library import Status
+    from mmsearch.store.rows import FileRow
+    from mmsearch.types import Hit, Moment
+
+SHOWN_FAILURES = 5
+SHOWN_MOMENTS = 3
+
+
+def clock(seconds: float) -> str:
+    """12.3 as 0:12, 3723 as 1:02:03."""
+    whole = int(seconds)
+    minutes, rest = divmod(whole, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def printable(text: str) -> str:
+    """Without control characters: a file name must not be able to drive the terminal."""
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+
+
+def shown_path(path: str) -> str:
+    """Relative to the working folder where it lies below it."""
+    try:
+        relative = os.path.relpath(path)
+    except (ValueError, OSError):
+        return printable(path)
+    return printable(path if relative.startswith("..") else relative)
+
+
+def size(size_bytes: float) -> str:
+    """1234567 as 1.2 MB."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if size_bytes < 1000:
+            return f"{size_bytes:.0f} {unit}" if unit == "B" else f"{size_bytes:.1f} {unit}"
+        size_bytes /= 1000
+    return f"{size_bytes:.1f} TB"
+
+
+def hit_object(hit: Hit) -> dict[str, Any]:
+    """A hit as `--json` shows it."""
+    segment = hit.segment
+    span = segment.span
+    return {
+        "rank": hit.rank,
+        "score": round(hit.score, 4),
+        "path": hit.path,
+        "kind": hit.kind.value,
+        "asset_id": hit.asset.id,
+        "segment": {
+            "id": segment.id,
+            "kind": segment.kind.value,
+            "start_s": None if span is None else round(span.start_s, 3),
+            "end_s": None if span is None else round(span.end_s, 3),
+            "page": segment.place.page,
+            "text": segment.text,
+        },
+        "spaces": {
+            name: {"rank": one.rank, "score": round(one.score, 4)}
+            for name, one in hit.spaces.items()
+        },
+        "moments": [_moment_object(moment) for moment in hit.moments],
+        "also_at": list(hit.also_at),
+        "why": hit.why,
+    }
+
+
+def _moment_object(moment: Moment) -> dict[str, Any]:
+    span = moment.segment.span
+    box = moment.box
+    return {
+        "kind": moment.segment.kind.value,
+        "score": round(moment.score, 4),
+        "start_s": None if span is None else round(span.start_s, 3),
+        "end_s": None if span is None else round(span.end_s, 3),
+        "page": moment.segment.place.page,
+        "box": None if box is None else [round(edge, 4) for edge in dataclasses.astuple(box)],
+    }
+
+
+def print_json(query: str, preset: str, took_ms: float, hits: Sequence[Hit]) -> None:
+    """The object of `search --json`."""
+    told = {
+        "query": query,
+        "preset": preset,
+        "took_ms": round(took_ms, 1),
+        "total": len(hits),
+        "hits": [hit_object(hit) for hit in hits],
+    }
+    typer.echo(json.dumps(told, ensure_ascii=False))
+
+
+def print_paths(hits: Sequence[Hit], *, end: str) -> None:
+    """A path each, as it is on disk, byte for byte."""
+    sys.stdout.flush()
+    for hit in hits:
+        sys.stdout.buffer.write(os.fsencode(hit.path) + end.encode())
+    sys.stdout.buffer.flush()
+
+
+def print_hits(hits: Sequence[Hit], *, is_explained: bool) -> None:
+    """For people: score, place, path, and why."""
+    for hit in hits:
+        score = typer.style(f"{hit.score:4.2f}", bold=True, fg=_colour(hit.score))
+        name = typer.style(shown_path(hit.path), bold=True)
+        typer.echo(f"{hit.rank:>3}  {score}  {hit.kind.value:<5}  {name}{_place(hit.moments[0])}")
+        if hit.why:
+            typer.echo(typer.style(f"{'':18}{printable(hit.why)}", dim=True))
+        if hit.also_at:
+            copies = ", ".join(shown_path(path) for path in hit.also_at)
+            typer.echo(typer.style(f"{'':18}also at {copies}", dim=True))
+        if is_explained:
+            for name, one in hit.spaces.items():
+                typer.echo(
+                    f"{'':18}{name}: rank {one.rank}, score {one.score:.2f}, "
+                    f"similarity {one.similarity:.3f}"
+                )
+            for moment in hit.moments[1 : SHOWN_MOMENTS + 1]:
+                typer.echo(f"{'':18}{moment.score:4.2f} {moment.segment.kind}{_place(moment)}")
+
+
+def _colour(score: float) -> str:
+    return "green" if score >= 0.6 else "yellow" if score >= 0.35 else "red"
+
+
+def _place(moment: Moment) -> str:
+    place = moment.segment.place
+    parts = []
+    if place.span is not None:
+        parts.append(f"{clock(place.span.start_s)}–{clock(place.span.end_s)}")
+    if place.page is not None:
+        parts.append(f"page {place.page}")
+    return "  " + ", ".join(parts) if parts else ""
+
+
+class IndexDisplay:
+    """The progress bar of `index`; it sits on standard error, and only on a terminal."""
+
+    def __init__(self, *, is_shown: bool) -> None:
+        self._is_shown = is_shown and sys.stderr.isatty()
+        self._bar: Bar | None = None
+        self._task: TaskID | None = None
+        self.failures: list[tuple[str, str]] = []
+
+    def __enter__(self) -> IndexDisplay:
+        if self._is_shown:
+            from rich.console import Console
+            from rich.progress import (
+                BarColumn,
+                MofNCompleteColumn,
+                Progress,
+                TextColumn,
+                TimeRemainingColumn,
+            )
+
+            self._bar = Progress(
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[rate]}"),
+                TimeRemainingColumn(),
+                console=Console(stderr=True),
+                transient=True,
+            )
+            self._bar.start()
+            self._task = self._bar.add_task("listing files", total=None, rate="")
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def show(self, event: Event) -> None:
+        """Take note of an event of the run."""
+        from indexers.events import Failed, Progress
+
+        if isinstance(event, Failed):
+            self.failures.append((event.path, f"{event.error}: {event.message}"))
+        elif isinstance(event, Progress) and self._bar is not None and self._task is not None:
+            task = self._bar.tasks[0]
+            elapsed = task.elapsed or 0.0
+            rate = f"{event.done / elapsed:.1f} files/s" if elapsed > 0.5 else ""
+            self._bar.update(
+                self._task,
+                description="indexing",
+                completed=event.done,
+                total=event.total,
+                rate=rate,
+            )
+
+
+def print_summary(report: Finished, failures: Sequence[tuple[str, str]]) -> None:
+    """What a run did, on standard error."""
+    counts = [
+        (report.indexed, "indexed"),
+        (report.updated, "updated"),
+        (report.moved, "moved"),
+        (report.removed, "removed"),
+        (report.skipped, "unchanged"),
+        (report.failed, "failed"),
+    ]
+    said = ", ".join(f"{count:,} {word}" for count, word in counts if count) or "nothing to do"
+    typer.echo(f"{said} in {report.seconds:.1f} s", err=True)
+    for path, reason in failures[:SHOWN_FAILURES]:
+        typer.secho(f"  {shown_path(path)}  {printable(reason)}", err=True, dim=True)
+    if len(failures) > SHOWN_FAILURES:
+        more = len(failures) - SHOWN_FAILURES
+        typer.secho(f"  and {more} more: mmsearch status --failed", err=True, dim=True)
+
+
+def print_failures(rows: Sequence[FileRow]) -> None:
+    """The files that could not be indexed, one a line."""
+    for row in rows:
+        typer.echo(f"{printable(row.path)}\t{row.error}\t{printable(row.message or '')}")
+
+
+def print_status(status: Status) -> None:
+    """What is in a library, for people."""
+
+    def counted(counts: dict[str, int]) -> str:
+        return ", ".join(f"{n:,} {kind}" for kind, n in counts.items() if n) or "none"
+
+    rows = [
+        ("library", status.library),
+        ("preset", f"{status.preset}, speech {status.speech_model}"),
+        ("files", f"{status.files:,}"),
+        ("assets", counted(status.assets)),
+        ("segments", counted(status.segments)),
+        ("size", size(status.size_bytes)),
+    ]
+    for space, index in zip(status.spaces, status.indexes, strict=True):
+        rows.append(
+            (
+                f"space {space.name}",
+                f"{index.vectors:,} vectors of {space.dim} by {space.model} ({space.revision}, "
+                f"sha256 {space.weights_sha256[:12]}); index {index.kind}, recall@10 "
+                f"{index.recall_at_10:.2f}",
+            )
+        )
+    if status.failed:
+        rows.append(("failed", f"{status.failed:,} files: mmsearch status --failed"))
+    for name, value in rows:
+        typer.echo(f"{typer.style(f'{name:<12}', bold=True)} {printable(value)}")
+
+
+def print_findings(findings: Sequence[Finding]) -> None:
+    """What the doctor found."""
+    for finding in findings:
+        mark = typer.style("ok  ", fg="green") if finding.is_well else typer.style("BAD ", fg="red")
+        typer.echo(f"{mark} {finding.subject}: {printable(finding.detail)}")
+        if finding.advice:
+            typer.echo(f"     {finding.advice}")
+
+
+def print_report(report: Report) -> None:
+    """The figures of an evaluation."""
+    rows = [("queries", f"{report.queries}")]
+    rows += [(f"recall@{cut}", f"{value:.3f}") for cut, value in report.recall.items()]
+    rows += [("MRR", f"{report.mrr:.3f}"), ("nDCG@10", f"{report.ndcg_at_10:.3f}")]
+    if report.spans:
+        rows.append(("span hits", f"{report.span_hits:.3f} of {report.spans}"))
+    rows.append(
+        ("latency", f"p50 {report.latency_ms_p50:.1f} ms, p95 {report.latency_ms_p95:.1f} ms")
+    )
+    for name, value in rows:
+        typer.echo(f"{name:<12} {value}")
