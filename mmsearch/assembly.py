@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from mmsearch.encoders.bundle import Encoders
     from mmsearch.types import SampleArray
 
-CHUNK_TOKENS = 160
-OVERLAP_TOKENS = 24
+CHUNK_TOKENS = 96
+OVERLAP_TOKENS = 16
 MAX_TAGS = 8
 
 
@@ -100,6 +100,8 @@ def _works(
 
 
 def _segment(asset_id: str, kind: SegmentKind, place: Place, text: str | None = None) -> Segment:
+    # A lone surrogate cannot be stored.
+    text = text and text.encode("utf-8", "replace").decode()
     return Segment(segment_id(asset_id, kind, place), asset_id, kind, place, text)
 
 

@@ -13,16 +13,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from mmsearch import assembly, presets
+from mmsearch import presets
 from mmsearch import query as queries
-from mmsearch.assembly import Description
 from mmsearch.encoders.bundle import Encoders
 from mmsearch.errors import ConfigError, MmsearchError, QueryError, WeightsMismatch
-from mmsearch.media.base import LoadOptions
+from mmsearch.example import example
 from mmsearch.media.files import absolute, content_hash, is_gone, storable
-from mmsearch.media.isolation import Decoder
 from mmsearch.query import Query, Term, TermKind
 from mmsearch.search import probe, retrieve
 from mmsearch.search.probe import Example
@@ -166,7 +162,7 @@ class Library:
         empty query, an unknown kind, or an example that cannot be read.
         """
         asked = queries.text(query) if isinstance(query, str) else query
-        wanted = probe.probes(asked, self._encoders, self._encode_example)
+        wanted = probe.probes(asked, self._encoders, self._example)
         words = " ".join(
             term.value for term in asked.terms if term.kind is TermKind.TEXT and term.weight > 0
         )
@@ -187,7 +183,7 @@ class Library:
         Raises QueryError when the file cannot be read.
         """
         file = Path(path).expanduser()
-        wanted = probe.probes(queries.file(file), self._encoders, self._encode_example)
+        wanted = probe.probes(queries.file(file), self._encoders, self._example)
         itself = frozenset({content_hash(file)})
         passing = Filter(kinds=parse_kinds(kinds), under=_folders(under), without=itself)
         return self._rank(wanted, "", passing, limit, min_score)
@@ -230,32 +226,8 @@ class Library:
         with contextlib.suppress(MmsearchError):
             self._encoders.text.encode(["warm"])
 
-    def _encode_example(self, term: Term) -> Example:
-        path = Path(term.value).expanduser()
-        if not path.is_file():
-            raise QueryError(f"there is no file {path}: name a file to search by")
-        description = Description()
-        with Decoder() as decoder:
-            contents = decoder.load(path, LoadOptions())
-            works = list(assembly.works("query", contents, self._encoders, description))
-        expected = {TermKind.IMAGE: Modality.IMAGE, TermKind.AUDIO: Modality.AUDIO}
-        if term.kind in expected and description.modality is not expected[term.kind]:
-            raise QueryError(f"{path} is {description.modality}, not {term.kind}: name another")
-        encoded = assembly.encode(works, self._encoders)
-        vectors = {
-            space.name: [
-                one.values for part in encoded for one in part.vectors if one.space == space.name
-            ]
-            for space in self._encoders.spaces
-            if space.name != self._encoders.text.space.name
-        }
-        texts = [part.segment.text for part in encoded if part.segment.text]
-        tags = [tag for part in encoded for tag in part.segment.tags]
-        return Example(
-            {name: np.concatenate(values) for name, values in vectors.items() if values},
-            tuple(texts),
-            tuple(sorted(tags, key=lambda tag: -tag.probability)),
-        )
+    def _example(self, term: Term) -> Example:
+        return example(term, self._encoders, self.snapshot)
 
     def remove(self, *paths: str | os.PathLike[str]) -> list[str]:
         """Take files, and all files below folders, out of the library; returns their paths.
@@ -324,7 +296,12 @@ def _other(folder: Path, what: str, has: str, asked: str) -> str:
 
 def _check_spaces(folder: Path, manifest: Manifest, encoders: Encoders) -> None:
     for recorded in manifest.spaces:
-        now = encoders.space(recorded.name)
+        now = next((one for one in encoders.spaces if one.name == recorded.name), None)
+        if now is None:
+            raise WeightsMismatch(
+                f"the library {folder} has a space {recorded.name!r} that this mmsearch has no model "
+                f"for: install the version that made it, or index into a new library"
+            )
         if now != recorded:
             raise WeightsMismatch(
                 f"the library {folder} was made with {recorded.model} {recorded.revision} "

@@ -64,6 +64,7 @@ MINI = Preset(
     summary="small models that come with the installation; English; nothing is downloaded",
 )
 
+PLANNED = frozenset({"clip"})
 PRESETS: Mapping[str, Preset] = MappingProxyType({MINI.name: MINI})
 DEFAULT = MINI.name
 
@@ -73,6 +74,11 @@ def find(name: str) -> Preset:
     try:
         return PRESETS[name]
     except KeyError as exc:
+        if name in PLANNED:
+            raise ConfigError(
+                f"preset {name!r} is not in this version yet; there are: "
+                f"{', '.join(sorted(PRESETS))}"
+            ) from exc
         raise ConfigError(
             f"there is no preset {name!r}; there are: {', '.join(sorted(PRESETS))}"
         ) from exc

@@ -72,13 +72,14 @@ def index(
 ) -> None:
     """Bring the library up to date with folders or files; unchanged files cost nothing."""
     import mmsearch
-    from indexers.discover import Selection
+    from indexers.discover import Selection, check_roots
     from indexers.local import Wishes
     from mmsearch.cli.render import IndexDisplay, print_summary
     from mmsearch.library import parse_kinds
     from mmsearch.media.base import Limits, LoadOptions
     from mmsearch.store import manifest
 
+    check_roots(paths)  # before a library is made for them
     folder = library or default_library()
     limits = Limits(
         pixels=int(max_megapixels * MEGA),
@@ -98,7 +99,11 @@ def index(
     with mmsearch.open(str(folder), preset=preset, speech_model=speech_model) as opened:
         if is_new and opened.manifest.preset == "mini" and not json_lines:
             typer.echo(
-                f"New library {folder} with preset mini: small models, offline, English.",
+                f"New library {folder}, preset mini: small models, offline, English.", err=True
+            )
+            typer.echo(
+                "For CLIP and CLAP quality: pip install 'mmsearch[clip]' and --preset clip, once a "
+                "version has it; this one does not yet.",
                 err=True,
             )
         with IndexDisplay(is_shown=not json_lines) as display:

@@ -258,11 +258,12 @@ def print_status(status: Status) -> None:
         rows.append(
             (
                 f"space {space.name}",
-                f"{index.vectors:,} vectors of {space.dim} by {space.model} ({space.revision}, "
-                f"sha256 {space.weights_sha256[:12]}); index {index.kind}, recall@10 "
-                f"{index.recall_at_10:.2f}",
+                f"{index.vectors:,} vectors of {space.dim} dimensions; index {index.kind}, "
+                f"recall@10 {index.recall_at_10:.2f}",
             )
         )
+        model = f"{space.model}, {space.revision}, sha256 {space.weights_sha256[:12]}"
+        rows.append(("", model))
     if status.failed:
         rows.append(("failed", f"{status.failed:,} files: mmsearch status --failed"))
     for name, value in rows:

@@ -34,6 +34,10 @@ class VectorIndex(Protocol):
         """How many vectors there are."""
         ...
 
+    def vectors(self, rows: NDArray[np.int64]) -> FloatArray:
+        """(n, dim) float32: the vectors in these rows."""
+        ...
+
     def search(self, queries: FloatArray, k: int, *, allowed: RowMask | None = None) -> Neighbours:
         """The k rows nearest to any of `queries` ((q, dim) unit rows), among those allowed."""
         ...

@@ -27,6 +27,10 @@ class ExactIndex:
         """How many vectors there are."""
         return len(self._vectors)
 
+    def vectors(self, rows: NDArray[np.int64]) -> FloatArray:
+        """(n, dim) float32: the vectors in these rows."""
+        return self._vectors[rows].astype(np.float32)
+
     def search(self, queries: FloatArray, k: int, *, allowed: RowMask | None = None) -> Neighbours:
         """The k rows nearest to any of `queries` ((q, dim) unit rows), among those allowed."""
         similarities = np.empty(self.count, dtype=np.float32)
@@ -42,7 +46,11 @@ class ExactIndex:
         rows = np.arange(self.count) if allowed is None else np.flatnonzero(allowed)
         if len(rows) > k:
             # By partition first: sorting a hundred thousand rows costs more than comparing them.
-            rows = rows[np.argpartition(-similarities[rows], k)[:k]]
+            # It says which similarity is the k-th; of the rows that have it, the first are kept.
+            least = np.partition(similarities[rows], len(rows) - k)[len(rows) - k]
+            above = rows[similarities[rows] > least]
+            equal = rows[similarities[rows] == least]
+            rows = np.concatenate([above, equal[: k - len(above)]])
         order = np.lexsort((rows, -similarities[rows]))
         rows = rows[order]
         return Neighbours(rows.astype(np.int64), similarities[rows], nearest[rows])

@@ -12,6 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 MAX_WORD = 32
+FUNCTION_WORDS = frozenset(
+    {"a", "an", "and", "are", "as", "at", "be", "by", "did", "do", "does", "for", "from", "had",
+     "has", "have", "how", "in", "is", "it", "its", "of", "on", "or", "that", "the", "their",
+     "there", "this", "to", "was", "were", "what", "when", "where", "which", "who", "why", "will",
+     "with"}
+)  # fmt: skip
+"""English words that say nothing of what is looked for; in a title of few words they would."""
 _WORD = re.compile(r"[^\W\d_]+|\d+")
 
 
@@ -60,6 +67,8 @@ class WordIndex:
         covered: defaultdict[int, float] = defaultdict(float)
         total = 0.0
         for word in dict.fromkeys(query):
+            if word in FUNCTION_WORDS:
+                continue
             at = int(np.searchsorted(self.vocabulary, word))
             known = at < len(self.vocabulary) and self.vocabulary[at] == word
             having = self.postings[self.offsets[at] : self.offsets[at + 1]] if known else ()

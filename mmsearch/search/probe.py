@@ -75,7 +75,7 @@ def example_probes(example: Example, encoders: Encoders) -> list[Probe]:
     """A file enters the spaces it has vectors in; its tags take a picture to texts."""
     found = []
     for space, vectors in example.vectors.items():
-        if len(vectors):
+        if len(vectors) and space != encoders.text.space.name:
             step = -(-len(vectors) // MAX_EXAMPLE_VECTORS)
             found.append(Probe(space, space, vectors[::step]))
     if example.texts:

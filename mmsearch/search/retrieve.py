@@ -70,8 +70,10 @@ def allowed_assets(snapshot: Snapshot, passing: Filter) -> RowMask | None:
     if passing.under:
         allowed &= _under(snapshot, passing.under)
     if passing.without:
-        ids = snapshot.reader.column("assets", "asset_id").column("asset_id").to_pylist()
-        allowed &= np.array([one not in passing.without for one in ids], dtype=np.bool_)
+        for asset_id in passing.without:
+            row = snapshot.asset_row(asset_id)
+            if row is not None:
+                allowed[row] = False
     return allowed
 
 
@@ -120,7 +122,7 @@ def rank(
     scored = [pair for pair in scored if pair[0] >= min_score]
     scored.sort(key=lambda pair: (-pair[0], pair[1]))
     best = scored[:limit]
-    return _hits(snapshot, [(score, asset, found[asset]) for score, asset in best])
+    return _hits(snapshot, [(score, asset, found[asset]) for score, asset in best], name_query)
 
 
 def _joined(wanted: Sequence[WeightedProbe]) -> list[Probe]:
@@ -179,7 +181,7 @@ def _search_names(
         found[asset].add_space(NAMES, SpaceScore(position, score, share))
 
 
-def _hits(snapshot: Snapshot, best: Sequence[tuple[float, int, _Found]]) -> list[Hit]:
+def _hits(snapshot: Snapshot, best: Sequence[tuple[float, int, _Found]], query: str) -> list[Hit]:
     """Fetch what is shown, once, for all hits together."""
     assets = snapshot.reader.assets([asset for _, asset, _ in best])
     chosen = [
@@ -211,7 +213,7 @@ def _hits(snapshot: Snapshot, best: Sequence[tuple[float, int, _Found]]) -> list
                 spaces=spaces,
                 moments=listed,
                 also_at=tuple(also_at),
-                why=why(spaces, listed[0]),
+                why=why(spaces, listed[0], query),
             )
         )
     return hits

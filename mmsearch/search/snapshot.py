@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any, Literal
@@ -25,6 +26,8 @@ FORM = 1
 """Counts up when the arrays below change: older folders are then rebuilt."""
 FOLDER = "index"
 HEADER = "header.json"
+PART = ".part-"
+ABANDONED_S = 3600.0
 MODALITIES = tuple(Modality)
 KINDS = tuple(SegmentKind)
 SCAN_ROWS = 16_384
@@ -57,6 +60,13 @@ class Snapshot:
     file_rows: NDArray[np.int32]
     words: WordIndex
 
+    def asset_row(self, asset_id: str) -> int | None:
+        """The row of an asset, None where it is not there or no file leads to it."""
+        ids = self.reader.column(ASSETS, "asset_id").column("asset_id").to_pylist()
+        row = ids.index(asset_id) if asset_id in ids else -1
+        is_listed = row >= 0 and self.file_offsets[row + 1] > self.file_offsets[row]
+        return row if is_listed else None
+
     def paths(self, asset: int) -> list[str]:
         """Where the asset lies, in the order of the paths."""
         begin, end = int(self.file_offsets[asset]), int(self.file_offsets[asset + 1])
@@ -68,14 +78,8 @@ def open_snapshot(reader: Reader) -> Snapshot:
 
     A folder that is torn, or of another form or version, is built anew, never trusted.
     """
-    folder = reader.path / FOLDER / _name(reader)
-    snapshot = _map(reader, folder)
-    if snapshot is None:
-        folder = build(reader)
-        snapshot = _map(reader, folder)
-        if snapshot is None:
-            raise AssertionError(f"{folder} was just built and cannot be read")
-    return snapshot
+    snapshot = _map(reader, reader.path / FOLDER / _name(reader))
+    return build(reader) if snapshot is None else snapshot
 
 
 def _name(reader: Reader) -> str:
@@ -83,35 +87,49 @@ def _name(reader: Reader) -> str:
     return f"exact-{hashlib.blake2b(text.encode(), digest_size=8).hexdigest()}"
 
 
-def build(reader: Reader) -> Path:
-    """Write the arrays for what the reader sees, and drop those of other versions.
+def build(reader: Reader) -> Snapshot:
+    """Write and map the arrays for what the reader sees, and drop those of other versions.
 
-    Written under a temporary name and renamed, so that a folder is whole or not there. Where the
-    library cannot be written to, the arrays go to a temporary folder.
+    Written under a temporary name and renamed, so that a folder is whole or not there; mapped before
+    that, for a process that sees another version may drop it as soon as it is in its place. Where
+    the library cannot be written to, the arrays have no place: they live as long as the mapping.
     """
     parent = reader.path / FOLDER
     try:
         parent.mkdir(exist_ok=True)
-        part = Path(tempfile.mkdtemp(prefix=".part-", dir=parent))
+        part = Path(tempfile.mkdtemp(prefix=PART, dir=parent))
     except OSError:
         part = Path(tempfile.mkdtemp(prefix="mmsearch-index-"))
     try:
         _write(reader, part)
-    except BaseException:
+        snapshot = _map(reader, part)
+        if snapshot is None:
+            raise AssertionError(f"{part} was just built and cannot be read")
+        if part.parent == parent:
+            _put_in_place(part, parent / _name(reader))
+    finally:
         shutil.rmtree(part, ignore_errors=True)
-        raise
-    if part.parent != parent:
-        return part
-    target = parent / _name(reader)
+    return snapshot
+
+
+def _put_in_place(part: Path, target: Path) -> None:
     if target.exists():  # torn, or written by another process in the meantime
         shutil.rmtree(target, ignore_errors=True)
     with contextlib.suppress(OSError):  # the other process won: its folder says the same
         part.rename(target)
-    for other in parent.iterdir():
-        if other != target and other.name.startswith("exact-"):
-            # Readers that have an old one mapped keep it until they let go.
+    for other in target.parent.iterdir():
+        # Readers that have an old one mapped keep it until they let go.
+        if other != target and (other.name.startswith("exact-") or _is_abandoned(other)):
             shutil.rmtree(other, ignore_errors=True)
-    return target
+
+
+def _is_abandoned(folder: Path) -> bool:
+    """Whether a process was killed while it wrote this."""
+    try:
+        age_s = time.time() - folder.stat().st_mtime
+    except OSError:
+        return False
+    return folder.name.startswith(PART) and age_s > ABANDONED_S
 
 
 def _write(reader: Reader, folder: Path) -> None:
@@ -151,8 +169,8 @@ def _write(reader: Reader, folder: Path) -> None:
     save("segment_assets", segment_assets)
 
     for space in reader.manifest.spaces:
-        dataset = reader.dataset(vectors_table(space.name))
-        count = dataset.count_rows()
+        table = vectors_table(space.name)
+        count = reader.count(table)
         target = folder / f"{space.name}.vectors.npy"
         vectors = np.lib.format.open_memmap(
             target, mode="w+", dtype=np.float16, shape=(count, space.dim)
@@ -160,8 +178,8 @@ def _write(reader: Reader, folder: Path) -> None:
         segment_rows = np.empty(count, dtype=np.int32)
         boxes = np.full((count, 4), np.nan, dtype=np.float32)
         at = 0
-        columns = ["segment_id", "asset_id", "box", "vector"]
-        for batch in dataset.to_batches(columns=columns, batch_size=SCAN_ROWS):
+        columns = ("segment_id", "box", "vector")
+        for batch in reader.batches(table, *columns, batch_size=SCAN_ROWS):
             end = at + batch.num_rows
             flat = batch.column("vector").flatten()
             vectors[at:end] = np.asarray(flat).reshape(-1, space.dim)
@@ -194,9 +212,10 @@ def _texts(files: Any, file_assets: NDArray[np.int32], assets: Any) -> Any:
         if asset >= 0:
             pure = PurePath(path)
             yield asset, " ".join([*pure.parts[:-1], pure.stem])
+    listed = set(file_assets.tolist())
     for name in ("title", "artist", "album", "camera"):
         for asset, value in enumerate(assets.column(name).to_pylist()):
-            if value:
+            if value and asset in listed:
                 yield asset, value
 
 
@@ -236,5 +255,5 @@ def _map(reader: Reader, folder: Path) -> Snapshot | None:
             file_rows=load("file_rows"),
             words=words,
         )
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, EOFError, ValueError, KeyError, TypeError):
         return None
