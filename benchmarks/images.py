@@ -53,7 +53,7 @@ def main() -> None:
             )
             theirs = float(eager.stdout)
             print(
-                f"mmsearch index {ours:6.1f}   torch eager {theirs:6.1f}   ratio {ours / theirs:.1f}"
+                f"mmsearch index {ours:5.1f}   torch eager {theirs:5.1f}  ratio {ours / theirs:.1f}"
             )
 
 

@@ -56,6 +56,13 @@ def _matches(path: str, globs: Sequence[str]) -> bool:
     return any(fnmatch(name, glob) or fnmatch(path, glob) for glob in globs)
 
 
+def check_roots(roots: Sequence[Path]) -> None:
+    """Raise ConfigError for a root that does not exist."""
+    for root in roots:
+        if not os.path.lexists(root.expanduser()):
+            raise ConfigError(f"{root} does not exist: nothing to index there")
+
+
 def discover(
     roots: Sequence[Path], selection: Selection, *, outside: Path | None = None
 ) -> Iterator[Found]:
@@ -66,9 +73,7 @@ def discover(
     `outside` is a folder never to enter: the library itself. Raises ConfigError for a root that
     does not exist.
     """
-    for root in roots:
-        if not os.path.lexists(root.expanduser()):
-            raise ConfigError(f"{root} does not exist: nothing to index there")
+    check_roots(roots)
     entered: set[tuple[int, int]] = set()
     given: set[str] = set()
     forbidden = None if outside is None else os.path.realpath(outside)

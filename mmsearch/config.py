@@ -60,7 +60,7 @@ def settings(names: frozenset[str]) -> dict[str, object]:
 
     The option `--decode-timeout` is `MMSEARCH_DECODE_TIMEOUT` in the environment and
     `decode_timeout` (or `decode-timeout`) in the file. Raises ConfigError for a key in the file
-    that no option has.
+    that no option has. A variable that is set to nothing counts as not set.
     """
     from_file = file_settings()
     unknown = sorted(set(from_file) - names)

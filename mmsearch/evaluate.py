@@ -62,8 +62,8 @@ Search = Callable[[KnownQuery, int], Sequence[Answer]]
 def read_queries(path: Path) -> list[KnownQuery]:
     """Read a JSON-lines file: query, relevant, and optionally kinds, span, spans.
 
-    `span` is [start_s, end_s] in the one relevant file, `spans` a span by path. Raises ConfigError,
-    which names the line.
+    `span` is [start_s, end_s] in the one recording or video among the relevant files, `spans` a
+    span by path. Raises ConfigError, which names the line.
     """
     folder = path.expanduser().resolve().parent
     try:
@@ -85,9 +85,11 @@ def read_queries(path: Path) -> list[KnownQuery]:
 
 def _read(row: dict[str, Any], folder: Path) -> KnownQuery:
     relevant = [str(folder / name) for name in row["relevant"]]
-    spans = {str(folder / name): span for name, span in row.get("spans", {}).items()}
-    if "span" in row:
-        spans[relevant[0]] = row["span"]
+    # Of the relevant files one is timed; the others have no moments that a span could match.
+    spans = dict.fromkeys(relevant, row["span"]) if "span" in row else {}
+    spans |= {str(folder / name): span for name, span in row.get("spans", {}).items()}
+    if not relevant:
+        raise ValueError("nothing is relevant")
     return KnownQuery(
         query=str(row["query"]),
         relevant=frozenset(relevant),

@@ -299,8 +299,8 @@ def _check_spaces(folder: Path, manifest: Manifest, encoders: Encoders) -> None:
         now = next((one for one in encoders.spaces if one.name == recorded.name), None)
         if now is None:
             raise WeightsMismatch(
-                f"the library {folder} has a space {recorded.name!r} that this mmsearch has no model "
-                f"for: install the version that made it, or index into a new library"
+                f"the library {folder} has a space {recorded.name!r}, for which there is no model "
+                f"here: install the version of mmsearch that made it, or index into a new library"
             )
         if now != recorded:
             raise WeightsMismatch(

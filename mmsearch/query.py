@@ -107,5 +107,6 @@ def parse(words: list[str]) -> Query:
                 )
             query += file(path)
         elif word.strip():
-            texts.append(word.strip())
+            # Bytes that are no UTF-8 come from a command line as lone surrogates.
+            texts.append(word.strip().encode("utf-8", "replace").decode())
     return text(" ".join(texts)) + query if texts else query

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
-import click
 import typer
+from typer.core import TyperOption
 
 from mmsearch.cli import evaluate, index, library, search
+from mmsearch.cli.imports import leave_pandas_out
 from mmsearch.config import settings
 from mmsearch.errors import MmsearchError
 
@@ -57,43 +58,56 @@ def start(
 ) -> None:
     """Fill in what the environment and config.toml say, below what the command line says."""
     del version
-    group = context.command
-    if not isinstance(group, click.Group):
-        return
-    names = {
-        option.name
-        for command in group.commands.values()
-        for option in command.params
-        if isinstance(option, click.Option) and option.name
-    }
-    given = settings(frozenset(names))
+    commands: Mapping[str, Any] = getattr(context.command, "commands", {})
+    options = {name: _options(command) for name, command in commands.items()}
+    given = settings(frozenset(key for of_one in options.values() for key in of_one))
     context.default_map = {
-        name: {option.name: given[option.name] for option in command.params if option.name in given}
-        for name, command in group.commands.items()
+        name: {
+            option.name: _value(option, given[key])
+            for key, option in of_one.items()
+            if key in given
+        }
+        for name, of_one in options.items()
     }
+
+
+def _options(command: Any) -> dict[str, TyperOption]:
+    """The options of a command by their long names, which variables and config.toml use too."""
+    return {
+        max(option.opts, key=len).lstrip("-").replace("-", "_"): option
+        for option in command.params
+        if isinstance(option, TyperOption)
+    }
+
+
+def _value(option: TyperOption, value: object) -> object:
+    """A variable holds several values as `PATH` does."""
+    if option.multiple and isinstance(value, str):
+        return [part for part in value.split(os.pathsep) if part]
+    return value
 
 
 def main() -> None:
     """Run the command line; never returns."""
-    # A pipe that closes early (| head) ends the program quietly, as for any filter.
+    leave_pandas_out()
+    code: object = 0
     try:
-        command = typer.main.get_command(app)
-        code = command.main(standalone_mode=False)
-        sys.stdout.flush()
-    except click.exceptions.Exit as exc:
-        code = exc.exit_code
-    except click.ClickException as exc:
-        exc.show()
-        code = exc.exit_code
+        typer.main.get_command(app)()
+    except SystemExit as exc:
+        code = exc.code
     except MmsearchError as exc:
         typer.secho(f"mmsearch: {exc}", err=True, fg="red")
         code = EXIT_ERROR
-    except (KeyboardInterrupt, click.Abort):
-        typer.echo("\nmmsearch: interrupted; everything finished is kept", err=True)
+    except KeyboardInterrupt:
         code = EXIT_INTERRUPTED
     except BrokenPipeError:
-        # Python would complain once more when it flushes stdout on its way out.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = EXIT_ERROR
+    if code == EXIT_INTERRUPTED:  # from here, or from typer, which catches Ctrl-C itself
+        typer.echo("\nmmsearch: interrupted; everything finished is kept", err=True)
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # A pipe that closes early (| head) ends the program quietly, as for any filter.
         code = EXIT_ERROR
     sys.stderr.flush()
     # Not sys.exit: threads that sit in a network would be waited for, or crash on the way out.

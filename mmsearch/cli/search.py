@@ -129,6 +129,7 @@ def _answer(
 ) -> None:
     from mmsearch.cli import render
     from mmsearch.library import MIN_SCORE, Library
+    from mmsearch.media.files import storable
 
     started = time.perf_counter()
     with Library.open(library or default_library(), create=False) as opened:
@@ -139,7 +140,7 @@ def _answer(
             raise QueryError(f"{asked}: there is not enough memory to answer this") from exc
         took_ms = (time.perf_counter() - started) * 1000
         if form == "json":
-            render.print_json(asked, opened.manifest.preset, took_ms, hits)
+            render.print_json(storable(asked), opened.manifest.preset, took_ms, hits)
         elif form in ("paths", "nul"):
             render.print_paths(hits, end="\0" if form == "nul" else "\n")
         else:

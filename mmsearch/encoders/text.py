@@ -62,7 +62,7 @@ class MiniLmEncoder:
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         """How many tokens each text takes, without special tokens."""
-        encodings = self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
+        encodings = self._tokenizer.encode_batch_fast(_valid(texts), add_special_tokens=False)
         return [len(encoding.ids) for encoding in encodings]
 
     def encode(self, texts: Sequence[str]) -> FloatArray:
@@ -70,7 +70,7 @@ class MiniLmEncoder:
 
         Texts of like length run together: padding would be computed as if it were words.
         """
-        encodings = self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=True)
+        encodings = self._tokenizer.encode_batch_fast(_valid(texts), add_special_tokens=True)
         ids = [encoding.ids for encoding in encodings]
         limit = self.max_tokens + 2
         ids = [row if len(row) <= limit else [*row[: limit - 1], row[-1]] for row in ids]
@@ -94,6 +94,11 @@ class MiniLmEncoder:
         norms = np.linalg.norm(pooled, axis=1, keepdims=True)
         unit: FloatArray = pooled / np.maximum(norms, 1e-12)
         return unit
+
+
+def _valid(texts: Sequence[str]) -> list[str]:
+    """Without lone surrogates, which a command line or a broken file can hold."""
+    return [text.encode("utf-8", "replace").decode() for text in texts]
 
 
 def _batches(order: list[int], lengths: list[int], tokens: int = 4096) -> list[list[int]]:

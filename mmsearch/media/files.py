@@ -24,7 +24,7 @@ def storable(path: str) -> str:
 
 
 def is_gone(path: str) -> bool:
-    """Whether nothing lies at a path; not so where that cannot be told, as in a folder closed to us."""
+    """Whether nothing lies at a path; no where it cannot be told, as in a closed folder."""
     try:
         os.lstat(path)
     except (FileNotFoundError, NotADirectoryError):

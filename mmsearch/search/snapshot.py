@@ -90,9 +90,10 @@ def _name(reader: Reader) -> str:
 def build(reader: Reader) -> Snapshot:
     """Write and map the arrays for what the reader sees, and drop those of other versions.
 
-    Written under a temporary name and renamed, so that a folder is whole or not there; mapped before
-    that, for a process that sees another version may drop it as soon as it is in its place. Where
-    the library cannot be written to, the arrays have no place: they live as long as the mapping.
+    Written under a temporary name and renamed, so that a folder is whole or not there; mapped
+    before that, for a process that sees another version may drop it as soon as it is in its place.
+    Where the library cannot be written to, the arrays have no place: they live as long as the
+    mapping.
     """
     parent = reader.path / FOLDER
     try:

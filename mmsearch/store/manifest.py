@@ -13,6 +13,7 @@ from mmsearch.store.schema import FORMAT_VERSION
 from mmsearch.types import Space
 
 NAME = "library.toml"
+PART = f".{NAME}.part"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,8 @@ class Manifest:
 
 
 def _quote(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)  # a JSON string is a TOML basic string
+    # A JSON string is a TOML basic string, but for one character that TOML wants escaped.
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def exists(library: Path) -> bool:
@@ -98,7 +100,7 @@ def read(library: Path) -> Manifest:
 
 def write(library: Path, manifest: Manifest) -> None:
     """Write library.toml whole or not at all."""
-    part = library / f".{NAME}.part"
+    part = library / PART
     with part.open("w", encoding="utf-8") as stream:
         stream.write(manifest.to_toml())
         stream.flush()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,14 +43,21 @@ class Reader:
         if table not in self._datasets:
             import lance
 
-            uri = self.path / TABLES / f"{table}.lance"
-            try:
-                self._datasets[table] = lance.dataset(str(uri))
-            except Exception as exc:  # lance raises ValueError and OSError of many makes
-                raise StoreError(
-                    f"table {uri} cannot be read ({exc}); try `mmsearch doctor --repair`"
-                ) from exc
+            with self._reading(table):
+                self._datasets[table] = lance.dataset(str(self._uri(table)))
         return self._datasets[table]
+
+    def _uri(self, table: str) -> Path:
+        return self.path / TABLES / f"{table}.lance"
+
+    @contextlib.contextmanager
+    def _reading(self, table: str) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, ValueError, RuntimeError) as exc:  # lance and Arrow raise all three
+            raise StoreError(
+                f"table {self._uri(table)} cannot be read ({exc}); try `mmsearch doctor --repair`"
+            ) from exc
 
     @property
     def tables(self) -> list[str]:
@@ -68,11 +76,24 @@ class Reader:
 
     def column(self, table: str, *names: str) -> pa.Table:
         """Whole columns of a table, in the order of its rows."""
-        return self.dataset(table).to_table(columns=list(names))
+        with self._reading(table):
+            return self.dataset(table).to_table(columns=list(names))
+
+    def batches(self, table: str, *names: str, batch_size: int) -> Iterator[Any]:
+        """The same as record batches, of which few are in memory at a time."""
+        with self._reading(table):
+            found = iter(self.dataset(table).to_batches(columns=list(names), batch_size=batch_size))
+        while True:
+            with self._reading(table):
+                batch = next(found, None)
+            if batch is None:
+                return
+            yield batch
 
     def count(self, table: str) -> int:
         """How many rows a table has."""
-        count: int = self.dataset(table).count_rows()
+        with self._reading(table):
+            count: int = self.dataset(table).count_rows()
         return count
 
     def files(self) -> list[FileRow]:
@@ -87,7 +108,8 @@ class Reader:
 
     def file_paths(self, rows: Sequence[int]) -> list[str]:
         """The paths in these rows of `files`."""
-        taken = self.dataset(FILES).take(list(rows), columns=["path"])
+        with self._reading(FILES):
+            taken = self.dataset(FILES).take(list(rows), columns=["path"])
         paths: list[str] = taken.column("path").to_pylist()
         return paths
 
@@ -95,10 +117,14 @@ class Reader:
         """The assets in these rows of `assets`."""
         if not rows:
             return []
-        return [read_asset(row) for row in self.dataset(ASSETS).take(list(rows)).to_pylist()]
+        with self._reading(ASSETS):
+            taken = self.dataset(ASSETS).take(list(rows)).to_pylist()
+        return [read_asset(row) for row in taken]
 
     def segments(self, rows: Sequence[int]) -> list[Segment]:
         """The segments in these rows of `segments`."""
         if not rows:
             return []
-        return [read_segment(row) for row in self.dataset(SEGMENTS).take(list(rows)).to_pylist()]
+        with self._reading(SEGMENTS):
+            taken = self.dataset(SEGMENTS).take(list(rows)).to_pylist()
+        return [read_segment(row) for row in taken]

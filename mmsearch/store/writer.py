@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -36,19 +37,41 @@ MANY_FRAGMENTS = 8
 
 
 def create(path: Path, manifest: Manifest) -> None:
-    """Make an empty library; raises StoreError where the folder holds something else."""
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+    """Make an empty library; raises StoreError where the folder holds something else.
+
+    A folder in which this was cut short is finished. Raises LibraryLocked when another process is
+    at it.
+    """
+    if path.exists() and not _is_free(path, manifest):
         raise StoreError(f"{path} is there and is no library: name an empty or a new folder")
     path.mkdir(parents=True, exist_ok=True)
-    import lancedb
+    with Lock(path):
+        if manifests.exists(path):  # another process was quicker
+            return
+        shutil.rmtree(path / TABLES, ignore_errors=True)
+        import lancedb
 
-    db = lancedb.connect(str(path / TABLES))
-    db.create_table(FILES, schema=FILES_SCHEMA)
-    db.create_table(ASSETS, schema=ASSETS_SCHEMA)
-    db.create_table(SEGMENTS, schema=SEGMENTS_SCHEMA)
-    for space in manifest.spaces:
-        db.create_table(vectors_table(space.name), schema=vectors_schema(space.dim))
-    manifests.write(path, manifest)  # last: a folder without it is not yet a library
+        db = lancedb.connect(str(path / TABLES))
+        for name, schema in _schemas(manifest).items():
+            db.create_table(name, schema=schema)
+        manifests.write(path, manifest)  # last: a folder without it is not yet a library
+
+
+def _schemas(manifest: Manifest) -> dict[str, Any]:
+    schemas = {FILES: FILES_SCHEMA, ASSETS: ASSETS_SCHEMA, SEGMENTS: SEGMENTS_SCHEMA}
+    vectors = {vectors_table(space.name): vectors_schema(space.dim) for space in manifest.spaces}
+    return schemas | vectors
+
+
+def _is_free(path: Path, manifest: Manifest) -> bool:
+    """Whether a folder is empty, or holds nothing but a library that was never finished."""
+    if not path.is_dir():
+        return False
+    tables = path / TABLES
+    ours = {f"{name}.lance" for name in _schemas(manifest)}
+    return {one.name for one in path.iterdir()} <= {TABLES, LOCK, manifests.PART} and (
+        not tables.exists() or (tables.is_dir() and {one.name for one in tables.iterdir()} <= ours)
+    )
 
 
 class Lock:
