@@ -1,0 +1,1 @@
+"""What holds: each test's name is a claim."""

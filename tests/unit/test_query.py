@@ -1,0 +1,117 @@
+"""Queries: the operators, the words of a command line, and what they are written as."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mmsearch.errors import QueryError
+from mmsearch.query import Query, Term, TermKind, audio, file, image, parse, text
+
+terms = st.builds(
+    Term,
+    kind=st.sampled_from(TermKind),
+    value=st.text(min_size=1, max_size=5),
+    weight=st.sampled_from([-2.0, -1.0, -0.5, 0.5, 1.0, 3.0]),
+)
+queries = st.lists(terms, max_size=4).map(lambda listed: Query(tuple(listed)))
+
+
+def test_the_operators_make_a_weighted_sum() -> None:
+    query = text("harbour") + 0.5 * image("boat.jpg") - text("people") + audio("horn.mp3") * 2
+
+    assert query.terms == (
+        Term(TermKind.TEXT, "harbour", 1.0),
+        Term(TermKind.IMAGE, "boat.jpg", 0.5),
+        Term(TermKind.TEXT, "people", -1.0),
+        Term(TermKind.AUDIO, "horn.mp3", 2.0),
+    )
+    assert str(query) == "harbour +0.5:boat.jpg -people +2:horn.mp3"
+
+
+@given(queries, queries)
+def test_minus_is_plus_the_negative(one: Query, other: Query) -> None:
+    assert one - other == one + -other
+    negative = -one
+    assert -negative == one
+
+
+@given(queries, queries, queries)
+def test_plus_is_associative(a: Query, b: Query, c: Query) -> None:
+    assert (a + b) + c == a + (b + c)
+
+
+@given(queries)
+def test_a_factor_applies_from_either_side_to_every_term(query: Query) -> None:
+    assert 2 * query == query * 2
+    assert [term.weight for term in (2 * query).terms] == [2 * term.weight for term in query.terms]
+    assert 1.0 * query == query
+
+
+def test_queries_are_values() -> None:
+    query = text("a")
+    _ = query + text("b")
+
+    assert query == text("a")
+    assert hash(query) == hash(text("a"))
+
+
+@pytest.mark.parametrize(
+    "query", [Query(()), -text("people"), 0 * text("people"), text(""), text("a") + text("  ")]
+)
+def test_a_query_that_looks_for_nothing_is_an_error(query: Query) -> None:
+    with pytest.raises(QueryError):
+        query.checked()
+
+
+def test_a_query_with_something_to_look_for_is_returned_as_it_is() -> None:
+    query = text("beach") - text("people")
+
+    assert query.checked() is query
+
+
+def test_words_are_joined_to_one_text() -> None:
+    assert parse(["dog", " on a", "beach "]) == text("dog on a beach")
+
+
+def test_paths_with_a_slash_in_front_are_examples(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "boat.jpg").touch()
+    (tmp_path / "sub" / "it's.jpg").touch()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+    assert parse(["./boat.jpg", "at", "night"]) == text("at night") + file("boat.jpg")
+    assert parse([str(tmp_path / "boat.jpg")]) == file(tmp_path / "boat.jpg")
+    assert parse(["~/sub/it's.jpg"]) == file(tmp_path / "sub/it's.jpg")
+    assert parse(["boat.jpg"]) == text("boat.jpg")  # without the slash it is a word
+    monkeypatch.chdir(tmp_path / "sub")
+    assert parse(["../boat.jpg"]) == file("../boat.jpg")
+
+
+@pytest.mark.parametrize("word", ["./none.jpg", "/none.jpg", "../none", "./"])
+def test_a_path_that_is_no_file_is_an_error_that_says_what_to_do(word: str) -> None:
+    with pytest.raises(QueryError, match="no such file"):
+        parse([word])
+
+
+def test_a_space_in_front_makes_a_path_a_text() -> None:
+    assert parse([" /etc/none"]) == text("/etc/none")
+
+
+@pytest.mark.parametrize("words", [[], [""], ["  ", "\t"]])
+def test_blank_words_are_an_empty_query(words: list[str]) -> None:
+    assert parse(words) == Query(())
+
+
+@given(st.lists(st.text(st.characters(exclude_characters="/.~"), max_size=8)))
+def test_words_without_paths_never_fail_to_parse(words: list[str]) -> None:
+    found = parse(words)
+
+    assert all(term.kind is TermKind.TEXT for term in found.terms)
+    assert len(found.terms) == (1 if any(word.strip() for word in words) else 0)
