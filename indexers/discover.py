@@ -31,7 +31,9 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which files of the folders are meant; globs are held against the path and the name.
+    """Which files of the folders are meant.
+
+    Globs are held against the name, the path below the root, and the whole path.
 
     Names that begin with a dot are passed over unless `hidden`; a root itself is always meant.
     """
@@ -40,20 +42,23 @@ class Selection:
     exclude: tuple[str, ...] = ()
     hidden: bool = False
 
-    def takes(self, path: str) -> bool:
-        """Whether a file is meant."""
-        if self.include and not _matches(path, self.include):
+    def takes(self, path: str, root: str) -> bool:
+        """Whether a file below `root` is meant."""
+        if self.include and not _matches(path, root, self.include):
             return False
-        return not _matches(path, self.exclude)
+        return not _matches(path, root, self.exclude)
 
-    def enters(self, path: str) -> bool:
-        """Whether a folder may hold files that are meant."""
-        return not _matches(path, self.exclude)
+    def enters(self, path: str, root: str) -> bool:
+        """Whether a folder below `root` may hold files that are meant."""
+        return not _matches(path, root, self.exclude)
 
 
-def _matches(path: str, globs: Sequence[str]) -> bool:
+def _matches(path: str, root: str, globs: Sequence[str]) -> bool:
+    if not globs:
+        return False
     name = os.path.basename(path)  # noqa: PTH119 - on the hot path of every file
-    return any(fnmatch(name, glob) or fnmatch(path, glob) for glob in globs)
+    below = path[len(root) :].lstrip(os.sep)
+    return any(fnmatch(form, glob) for glob in globs for form in (name, below, path))
 
 
 def check_roots(roots: Sequence[Path]) -> None:
@@ -98,6 +103,7 @@ def _walk(
     given: set[str],
     forbidden: str | None,
 ) -> Iterator[Found]:
+    root = folder
     # An explicit stack: a tree deeper than Python's recursion limit is a tree all the same.
     stack = [(folder, info)]
     while stack:
@@ -118,7 +124,7 @@ def _walk(
             try:
                 is_folder = entry.is_dir()
                 if is_folder and (
-                    entry.name in SKIPPED_FOLDERS or not selection.enters(entry.path)
+                    entry.name in SKIPPED_FOLDERS or not selection.enters(entry.path, root)
                 ):
                     continue
                 info = entry.stat()
@@ -130,7 +136,7 @@ def _walk(
                 stat.S_ISREG(info.st_mode)
                 and entry.name not in SKIPPED_FILES
                 and entry.path not in given
-                and selection.takes(entry.path)
+                and selection.takes(entry.path, root)
             ):
                 given.add(entry.path)
                 yield Found(entry.path, info.st_size, info.st_mtime_ns)

@@ -158,7 +158,7 @@ def _run(
     pipeline = Pipeline(
         encoders,
         wishes.options,
-        known=set(Reader.open(reader.path).column(ASSETS, "asset_id").column(0).to_pylist()),
+        known=_known_assets(Reader.open(reader.path)),
         kinds=wishes.kinds,
         workers=wishes.workers or cpu_count(),
     )
@@ -196,6 +196,12 @@ def _run(
         yield Removed(path)
 
 
+def _known_assets(reader: Reader) -> dict[str, Modality]:
+    ids, modalities = reader.column(ASSETS, "asset_id", "modality").columns
+    pairs = zip(ids.to_pylist(), modalities.to_pylist(), strict=True)
+    return {asset_id: Modality(modality) for asset_id, modality in pairs}
+
+
 def _moved_from(
     outcome: Done,
     orphans: dict[str, list[FileRow]],
@@ -226,7 +232,7 @@ def _settle(outcome: Outcome) -> tuple[Event | None, FileRow | None, EncodedAsse
     encoded = outcome.encoded
     if known is not None and known.asset_id == outcome.asset_id:
         return Skipped(path), row, None  # touched: only its time has changed
-    kind = encoded.asset.modality.value if encoded else ""
+    kind = outcome.modality.value
     count = len(encoded.segments) if encoded else 0
     if known is not None and known.asset_id is not None:
         return Updated(path, kind, count), row, encoded

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeVar
@@ -16,6 +17,7 @@ from indexers.plan import Job
 from mmsearch import assembly
 from mmsearch.assembly import Description, Work
 from mmsearch.errors import MediaError, UnsupportedMedia
+from mmsearch.media import registry
 from mmsearch.media.base import Content, Described, LoadOptions
 from mmsearch.media.files import content_hash, storable
 from mmsearch.media.isolation import Decoder, Stopped
@@ -39,6 +41,7 @@ class Done:
 
     job: Job
     asset_id: str
+    modality: Modality
     encoded: EncodedAsset | None
 
 
@@ -89,7 +92,7 @@ class _Closed:
 class Pipeline:
     """Takes jobs, gives outcomes in the order in which they are done. Use as a context manager.
 
-    `known` are the ids of the assets that need no encoding; copies within one run are encoded once.
+    `known` are the assets that need no encoding, by id; copies within one run are encoded once.
     """
 
     def __init__(
@@ -97,7 +100,7 @@ class Pipeline:
         encoders: Encoders,
         options: LoadOptions,
         *,
-        known: set[str],
+        known: dict[str, Modality],
         kinds: frozenset[Modality],
         workers: int,
     ) -> None:
@@ -181,34 +184,40 @@ class Pipeline:
             raise UnsupportedMedia(
                 storable(job.found.path), "its name is not valid UTF-8: rename the file"
             )
-        asset_id = content_hash(path, is_stopped=self._stop.is_set)
+        registry.check_size(path, job.found.size_bytes, self._options.limits)
+        # Nothing is decoded before the first content is asked for, and closing stops the rest.
+        with contextlib.closing(decoder.load(path, self._options)) as stream:
+            contents: Iterator[Content] = stream
+            if self._kinds:
+                first = next(stream, None)
+                if not isinstance(first, Described) or first.modality not in self._kinds:
+                    self._report(Passed(job))
+                    return
+                contents = chain([first], stream)
+            asset_id = content_hash(path, is_stopped=self._stop.is_set)
+            if self._is_new(job, asset_id):
+                self._prepare(_Draft(job, asset_id, Description()), contents)
+
+    def _is_new(self, job: Job, asset_id: str) -> bool:
+        """Whether an asset is to be encoded; else the job is done, or follows the one that is."""
         with self._lock:
             if asset_id in self._known:
-                self._report(Done(job, asset_id, None))
-                return
+                self._report(Done(job, asset_id, self._known[asset_id], None))
+                return False
             if asset_id in self._followers:
                 self._followers[asset_id].append(job)
-                return
+                return False
             self._followers[asset_id] = []
-        draft = _Draft(job, asset_id, Description())
-        contents = self._wanted(path, decoder)
+            return True
+
+    def _prepare(self, draft: _Draft, contents: Iterator[Content]) -> None:
         error: MediaError | None = None
         try:
-            for work in assembly.works(asset_id, contents, self._encoders, draft.description):
+            for work in assembly.works(draft.asset_id, contents, self._encoders, draft.description):
                 self._put((draft, work))
         except MediaError as exc:
             error = exc
         self._put(_Closed(draft, error))
-
-    def _wanted(self, path: Path, decoder: Decoder) -> Iterator[Content]:
-        for content in decoder.load(path, self._options):
-            if (
-                isinstance(content, Described)
-                and self._kinds
-                and content.modality not in self._kinds
-            ):
-                raise NotWanted(path, f"{content.modality} files were not asked for")
-            yield content
 
     def _encode(self) -> None:
         while not self._stop.is_set():
@@ -234,24 +243,21 @@ class Pipeline:
                 self._finish(one)
 
     def _finish(self, closed: _Closed) -> None:
-        draft = closed.draft
+        draft, error = closed.draft, closed.error
+        modality = draft.description.modality
+        if error is None and modality is None:
+            error = UnsupportedMedia(draft.job.found.path, "it has no content")
         # Reported under the lock: a copy that is looked into meanwhile must not be told of before.
         with self._lock:
             followers = self._followers.pop(draft.asset_id)
-            if closed.error is None:
-                self._known.add(draft.asset_id)
-            for job in [draft.job, *followers]:
-                path = job.found.path
-                if isinstance(closed.error, NotWanted):
-                    self._report(Passed(job))
-                elif closed.error is not None:
-                    self._report(Broken(job, type(closed.error)(path, closed.error.reason)))
-                elif job is not draft.job:
-                    self._report(Done(job, draft.asset_id, None))
-                elif draft.description.modality is None:
-                    self._report(Broken(job, UnsupportedMedia(path, "it has no content")))
-                else:
-                    self._report(Done(job, draft.asset_id, _encoded(draft)))
+            if error is None and modality is not None:
+                self._known[draft.asset_id] = modality
+                self._report(Done(draft.job, draft.asset_id, modality, _encoded(draft, modality)))
+                for job in followers:
+                    self._report(Done(job, draft.asset_id, modality, None))
+            elif error is not None:
+                for job in [draft.job, *followers]:
+                    self._report(Broken(job, type(error)(job.found.path, error.reason)))
 
 
 def _hand_over(target: queue.Queue[_T], one: _T, stop: threading.Event) -> None:
@@ -263,14 +269,7 @@ def _hand_over(target: queue.Queue[_T], one: _T, stop: threading.Event) -> None:
     raise Stopped
 
 
-class NotWanted(MediaError):
-    """A file is of a kind that this run leaves out."""
-
-
-def _encoded(draft: _Draft) -> EncodedAsset:
-    modality = draft.description.modality
-    if modality is None:
-        raise AssertionError("only described drafts are finished")
+def _encoded(draft: _Draft, modality: Modality) -> EncodedAsset:
     metadata = draft.description.metadata
     if metadata.duration_s is None and modality in (Modality.AUDIO, Modality.VIDEO):
         ends = [one.segment.span.end_s for one in draft.segments if one.segment.span]

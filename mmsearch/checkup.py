@@ -13,7 +13,7 @@ from mmsearch.encoders import tagging
 from mmsearch.encoders.bundle import Encoders
 from mmsearch.encoders.speech import TINY_EN
 from mmsearch.encoders.text import WEIGHTS
-from mmsearch.errors import MmsearchError
+from mmsearch.errors import LibraryLocked, MmsearchError
 from mmsearch.library import Library
 from mmsearch.search.snapshot import FOLDER, open_snapshot
 from mmsearch.store import manifest as manifests
@@ -72,11 +72,17 @@ def _weights() -> Iterator[Finding]:
 
 
 def _repair(library: Path) -> Finding:
-    with Lock(library):
-        writer = Writer.open(library)
-        gone = writer.sweep()
-        writer.close()
-        shutil.rmtree(library / FOLDER, ignore_errors=True)
+    try:
+        with Lock(library):
+            writer = Writer.open(library)
+            gone = writer.sweep()
+            writer.close()
+            shutil.rmtree(library / FOLDER, ignore_errors=True)
+    except LibraryLocked:
+        raise
+    except Exception as exc:  # damaged tables make LanceDB raise anything
+        advice = "the tables are damaged: index your folders into a new library"
+        return Finding("repair", False, str(exc), advice)
     return Finding("repair", True, f"{gone} abandoned assets cleared away, index dropped")
 
 

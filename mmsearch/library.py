@@ -93,6 +93,8 @@ class Library:
         installed.
         """
         folder = Path(path).expanduser()
+        if speech_model is not None and Path(speech_model).expanduser().is_dir():
+            speech_model = absolute(Path(speech_model))  # a folder is the same from everywhere
         if not manifests.exists(folder) and create:
             _create(folder, presets.find(preset or presets.DEFAULT), speech_model)
         manifest = manifests.read(folder)
@@ -335,4 +337,9 @@ def _refresh(path: Path) -> None:
 
 
 def _size_bytes(path: Path) -> int:
-    return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+    total = 0
+    for folder, _, names in os.walk(path):
+        for name in names:
+            with contextlib.suppress(OSError):  # a writer beside us replaces files all the time
+                total += os.lstat(os.path.join(folder, name)).st_size  # noqa: PTH118
+    return total

@@ -35,6 +35,14 @@ class Limits:
     memory_bytes: int = 2 * 1024**3
 
 
+def too_many_pixels(width_px: int, height_px: int, limits: Limits) -> str:
+    """The reason of a MediaTooLarge, and how to let such a picture in."""
+    return (
+        f"{width_px}x{height_px} is {width_px * height_px / 1e6:.0f} megapixels, the limit is "
+        f"{limits.pixels / 1e6:g}: raise it with --max-megapixels if the picture is meant"
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class LoadOptions:
     """How to decode: the limits, and what the encoders of the library need.

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, TypeVar
 
 from mmsearch.errors import DecodeError, MediaTooLarge
-from mmsearch.media.base import Limits
+from mmsearch.media.base import Limits, too_many_pixels
 from mmsearch.media.exif import camera
 from mmsearch.media.strings import clean, words
 from mmsearch.types import Metadata
@@ -114,9 +114,7 @@ def choose_tracks(path: Path, container: InputContainer, limits: Limits) -> Trac
     if video is not None:
         size = video.codec_context.width, video.codec_context.height
         if size[0] * size[1] > limits.pixels:
-            raise MediaTooLarge(
-                path, f"frames of {size[0]}x{size[1]}, the limit is {limits.pixels} pixels"
-            )
+            raise MediaTooLarge(path, too_many_pixels(*size, limits))
     return Tracks(video, audio)
 
 

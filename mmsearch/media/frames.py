@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mmsearch.errors import MediaTooLarge
-from mmsearch.media.base import LoadOptions, Picture
+from mmsearch.media.base import LoadOptions, Picture, too_many_pixels
 from mmsearch.media.pixels import fitted
 from mmsearch.media.shots import SMALL_SIZE, ShotDetector
 from mmsearch.media.timeline import Timeline
@@ -47,10 +47,8 @@ class PictureTrack:
         import numpy as np
 
         if frame.width * frame.height > self._options.limits.pixels:
-            limit = self._options.limits.pixels
-            raise MediaTooLarge(
-                self._path, f"frames of {frame.width}x{frame.height}, the limit is {limit} pixels"
-            )
+            reason = too_many_pixels(frame.width, frame.height, self._options.limits)
+            raise MediaTooLarge(self._path, reason)
         stamp_s = frame.time if frame.pts is not None else None
         time_s = self._timeline.at(stamp_s, self.end_s)
         self.end_s = time_s + _step_s(frame)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mmsearch.errors import DecodeError, MediaError, MediaTooLarge
-from mmsearch.media.base import Content, Described, LoadOptions, Picture
+from mmsearch.media.base import Content, Described, LoadOptions, Picture, too_many_pixels
 from mmsearch.media.exif import orientation, read_metadata
 from mmsearch.media.pixels import upright_rgb
 from mmsearch.media.strings import clean, words
@@ -150,7 +150,7 @@ def _pages(path: Path, image: Image.Image, options: LoadOptions) -> Iterator[_Fr
 def _frame(path: Path, image: Image.Image, options: LoadOptions, place: Place) -> _Frame:
     width, height = image.size
     if width * height > options.limits.pixels:
-        raise MediaTooLarge(path, f"{width}x{height} pixels, the limit is {options.limits.pixels}")
+        raise MediaTooLarge(path, too_many_pixels(width, height, options.limits))
     with _guarded(path):
         # JPEG decodes straight to a half, a quarter or an eighth, never below what is asked for.
         px = options.picture_px
@@ -178,7 +178,13 @@ def _guarded(path: Path) -> Iterator[None]:
     except (MediaError, MemoryError):
         raise
     except Image.DecompressionBombError as exc:
-        raise MediaTooLarge(path, clean(str(exc)) or "too many pixels") from exc
+        # Pillow's own limit is what is allowed, and it names twice that.
+        allowed = (Image.MAX_IMAGE_PIXELS or 0) / 1e6
+        raise MediaTooLarge(
+            path,
+            f"it unpacks to more than twice the limit of {allowed:g} megapixels, as a "
+            f"decompression bomb does: raise it with --max-megapixels if the picture is meant",
+        ) from exc
     except UnidentifiedImageError as exc:
         raise DecodeError(path, "not a picture that can be read") from exc
     except Exception as exc:  # Pillow's plugins raise ten kinds of errors for broken bytes

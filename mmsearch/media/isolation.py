@@ -9,12 +9,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from mmsearch.errors import SKIPPABLE, DecodeError
+from mmsearch.errors import SKIPPABLE, DecodeError, PluginError
 from mmsearch.media import codec
 from mmsearch.media.base import Content, LoadOptions
 
@@ -65,11 +65,12 @@ class Decoder:
                     stream.close()
         process.wait()
 
-    def load(self, path: Path, options: LoadOptions) -> Iterator[Content]:
+    def load(self, path: Path, options: LoadOptions) -> Generator[Content]:
         """The contents of a file, as `mmsearch.media.registry.load` gives them.
 
         Raises UnsupportedMedia, DecodeError (also for a crash, or when nothing comes for
-        `limits.stall_s`) or MediaTooLarge; Stopped when the caller asked to stop.
+        `limits.stall_s`) or MediaTooLarge; Stopped when the caller asked to stop; PluginError when
+        a package that decodes is not installed, which is no fault of the file.
         """
         is_done = False
         try:
@@ -82,6 +83,8 @@ class Decoder:
                 if header["is"] == "end":
                     is_done = True
                     return
+                if header["is"] == "broken":
+                    raise PluginError(f"decoding does not work here: {header['reason']}")
                 if header["is"] == "failed":
                     is_done = True
                     raise SKIPPABLE[header["error"]](path, header["reason"])

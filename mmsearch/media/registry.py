@@ -45,7 +45,7 @@ def load(path: Path, options: LoadOptions) -> Iterator[Content]:
     """
     try:
         reader = loader_for(path)
-        _check_size(path, options.limits)
+        check_size(path, path.stat().st_size, options.limits)
         yield from reader.load(path, options)
     except (MediaError, ImportError):
         # A decoder that is not installed is no fault of the file.
@@ -56,7 +56,11 @@ def load(path: Path, options: LoadOptions) -> Iterator[Content]:
         raise DecodeError(path, clean(f"{type(exc).__name__}: {exc}") or "broken") from exc
 
 
-def _check_size(path: Path, limits: Limits) -> None:
-    size_bytes = path.stat().st_size
+def check_size(path: Path, size_bytes: int, limits: Limits) -> None:
+    """Raise MediaTooLarge for a file of more bytes than are allowed."""
     if size_bytes > limits.file_bytes:
-        raise MediaTooLarge(path, f"{size_bytes} bytes, the limit is {limits.file_bytes}")
+        raise MediaTooLarge(
+            path,
+            f"{size_bytes:,} bytes, the limit is {limits.file_bytes:,}: raise it with "
+            f"--max-file-gb if the file is meant",
+        )

@@ -6,17 +6,22 @@ import contextlib
 import os
 import signal
 import sys
+import threading
+import time
 from pathlib import Path
 from typing import IO, Any
 
 from mmsearch.errors import MediaError
 from mmsearch.media import codec
 
+FOLLOW_S = 0.5
+
 
 def main() -> None:
     """Serve until stdin closes."""
     # Ctrl-C is the parent's business: it reaches the whole group, and the parent ends this one.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_follow, args=(os.getppid(),), daemon=True).start()
     requests = sys.stdin.buffer
     replies = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     # Whatever a decoder prints must not end up among the messages.
@@ -24,6 +29,13 @@ def main() -> None:
     with contextlib.suppress(BrokenPipeError, KeyboardInterrupt):
         while (message := codec.read_message(requests.read)) is not None:
             _serve(message[0], replies)
+
+
+def _follow(parent: int) -> None:
+    """End with the parent, also in the middle of a file: nobody else would stop this process."""
+    while os.getppid() == parent:
+        time.sleep(FOLLOW_S)
+    os._exit(1)
 
 
 def _serve(request: dict[str, Any], replies: IO[bytes]) -> None:
@@ -40,6 +52,8 @@ def _serve(request: dict[str, Any], replies: IO[bytes]) -> None:
         codec.write_message(
             replies, {"is": "failed", "error": type(exc).__name__, "reason": exc.reason}
         )
+    except ImportError as exc:
+        codec.write_message(replies, {"is": "broken", "reason": str(exc)})
     except MemoryError:
         reason = "decoding it takes more memory than is allowed"
         codec.write_message(replies, {"is": "failed", "error": "MediaTooLarge", "reason": reason})

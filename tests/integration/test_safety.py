@@ -403,9 +403,18 @@ def many_files(tmp_path: Path) -> Path:
     return folder
 
 
+START = """
+import signal
+# A shell that starts the tests in the background makes its children deaf to Ctrl-C.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from mmsearch.cli.app import main
+main()
+"""
+
+
 def start_index(library: Path, folder: Path) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [sys.executable, "-m", "mmsearch", "index", "--json", "--library", library, folder],
+        [sys.executable, "-c", START, "index", "--json", "--library", library, folder],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT, start_new_session=True,
     )  # fmt: skip
 
