@@ -315,11 +315,11 @@ def _check_spaces(folder: Path, manifest: Manifest, encoders: Encoders) -> None:
 
 def parse_kinds(kinds: Iterable[str]) -> frozenset[Modality]:
     """Kinds by their names; raises QueryError for one that there is not."""
-    try:
-        return frozenset(Modality(kind) for kind in kinds)
-    except ValueError as exc:
-        known = ", ".join(Modality)
-        raise QueryError(f"{exc}: kinds are {known}") from exc
+    asked = list(kinds)
+    unknown = next((kind for kind in asked if kind not in set(Modality)), None)
+    if unknown is not None:
+        raise QueryError(f"there is no kind {unknown!r}: kinds are {', '.join(Modality)}")
+    return frozenset(Modality(kind) for kind in asked)
 
 
 def _folders(under: Iterable[str | os.PathLike[str]]) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,8 @@ from indexers.events import Event, Failed, Indexed, Moved, Progress, Removed, Sk
 from indexers.local import Wishes
 from mmsearch.checkup import examine
 from mmsearch.library import Library
+from mmsearch.media.base import Limits, LoadOptions
+from mmsearch.media.files import content_hash
 from mmsearch.store.reader import Reader
 from mmsearch.types import Modality
 from tests.fakes import FakeEncoders, fake_library, write_picture, write_sound, write_text
@@ -394,6 +397,49 @@ def test_include_and_exclude_choose_the_files(library: Library, media: Path) -> 
     Run(library, media, selection=Selection(include=("*.png", "*.txt"), exclude=("two*",)))
 
     assert [Path(path).name for path in stored_paths(library)] == ["harbour.txt", "one.png"]
+
+
+def test_exclude_is_held_against_the_path_below_the_root(library: Library, media: Path) -> None:
+    Run(library, media, selection=Selection(exclude=("notes/*",)))
+
+    names = [Path(path).name for path in stored_paths(library)]
+    assert "harbour.txt" not in names
+    assert "one.png" in names
+
+
+def test_files_of_other_kinds_are_not_even_read_for_their_hash(
+    library: Library, media: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hashed: list[str] = []
+
+    def note(path: Path, **options: Callable[[], bool]) -> str:
+        hashed.append(path.name)
+        return content_hash(path, **options)
+
+    monkeypatch.setattr("indexers.pipeline.content_hash", note)
+
+    Run(library, media, kinds=frozenset({Modality.IMAGE}))
+
+    assert sorted(hashed) == ["one.png", "two.png"]
+
+
+def test_the_event_of_a_copy_tells_its_kind(library: Library, media: Path) -> None:
+    shutil.copy(media / "one.png", media / "again.png")
+
+    run = Run(library, media)
+
+    told = {Path(event.path).name: event.kind for event in run.of(Indexed)}  # type: ignore[union-attr]
+    assert (told["one.png"], told["again.png"]) == ("image", "image")
+
+
+def test_a_file_over_the_size_limit_is_refused_before_it_is_read(
+    library: Library, media: Path
+) -> None:
+    run = Run(library, media, options=LoadOptions(limits=Limits(file_bytes=10)))
+
+    errors = {event.error for event in run.of(Failed)}  # type: ignore[union-attr]
+    assert errors == {"MediaTooLarge"}
+    assert "--max-file-gb" in (library.failed()[0].message or "")
 
 
 def test_kinds_choose_by_content_and_the_others_come_with_a_later_run(

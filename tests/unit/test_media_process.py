@@ -20,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from mmsearch.errors import DecodeError, MediaTooLarge, UnsupportedMedia
+from mmsearch.errors import DecodeError, MediaTooLarge, PluginError, UnsupportedMedia
 from mmsearch.media import codec, isolation
 from mmsearch.media.base import (
     AudioBlock,
@@ -259,6 +259,38 @@ def test_a_decoder_that_takes_all_memory_is_too_large(orders: Callable[[str], Pa
 def test_what_a_decoder_prints_does_no_harm(orders: Callable[[str], Path]) -> None:
     with Decoder() as decoder:
         assert passages(decoder.load(orders("print"), quick()))[1:] == ["after"]
+
+
+def test_a_decoder_that_is_not_installed_is_no_fault_of_the_file(
+    orders: Callable[[str], Path],
+) -> None:
+    with Decoder() as decoder, pytest.raises(PluginError, match="no_such_decoder"):
+        list(decoder.load(orders("import"), quick()))
+
+
+def test_a_decoder_ends_with_its_parent_in_the_middle_of_a_file(tmp_path: Path) -> None:
+    script = """
+import subprocess, sys
+start = "import time; from mmsearch.media import registry, worker; registry.load = "
+start += "lambda path, options: (time.sleep(60) for _ in [0]); worker.main()"
+child = subprocess.Popen([sys.executable, "-c", start], stdin=subprocess.PIPE)
+print(child.pid, flush=True)
+from mmsearch.media import codec
+from mmsearch.media.base import LoadOptions
+options = codec.pack_options(LoadOptions())
+codec.write_message(child.stdin, {"path": "61", "options": options})
+import os, time
+time.sleep(0.5)
+os._exit(0)
+"""
+    parent = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=True
+    )
+    child = int(parent.stdout.split()[0])
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline and Path(f"/proc/{child}").exists():
+        time.sleep(0.05)
+    assert not Path(f"/proc/{child}").exists()
 
 
 def test_a_decoder_that_was_killed_between_files_is_replaced(orders: Callable[[str], Path]) -> None:
