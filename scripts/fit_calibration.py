@@ -30,7 +30,8 @@ def pairs(library: mmsearch.Library, queries: list[dict], space: str) -> tuple:
     snapshot = library.snapshot()
     arrays = snapshot.spaces[space]
     count = len(snapshot.modalities)
-    home = {path: asset for asset in range(count) for path in snapshot.paths(asset)}
+    places = snapshot.paths(range(count))
+    home = {path: asset for asset, paths in enumerate(places) for path in paths}
     relevant, others = [], []
     for query in queries:
         found = probe.text_probes([query["query"]], library._encoders)

@@ -193,15 +193,18 @@ def _hits(snapshot: Snapshot, best: Sequence[tuple[float, int, _Found]], query: 
             moments += [(row, (0.0, None)) for row in _first_segment(snapshot, asset)]
     rows = sorted({row for moments in chosen for row, _ in moments})
     segments = dict(zip(rows, snapshot.reader.segments(rows), strict=True))
+    places = snapshot.paths([asset for _, asset, _ in best])
     hits: list[Hit] = []
-    for (score, row, one), found_asset, moments in zip(best, assets, chosen, strict=True):
+    for (score, _, one), found_asset, moments, paths in zip(
+        best, assets, chosen, places, strict=True
+    ):
         listed = tuple(
             Moment(segments[segment_row], moment_score, box)
             for segment_row, (moment_score, box) in moments
         )
         if not listed:
             continue
-        path, *also_at = snapshot.paths(row)
+        path, *also_at = paths
         spaces = dict(sorted(one.spaces.items(), key=lambda item: -item[1].score))
         hits.append(
             Hit(

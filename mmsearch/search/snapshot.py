@@ -9,7 +9,9 @@ import os
 import shutil
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path, PurePath
 from typing import Any, Literal
 
@@ -67,10 +69,15 @@ class Snapshot:
         is_listed = row >= 0 and self.file_offsets[row + 1] > self.file_offsets[row]
         return row if is_listed else None
 
-    def paths(self, asset: int) -> list[str]:
-        """Where the asset lies, in the order of the paths."""
-        begin, end = int(self.file_offsets[asset]), int(self.file_offsets[asset + 1])
-        return sorted(self.reader.file_paths(self.file_rows[begin:end].tolist()))
+    def paths(self, assets: Sequence[int]) -> list[list[str]]:
+        """Where each asset lies, in the order of the paths; all are read at once."""
+        ranges = [
+            range(int(self.file_offsets[asset]), int(self.file_offsets[asset + 1]))
+            for asset in assets
+        ]
+        rows = [int(self.file_rows[at]) for places in ranges for at in places]
+        found = iter(self.reader.file_paths(rows))
+        return [sorted(islice(found, len(places))) for places in ranges]
 
 
 def open_snapshot(reader: Reader) -> Snapshot:

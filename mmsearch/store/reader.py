@@ -107,7 +107,9 @@ class Reader:
         return [row for row in self.files() if row.error is not None]
 
     def file_paths(self, rows: Sequence[int]) -> list[str]:
-        """The paths in these rows of `files`."""
+        """The paths in these rows of `files`, in the order of `rows`."""
+        if not rows:
+            return []
         with self._reading(FILES):
             taken = self.dataset(FILES).take(list(rows), columns=["path"])
         paths: list[str] = taken.column("path").to_pylist()
