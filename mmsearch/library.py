@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import builtins
 import contextlib
 import os
 import threading
@@ -92,7 +91,7 @@ class Library:
         StoreError, and WeightsMismatch when its vectors were made with other weights than those
         installed.
         """
-        folder = Path(path).expanduser()
+        folder = Path(absolute(Path(path)))  # the same after a change of folder
         if speech_model is not None and Path(speech_model).expanduser().is_dir():
             speech_model = absolute(Path(speech_model))  # a folder is the same from everywhere
         if not manifests.exists(folder) and create:
@@ -245,7 +244,7 @@ class Library:
         """Take out the files that are gone from disk; returns their paths. Raises LibraryLocked."""
         return self._take_out(lambda row: is_gone(row.path))
 
-    def _take_out(self, is_meant: Callable[[FileRow], bool]) -> builtins.list[str]:
+    def _take_out(self, is_meant: Callable[[FileRow], bool]) -> list[str]:
         with Lock(self.path):
             gone = [row.path for row in Reader.open(self.path).files() if is_meant(row)]
             if gone:
