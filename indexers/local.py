@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -96,7 +97,7 @@ class _Batch:
 
 def index(
     library: Path, roots: Sequence[Path], encoders: Encoders, wishes: Wishes
-) -> Iterator[Event]:
+) -> Generator[Event]:
     """Index folders and files; yields events, `Finished` last.
 
     Closing the iterator early, or an error from outside, keeps all that was finished. Raises
@@ -118,9 +119,10 @@ def index(
             yield Failed(row.path, row.error, row.message or "") if row.error else Skipped(row.path)
         missing = [row for row in todo.missing if is_gone(row.path)]
         if todo.jobs or (wishes.prune and missing):
-            for event in _run(reader, todo.jobs, missing, encoders, wishes):
-                counts[type(event).__name__.lower()] += 1
-                yield event
+            with contextlib.closing(_run(reader, todo.jobs, missing, encoders, wishes)) as events:
+                for event in events:
+                    counts[type(event).__name__.lower()] += 1
+                    yield event
         elif (library / DIRTY).exists():  # an earlier run was stopped: clear away what it left
             Writer.open(library).close()
     yield Finished(
@@ -140,7 +142,7 @@ def _run(
     missing: Sequence[FileRow],
     encoders: Encoders,
     wishes: Wishes,
-) -> Iterator[Event]:
+) -> Generator[Event]:
     known_files = reader.files()
     # An asset whose old path is gone can turn up elsewhere: then it was moved.
     orphans: dict[str, list[FileRow]] = {}
@@ -176,7 +178,9 @@ def _run(
                         event = Moved(event.path, gone)
                 if settled is not None:
                     batch.add(settled, encoded, gone)
-                has_abandoned |= isinstance(event, Updated | Failed)
+                known = outcome.job.known
+                had_asset = known is not None and known.asset_id is not None
+                has_abandoned |= had_asset and isinstance(event, Updated | Failed)
                 if event is not None:
                     yield event
                 yield Progress(done, len(jobs))

@@ -138,12 +138,15 @@ class Library:
         from indexers.events import Finished
 
         finished = Finished()
-        for event in local.index(
+        run = local.index(
             self.path, [Path(path) for path in paths], self._encoders, wishes or local.Wishes()
-        ):
-            on_event(event)
-            if isinstance(event, Finished):
-                finished = event
+        )
+        # Closed here and now when `on_event` raises: what is finished is written while it closes.
+        with contextlib.closing(run) as events:
+            for event in events:
+                on_event(event)
+                if isinstance(event, Finished):
+                    finished = event
         self._snapshot = None
         _refresh(self.path)
         return finished

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from indexers.events import Event, Failed, Indexed
 from mmsearch.checkup import examine
 from mmsearch.errors import (
     ConfigError,
@@ -509,3 +510,41 @@ def _is_running(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
     except (OSError, IndexError):
         return False
+
+
+def test_a_run_that_is_stopped_after_a_new_file_failed_leaves_nothing_to_clear(
+    library: Library, media: Path
+) -> None:
+    (media / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"0" * 40)
+
+    def stop(event: Event) -> None:
+        if isinstance(event, Failed):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        library.index(media, on_event=stop)
+
+    assert not (library.path / DIRTY).exists()
+
+
+def test_an_error_of_the_listener_keeps_what_was_finished_at_once(
+    library: Library, media: Path
+) -> None:
+    for number in range(5):
+        write_text(media / f"later {number}.txt", f"A lantern, number {number}.")
+    done: list[str] = []
+
+    def stop(event: Event) -> None:
+        if isinstance(event, Indexed):
+            done.append(event.path)
+        if len(done) == 2:
+            raise RuntimeError("the listener gave up")
+
+    try:
+        library.index(media, on_event=stop)
+    except RuntimeError:
+        # Still handling: what the run held must be written by now, not when it is collected.
+        rows = {row.path for row in Reader.open(library.path).files()}
+        assert set(done) <= rows
+    else:
+        pytest.fail("the error of the listener was lost")
