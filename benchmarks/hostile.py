@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import collections
 import json
-import os
 import subprocess
 import tempfile
 import threading
@@ -12,8 +11,6 @@ import time
 from pathlib import Path
 
 from benchmarks import measure
-
-DATA = Path(os.environ.get("MMSEARCH_TEST_DATA", "../shared/data"))
 
 
 def tree_mb(root: int) -> float:
@@ -39,7 +36,7 @@ def tree_mb(root: int) -> float:
 
 
 def main() -> None:
-    corpus = DATA / "hostile"
+    corpus = measure.test_data() / "hostile"
     index = [*measure.MMSEARCH, "index", str(corpus)]
     files = sum(1 for path in corpus.rglob("*") if path.is_file())
     with tempfile.TemporaryDirectory() as folder:

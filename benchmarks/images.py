@@ -16,7 +16,6 @@ from PIL import Image
 
 from benchmarks import measure
 
-DATA = Path(os.environ.get("MMSEARCH_TEST_DATA", "../shared/data"))
 QUALITIES = (70, 75, 80, 85, 90)
 ROUNDS = 3
 
@@ -26,7 +25,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         media = Path(folder) / "media"
         media.mkdir()
-        for path in sorted((DATA / "captions" / "images").iterdir()):
+        for path in sorted((measure.test_data() / "captions" / "images").iterdir()):
             with Image.open(path) as picture:
                 for quality in QUALITIES:
                     picture.convert("RGB").save(

@@ -13,6 +13,14 @@ from pathlib import Path
 MMSEARCH = [str(Path(sys.executable).parent / "mmsearch")]
 
 
+def test_data() -> Path:
+    """The folder of media with ground truth, which is not part of the project."""
+    named = os.environ.get("MMSEARCH_TEST_DATA")
+    if not named:
+        raise SystemExit("set MMSEARCH_TEST_DATA to the folder of test media: see CONTRIBUTING.md")
+    return Path(named).resolve()
+
+
 @dataclass(frozen=True, slots=True)
 class Measured:
     """Medians over the runs: wall seconds, and the peak of resident memory in MB."""

@@ -6,7 +6,6 @@ Needs `$MMSEARCH_TEST_DATA`. The captions go through `mmsearch evaluate`, as a u
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 import tempfile
@@ -18,8 +17,6 @@ from mmsearch.encoders.speech import WhisperTranscriber, whisper_model
 from mmsearch.evaluate import Span, overlaps_by_half
 from mmsearch.media.base import AudioBlock, LoadOptions
 from mmsearch.media.registry import load
-
-DATA = Path(os.environ.get("MMSEARCH_TEST_DATA", "../shared/data")).resolve()
 
 
 def lines(path: Path) -> list[dict]:
@@ -35,14 +32,15 @@ def index(library: str, *media: Path) -> None:
 
 
 def captions(folder: Path) -> None:
+    data = measure.test_data()
     queries = folder / "captions.jsonl"
     with queries.open("w") as stream:
-        for row in lines(DATA / "captions" / "captions.jsonl"):
+        for row in lines(data / "captions" / "captions.jsonl"):
             for caption in row["captions"]:
-                known = {"query": caption, "relevant": [str(DATA / "captions" / row["image"])]}
+                known = {"query": caption, "relevant": [str(data / "captions" / row["image"])]}
                 stream.write(json.dumps(known) + "\n")
     library = f"{folder}/captions-library"
-    index(library, DATA / "captions" / "images")
+    index(library, data / "captions" / "images")
     told = subprocess.run(
         [*measure.MMSEARCH, "evaluate", str(queries), "--library", library, "--json"],
         check=True,
@@ -55,12 +53,13 @@ def captions(folder: Path) -> None:
 
 
 def videos(folder: Path) -> None:
+    data = measure.test_data()
     library_path = f"{folder}/video-library"
-    index(library_path, DATA / "video", DATA / "captions" / "images", DATA / "speech")
+    index(library_path, data / "video", data / "captions" / "images", data / "speech")
     shots = found_shots = first_shots = utterances = found_utterances = first = 0
     with mmsearch.open(library_path, create=False) as library:
-        for row in lines(DATA / "video" / "truth.jsonl"):
-            video = str(DATA / "video" / row["video"])
+        for row in lines(data / "video" / "truth.jsonl"):
+            video = str(data / "video" / row["video"])
             for shot in row["shots"]:
                 wanted = Span(shot["start_s"], shot["end_s"])
                 for caption in shot["captions"]:
@@ -106,12 +105,13 @@ def word_errors(said: str, heard: str) -> tuple[int, int]:
 
 
 def speech() -> None:
+    data = measure.test_data()
     whisper = whisper_model()
     transcriber = WhisperTranscriber(whisper)
     ours = [0, 0]
     direct = [0, 0]
-    for row in lines(DATA / "speech" / "transcripts.jsonl"):
-        path = DATA / "speech" / row["audio"]
+    for row in lines(data / "speech" / "transcripts.jsonl"):
+        path = data / "speech" / row["audio"]
         blocks = [one for one in load(path, LoadOptions()) if isinstance(one, AudioBlock)]
         (block,) = blocks
         heard = " ".join(one.text for one in transcriber.transcribe(block.samples, block.start_s))
