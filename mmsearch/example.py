@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -46,7 +47,7 @@ def example(term: Term, encoders: Encoders, snapshot: Callable[[], Snapshot]) ->
         raise QueryError(f"{path} cannot be searched by: {exc.reason}") from exc
     if term.kind in _EXPECTED and modality is not _EXPECTED[term.kind]:
         raise QueryError(f"{path} is {modality}, not {term.kind}: name another")
-    return found
+    return replace(found, asset_id=asset_id)
 
 
 def stored(asset_id: str, snapshot: Snapshot) -> tuple[Modality, Example] | None:

@@ -17,7 +17,7 @@ from mmsearch import query as queries
 from mmsearch.encoders.bundle import Encoders
 from mmsearch.errors import ConfigError, MmsearchError, QueryError, WeightsMismatch
 from mmsearch.example import example
-from mmsearch.media.files import absolute, content_hash, is_gone, storable
+from mmsearch.media.files import absolute, is_gone, storable
 from mmsearch.query import Query, Term, TermKind
 from mmsearch.search import probe, retrieve
 from mmsearch.search.probe import Example
@@ -187,9 +187,15 @@ class Library:
         Raises QueryError when the file cannot be read.
         """
         file = Path(path).expanduser()
-        wanted = probe.probes(queries.file(file), self._encoders, self._example)
-        itself = frozenset({content_hash(file)})
-        passing = Filter(kinds=parse_kinds(kinds), under=_folders(under), without=itself)
+        itself: set[str] = set()
+
+        def encode(term: Term) -> Example:
+            found = self._example(term)
+            itself.add(found.asset_id)
+            return found
+
+        wanted = probe.probes(queries.file(file), self._encoders, encode)
+        passing = Filter(kinds=parse_kinds(kinds), under=_folders(under), without=frozenset(itself))
         return self._rank(wanted, "", passing, limit, min_score)
 
     def _rank(

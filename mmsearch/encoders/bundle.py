@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import threading
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
@@ -27,6 +28,7 @@ class Encoders:
         self.preset = preset
         self.speech_model = speech_model or preset.speech_model
         self._threads = threads
+        self._models: dict[str, Any] = {}
         self._loading = threading.RLock()
 
     @cached_property
@@ -39,19 +41,29 @@ class Encoders:
         """The space of that name."""
         return next(space for space in self.spaces if space.name == name)
 
-    @cached_property
+    def _once(self, name: str, load: Callable[[], Any]) -> Any:
+        # Not cached_property: since Python 3.12 it lets two threads load the same model.
+        if name not in self._models:
+            with self._loading:
+                if name not in self._models:
+                    self._models[name] = load()
+        return self._models[name]
+
+    @property
     def text(self) -> TextEncoder:
         """The text encoder."""
-        with self._loading:
-            encoder: TextEncoder = _named(self.preset.text).load(threads=self._threads)
-            return encoder
+        encoder: TextEncoder = self._once(
+            "text", lambda: _named(self.preset.text).load(threads=self._threads)
+        )
+        return encoder
 
-    @cached_property
+    @property
     def image(self) -> ImageEncoder:
         """The image encoder; its network is loaded with its first picture."""
-        with self._loading:
-            encoder: ImageEncoder = _named(self.preset.image).load(threads=self._threads)
-            return encoder
+        encoder: ImageEncoder = self._once(
+            "image", lambda: _named(self.preset.image).load(threads=self._threads)
+        )
+        return encoder
 
     @property
     def sound_window_s(self) -> float:
@@ -63,22 +75,24 @@ class Encoders:
         """How far the next window is."""
         return float(_named(self.preset.sound).hop_s)
 
-    @cached_property
-    def _packaged_whisper(self) -> Any:
-        return whisper_model(PACKAGED, threads=self._threads or 0)
+    def _whisper(self, model: str) -> Any:
+        return self._once(
+            f"whisper {model}", lambda: whisper_model(model, threads=self._threads or 0)
+        )
 
-    @cached_property
+    @property
     def sound(self) -> SoundEncoder:
         """The sound encoder."""
-        with self._loading:
-            encoder: SoundEncoder = _named(self.preset.sound).load(self._packaged_whisper)
-            return encoder
+        encoder: SoundEncoder = self._once(
+            "sound", lambda: _named(self.preset.sound).load(self._whisper(PACKAGED))
+        )
+        return encoder
 
-    @cached_property
+    @property
     def transcriber(self) -> Transcriber:
         """The speech model; raises WeightsMissing or WeightsMismatch."""
-        with self._loading:
-            if self.speech_model == PACKAGED:
-                return WhisperTranscriber(self._packaged_whisper)
-            whisper = whisper_model(self.speech_model, threads=self._threads or 0)
-            return WhisperTranscriber(whisper, model=self.speech_model)
+        model = self.speech_model
+        found: Transcriber = self._once(
+            "transcriber", lambda: WhisperTranscriber(self._whisper(model), model=model)
+        )
+        return found

@@ -27,11 +27,15 @@ class Probe:
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A file taken as a query: its vectors by space, its spoken or written words, its tags."""
+    """A file taken as a query: its vectors by space, its spoken or written words, its tags.
+
+    `asset_id` is the hash of its content, whether or not the library has it.
+    """
 
     vectors: dict[str, FloatArray]
     texts: tuple[str, ...] = ()
     tags: tuple[Tag, ...] = ()
+    asset_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from mmsearch.index.exact import ExactIndex
 from mmsearch.index.words import WordIndex
 from mmsearch.store.reader import Reader
 from mmsearch.store.schema import ASSETS, FILES, SEGMENTS, vectors_table
-from mmsearch.types import Modality, SegmentKind
+from mmsearch.types import Modality
 
 FORM = 1
 """Counts up when the arrays below change: older folders are then rebuilt."""
@@ -31,7 +31,6 @@ HEADER = "header.json"
 PART = ".part-"
 ABANDONED_S = 3600.0
 MODALITIES = tuple(Modality)
-KINDS = tuple(SegmentKind)
 SCAN_ROWS = 16_384
 
 

@@ -108,25 +108,23 @@ class Reader:
 
     def file_paths(self, rows: Sequence[int]) -> list[str]:
         """The paths in these rows of `files`, in the order of `rows`."""
-        if not rows:
-            return []
-        with self._reading(FILES):
-            taken = self.dataset(FILES).take(list(rows), columns=["path"])
-        paths: list[str] = taken.column("path").to_pylist()
-        return paths
+        return [row["path"] for row in self._take(FILES, rows, ["path"])]
 
     def assets(self, rows: Sequence[int]) -> list[Asset]:
         """The assets in these rows of `assets`."""
-        if not rows:
-            return []
-        with self._reading(ASSETS):
-            taken = self.dataset(ASSETS).take(list(rows)).to_pylist()
-        return [read_asset(row) for row in taken]
+        return [read_asset(row) for row in self._take(ASSETS, rows)]
 
     def segments(self, rows: Sequence[int]) -> list[Segment]:
         """The segments in these rows of `segments`."""
+        return [read_segment(row) for row in self._take(SEGMENTS, rows)]
+
+    def _take(
+        self, table: str, rows: Sequence[int], columns: list[str] | None = None
+    ) -> list[dict[str, Any]]:
         if not rows:
             return []
-        with self._reading(SEGMENTS):
-            taken = self.dataset(SEGMENTS).take(list(rows)).to_pylist()
-        return [read_segment(row) for row in taken]
+        with self._reading(table):
+            taken: list[dict[str, Any]] = (
+                self.dataset(table).take(list(rows), columns=columns).to_pylist()
+            )
+        return taken

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mmsearch import presets
+from mmsearch.encoders.bundle import Encoders
 from mmsearch.encoders.speech import TINY_EN, whisper_model
 from mmsearch.encoders.text import TOKENIZER, WEIGHTS, MiniLmEncoder
 from mmsearch.errors import ModelError, WeightsMismatch, WeightsMissing
@@ -258,3 +262,20 @@ def test_tokens_are_counted_for_each_text_by_itself(texts: list[str]) -> None:
 
     assert encoder.count_tokens(texts) == [encoder.count_tokens([text])[0] for text in texts]
     assert all(count >= 0 for count in encoder.count_tokens(texts))
+
+
+def test_threads_that_want_a_model_at_once_load_it_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded: list[int] = []
+
+    def load(**_threads: int | None) -> MiniLmEncoder:
+        loaded.append(1)
+        time.sleep(0.2)
+        return MiniLmEncoder(None, None)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(MiniLmEncoder, "load", load)
+    encoders = Encoders(presets.find("mini"))
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: encoders.text, range(4)))
+
+    assert len(loaded) == 1
+    assert all(one is found[0] for one in found)
