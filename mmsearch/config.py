@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import platformdirs
@@ -32,6 +33,57 @@ def cache_dir() -> Path:
     return Path(named) if named else Path(platformdirs.user_cache_dir(APP))
 
 
+def models_dir() -> Path:
+    """Where models are kept ready to run: `MMSEARCH_MODELS`, else the platform's data folder."""
+    named = os.environ.get(f"{PREFIX}MODELS")
+    return Path(named) if named else Path(platformdirs.user_data_dir(APP)) / "models"
+
+
+@dataclass(frozen=True, slots=True)
+class HubSettings:
+    """Where the hub and its cache are: the variables that huggingface_hub has for it.
+
+    `answer_timeout_s` is for asking what there is, `data_timeout_s` for the next piece of a file.
+    """
+
+    endpoint: str
+    cache_dir: Path
+    is_offline: bool
+    answer_timeout_s: float
+    data_timeout_s: float
+
+
+def hub_settings() -> HubSettings:
+    """What HF_ENDPOINT, HF_HOME, HF_HUB_CACHE, HF_HUB_OFFLINE and the timeouts say now.
+
+    huggingface_hub reads them when it is imported; here they are read when they are needed. Raises
+    ConfigError for a timeout that is no number.
+    """
+    home = (
+        os.environ.get("HF_HOME") or f"{os.environ.get('XDG_CACHE_HOME') or '~/.cache'}/huggingface"
+    )
+    cache = os.environ.get("HF_HUB_CACHE") or os.environ.get("HUGGINGFACE_HUB_CACHE")
+    offline = os.environ.get("HF_HUB_OFFLINE") or os.environ.get("TRANSFORMERS_OFFLINE") or ""
+    return HubSettings(
+        endpoint=(os.environ.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/"),
+        cache_dir=Path(os.path.expandvars(cache or f"{home}/hub")).expanduser(),
+        is_offline=offline.upper() in {"1", "ON", "YES", "TRUE"},
+        answer_timeout_s=_seconds("HF_HUB_ETAG_TIMEOUT"),
+        data_timeout_s=_seconds("HF_HUB_DOWNLOAD_TIMEOUT"),
+    )
+
+
+def _seconds(name: str) -> float:
+    written = os.environ.get(name) or "10"
+    try:
+        seconds = int(written)  # as huggingface_hub reads it
+    except ValueError:
+        seconds = 0
+    if not 0 < seconds < 3600:
+        raise ConfigError(f"{name}={written!r} is no number of seconds: leave it out, or set 10")
+    return seconds
+
+
 def cpu_count() -> int:
     """The processors that this process may use."""
     if hasattr(os, "sched_getaffinity"):
@@ -55,6 +107,20 @@ def file_settings() -> Mapping[str, object]:
     return {key.replace("-", "_"): value for key, value in loaded.items()}
 
 
+PRESETS = "presets"
+
+
+def own_presets() -> Mapping[str, object]:
+    """The user's presets: the tables `[presets.NAME]` of config.toml, as they are written there.
+
+    Raises ConfigError where the file cannot be read.
+    """
+    own = file_settings().get(PRESETS, {})
+    if not isinstance(own, dict):
+        raise ConfigError(f"{config_path()}: presets must be tables: [presets.NAME]")
+    return own
+
+
 def settings(names: frozenset[str]) -> dict[str, object]:
     """The settings among `names` that environment or file give; the environment wins.
 
@@ -62,7 +128,7 @@ def settings(names: frozenset[str]) -> dict[str, object]:
     `decode_timeout` (or `decode-timeout`) in the file. Raises ConfigError for a key in the file
     that no option has. A variable that is set to nothing counts as not set.
     """
-    from_file = file_settings()
+    from_file = {key: value for key, value in file_settings().items() if key != PRESETS}
     unknown = sorted(set(from_file) - names)
     if unknown:
         raise ConfigError(
