@@ -26,6 +26,7 @@ class Modality(StrEnum):
     AUDIO = "audio"
     VIDEO = "video"
     TEXT = "text"
+    OTHER = "other"  # what only a plugin reads
 
 
 class SegmentKind(StrEnum):
@@ -37,6 +38,7 @@ class SegmentKind(StrEnum):
     SPEECH = "speech"
     TEXT = "text"
     OCR = "ocr"
+    OTHER = "other"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,26 @@ class Box:
     y0: float
     x1: float
     y1: float
+
+
+FitMode = Literal["within", "shortest", "squash", "letterbox"]
+Resampling = Literal["lanczos", "bicubic", "bilinear"]
+
+
+@dataclass(frozen=True, slots=True)
+class PictureFit:
+    """How a picture is brought to the size that an image encoder takes.
+
+    `within`: the longer side shrunk to at most `size_px`, never enlarged. The others give
+    (size_px, size_px) exactly, enlarging where needed: `shortest` scales the shorter side and cuts
+    out the centre, `squash` scales both sides, `letterbox` scales the longer side and pads with
+    `fill`.
+    """
+
+    mode: FitMode
+    size_px: int
+    resampling: Resampling
+    fill: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,12 +143,16 @@ class Metadata:
 
 @dataclass(frozen=True, slots=True)
 class Asset:
-    """The content of a file, whatever its names: two copies are one asset."""
+    """The content of a file, whatever its names: two copies are one asset.
+
+    `indexed_at` is when its segments were embedded; None before they are stored.
+    """
 
     id: str
     modality: Modality
     size_bytes: int
     metadata: Metadata
+    indexed_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,11 +173,30 @@ class Segment:
 
 
 @dataclass(frozen=True, slots=True)
+class WeightFile:
+    """A file that a model consists of; `name` is relative to the model's folder."""
+
+    name: str
+    sha256: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """Which model made something: its name, its revision, and a sha256 over its weight files."""
+
+    model: str
+    revision: str
+    weights_sha256: str
+    files: tuple[WeightFile, ...] = field(default=(), compare=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Space:
     """A vector space: vectors of two spaces are never compared.
 
     `weights_sha256` is over the files that decide what a vector means, so that a library knows
-    whether today's weights are those it was built with.
+    whether today's weights are those it was built with; `files` names them one by one.
     """
 
     name: str
@@ -160,6 +205,12 @@ class Space:
     model: str
     revision: str
     weights_sha256: str
+    files: tuple[WeightFile, ...] = field(default=(), compare=False)
+
+    @property
+    def provenance(self) -> Provenance:
+        """Which model makes the vectors of this space."""
+        return Provenance(self.model, self.revision, self.weights_sha256, self.files)
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,11 +241,15 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class SpaceScore:
-    """What one space said of a hit: its rank there (from 1) and its calibrated score (0..1)."""
+    """What one space said of a hit: its rank there (from 1) and its calibrated score (0..1).
+
+    `provenance` is the model that made the vectors; None for names, which need none.
+    """
 
     rank: int
     score: float
     similarity: float
+    provenance: Provenance | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,5 +281,5 @@ class Hit:
 
     @property
     def kind(self) -> Modality:
-        """image, audio, video or text."""
+        """image, audio, video, text or other."""
         return self.asset.modality

@@ -105,7 +105,9 @@ class _Pass:
         start_s = origin_s(container)
         self._aspect = pixel_aspect(tracks.video) if tracks.video is not None else 1.0
         self._pictures = PictureTrack(path, options, origin_s=start_s, aspect=self._aspect)
-        self._sound = SoundTrack(block_s=options.audio_block_s, origin_s=start_s)
+        self._sound = SoundTrack(
+            block_s=options.audio_block_s, origin_s=start_s, rates_hz=options.sample_rates_hz
+        )
         self._errors = 0
         self._last_error: Exception | None = None
         self.size_px: tuple[int, int] | None = None

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from mmsearch.types import Metadata, Modality, Place
+from mmsearch.types import Metadata, Modality, PictureFit, Place
 
 if TYPE_CHECKING:
-    from mmsearch.types import PixelArray, SampleArray
+    from mmsearch.types import FloatArray, PixelArray, SampleArray
 
 SAMPLE_RATE_HZ = 16_000
-"""Audio is resampled once, to what Whisper was trained on."""
+"""What sound is resampled to where nothing else is asked for: Whisper was trained on it."""
+_RATES_HZ = range(1_000, 192_001)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +23,8 @@ class Limits:
 
     `stall_s` is how long a decoder may work without handing anything over; it is enforced from
     outside, by the process that watches it. `memory_bytes` bounds what a decoder process may
-    allocate, where the operating system can enforce it.
+    allocate, where the operating system can enforce it. `values` bounds one array that a plugin
+    hands over, `contents` how many contents it makes of one file.
     """
 
     pixels: int = 200_000_000
@@ -33,6 +35,8 @@ class Limits:
     duration_s: float = 48 * 3600.0
     stall_s: float = 60.0
     memory_bytes: int = 2 * 1024**3
+    values: int = 16 * 1024**2
+    contents: int = 200_000
 
 
 def too_many_pixels(width_px: int, height_px: int, limits: Limits) -> str:
@@ -47,17 +51,28 @@ def too_many_pixels(width_px: int, height_px: int, limits: Limits) -> str:
 class LoadOptions:
     """How to decode: the limits, and what the encoders of the library need.
 
-    Pictures are handed over with their longer side at most `picture_px`, never enlarged.
-    `speech` and `frames` switch off what the library does not keep.
+    Pictures and frames arrive fitted as `picture` says: the decoder processes do the scaling.
+    Sound arrives once for each of `sample_rates_hz`, each resampled from the source by itself.
+    Raises ValueError for rates outside 1000..192000, and for none.
     """
 
     limits: Limits = Limits()
-    picture_px: int = 1024
+    picture: PictureFit = PictureFit("within", 1024, "lanczos")
+    sample_rates_hz: tuple[int, ...] = (SAMPLE_RATE_HZ,)
     animation_frames: int = 4
     tiff_pages: int = 50
     frame_floor_s: float = 1.0
     frame_ceiling_s: float = 10.0
     audio_block_s: float = 30.0
+
+    def __post_init__(self) -> None:
+        wrong = [rate_hz for rate_hz in self.sample_rates_hz if rate_hz not in _RATES_HZ]
+        if wrong or not self.sample_rates_hz:
+            asked = f"{wrong[0]} Hz" if wrong else "none"
+            raise ValueError(
+                f"sound is resampled to rates from {_RATES_HZ[0]} to {_RATES_HZ[-1]} Hz; "
+                f"asked for: {asked}"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,13 +97,15 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class AudioBlock:
-    """The next stretch of the sound track: (n,) float32 mono at `SAMPLE_RATE_HZ`, in [-1, 1].
+    """The next stretch of the sound track: (n,) float32 mono, in [-1, 1].
 
-    Blocks follow each other without gap or overlap from `start_s` on.
+    Blocks of one rate follow each other without gap or overlap from `start_s` on. Where several
+    rates are asked for, no rate is more than a block ahead of another.
     """
 
     samples: SampleArray
     start_s: float
+    sample_rate_hz: int = SAMPLE_RATE_HZ
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +125,21 @@ class Passage:
     start_char: int
 
 
-Content = Described | Picture | AudioBlock | Cue | Passage
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What only a plugin reads, for the encoder named `encoder`: a stretch of a sensor stream, say.
+
+    `values` is float32 of one to three dimensions. `text`, where there is one, is embedded as words
+    too and quoted in results.
+    """
+
+    values: FloatArray
+    place: Place
+    text: str | None = None
+    encoder: str = ""
+
+
+Content = Described | Picture | AudioBlock | Cue | Passage | Reading
 
 
 class Loader(Protocol):
@@ -124,5 +155,19 @@ class Loader(Protocol):
 
         Raises UnsupportedMedia, DecodeError or MediaTooLarge, each carrying the path, and nothing
         else for a file that is merely bad. What was yielded before an error is discarded.
+        """
+        ...
+
+
+class PluginLoader(Loader, Protocol):
+    """A loader that a package offers under the entry point `mmsearch.loaders`.
+
+    Made without arguments, once in each decoder process.
+    """
+
+    def claims(self, path: Path, head: bytes) -> bool:
+        """Whether to read `path`, whose first 8 KiB are `head`; asked before the built-in loaders.
+
+        Called for every file: quick, and True only where the content says so.
         """
         ...

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import IO, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mmsearch.media.base import (
     AudioBlock,
@@ -20,8 +21,9 @@ from mmsearch.media.base import (
     LoadOptions,
     Passage,
     Picture,
+    Reading,
 )
-from mmsearch.types import Metadata, Modality, Place, Span
+from mmsearch.types import Metadata, Modality, PictureFit, Place, Span
 
 _LENGTHS = struct.Struct("<II")
 MAX_HEADER = 16 * 1024**2
@@ -75,13 +77,27 @@ def pack(content: Content) -> tuple[dict[str, Any], bytes | memoryview]:
                 "is_frame": is_frame,
             }
             return header, np.ascontiguousarray(pixels).data.cast("B")
-        case AudioBlock(samples, start_s):
-            data = np.ascontiguousarray(samples, dtype=np.float32).data.cast("B")
-            return {"is": "audio", "start_s": start_s}, data
+        case AudioBlock(samples, start_s, rate_hz):
+            return {"is": "audio", "start_s": start_s, "rate_hz": rate_hz}, _float_bytes(samples)
         case Cue(text, place):
             return {"is": "cue", "text": text, "place": _pack_place(place)}, b""
         case Passage(text, page, start_char):
             return {"is": "passage", "text": text, "page": page, "start_char": start_char}, b""
+        case Reading(values, place, said_text, encoder):
+            header = {
+                "is": "reading",
+                "shape": values.shape,
+                "place": _pack_place(place),
+                "text": said_text,
+                "encoder": encoder,
+            }
+            return header, _float_bytes(values)
+
+
+def _float_bytes(values: NDArray[np.float32]) -> bytes | memoryview:
+    flat = np.ascontiguousarray(values, dtype=np.float32)
+    # The bytes of an empty array cannot be cast.
+    return flat.data.cast("B") if flat.size else b""
 
 
 def unpack(header: dict[str, Any], body: bytes) -> Content:
@@ -97,11 +113,17 @@ def unpack(header: dict[str, Any], body: bytes) -> Content:
             pixels = np.frombuffer(body, dtype=np.uint8).reshape(height, width, channels)
             return Picture(pixels, _unpack_place(header["place"]), bool(header["is_frame"]))
         case "audio":
-            return AudioBlock(np.frombuffer(body, dtype=np.float32), float(header["start_s"]))
+            samples = np.frombuffer(body, dtype=np.float32)
+            return AudioBlock(samples, float(header["start_s"]), int(header["rate_hz"]))
         case "cue":
             return Cue(str(header["text"]), _unpack_place(header["place"]))
         case "passage":
             return Passage(str(header["text"]), header["page"], int(header["start_char"]))
+        case "reading":
+            shape = [int(side) for side in header["shape"]]
+            values = np.frombuffer(body, dtype=np.float32).reshape(shape)
+            words = None if header["text"] is None else str(header["text"])
+            return Reading(values, _unpack_place(header["place"]), words, str(header["encoder"]))
         case other:
             raise ValueError(f"unknown content {other!r}")
 
@@ -126,4 +148,11 @@ def pack_options(options: LoadOptions) -> dict[str, Any]:
 
 def unpack_options(packed: dict[str, Any]) -> LoadOptions:
     """Options from JSON."""
-    return LoadOptions(**{**packed, "limits": Limits(**packed["limits"])})
+    return LoadOptions(
+        **{
+            **packed,
+            "limits": Limits(**packed["limits"]),
+            "picture": PictureFit(**packed["picture"]),
+            "sample_rates_hz": tuple(packed["sample_rates_hz"]),
+        }
+    )

@@ -8,17 +8,20 @@ from typing import TYPE_CHECKING
 
 from mmsearch.errors import MediaTooLarge
 from mmsearch.media.base import LoadOptions, Picture, too_many_pixels
-from mmsearch.media.pixels import fitted
+from mmsearch.media.pixels import stored_scaling
 from mmsearch.media.shots import SMALL_SIZE, ShotDetector
 from mmsearch.media.timeline import Timeline
+from mmsearch.runtime.resize import MARGIN, Scaling, fitted, padded, scaled
 from mmsearch.types import Place, Span
 
 if TYPE_CHECKING:
     from av import VideoFrame
 
-    from mmsearch.types import PixelArray
+    from mmsearch.types import PictureFit, PixelArray
 
 _DEFAULT_STEP_S = 0.04
+# Quarter turns counterclockwise, as EXIF says them.
+_ORIENTATIONS = (1, 8, 3, 6)
 
 
 class PictureTrack:
@@ -71,23 +74,49 @@ class PictureTrack:
 
     def _shown(self, span: Span) -> Iterator[Picture]:
         if self._candidate is not None:
-            pixels = picture_of(self._candidate, self._options.picture_px, self._aspect)
+            pixels = picture_of(self._candidate, self._options.picture, self._aspect)
             yield Picture(pixels, Place(span=span), is_frame=True)
 
 
-def picture_of(frame: VideoFrame, longest_px: int, aspect: float) -> PixelArray:
-    """(height, width, 3) uint8 RGB, upright, with square pixels; `aspect` is that of a pixel."""
+def picture_of(frame: VideoFrame, fit: PictureFit, aspect: float) -> PixelArray:
+    """(height, width, 3) uint8 RGB, upright, fitted; `aspect` is that of a pixel."""
     import numpy as np
 
-    width, height = squared(frame.width, frame.height, aspect)
-    width, height = fitted(width, height, longest_px)
-    if (width, height) == (frame.width, frame.height):
-        shrunk = frame.reformat(format="rgb24")
-    else:
-        shrunk = frame.reformat(width, height, "rgb24", interpolation="AREA")
     # FFmpeg gives the angle counterclockwise, and so turns NumPy.
     turns = round(frame.rotation / 90) % 4
-    return np.ascontiguousarray(np.rot90(shrunk.to_ndarray(), turns), dtype=np.uint8)
+    size = squared(frame.width, frame.height, aspect)
+    if fit.mode == "within":
+        pixels = _converted(frame, fitted(*size, fit.size_px))
+    else:
+        pixels = _scaled(frame, fit, stored_scaling(*size, fit, _ORIENTATIONS[turns]), size)
+    return padded(np.ascontiguousarray(np.rot90(pixels, turns), dtype=np.uint8), fit)
+
+
+def _scaled(
+    frame: VideoFrame, fit: PictureFit, how: Scaling, squared_px: tuple[int, int]
+) -> PixelArray:
+    """The frame scaled as a photograph is; `how` is for pixels made square."""
+    import numpy as np
+    from PIL import Image
+
+    step = max(1, int(min(how.factors) / MARGIN))
+    pixels = _converted(frame, (max(1, frame.width // step), max(1, frame.height // step)))
+    image = Image.fromarray(pixels)
+    across, down = image.width / squared_px[0], image.height / squared_px[1]
+    left, top, right, bottom = how.box
+    box = (left * across, top * down, right * across, bottom * down)
+    return np.asarray(scaled(image, Scaling(how.size, box), fit), dtype=np.uint8)
+
+
+def _converted(frame: VideoFrame, size: tuple[int, int]) -> PixelArray:
+    """(height, width, 3) uint8 RGB; `size` is (width, height)."""
+    import numpy as np
+
+    if size == (frame.width, frame.height):
+        converted = frame.reformat(format="rgb24")
+    else:
+        converted = frame.reformat(*size, "rgb24", interpolation="AREA")
+    return np.asarray(converted.to_ndarray(), dtype=np.uint8)
 
 
 def squared(width: int, height: int, aspect: float) -> tuple[int, int]:

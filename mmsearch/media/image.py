@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from mmsearch.errors import DecodeError, MediaError, MediaTooLarge
 from mmsearch.media.base import Content, Described, LoadOptions, Picture, too_many_pixels
 from mmsearch.media.exif import orientation, read_metadata
-from mmsearch.media.pixels import upright_rgb
+from mmsearch.media.pixels import draft, upright_rgb
 from mmsearch.media.strings import clean, words
 from mmsearch.types import Modality, Place
 
@@ -152,17 +152,13 @@ def _frame(path: Path, image: Image.Image, options: LoadOptions, place: Place) -
     if width * height > options.limits.pixels:
         raise MediaTooLarge(path, too_many_pixels(width, height, options.limits))
     with _guarded(path):
-        # JPEG decodes straight to a half, a quarter or an eighth, never below what is asked for.
-        px = options.picture_px
-        scale = px / max(width, height, 1)
-        if scale < 1:
-            image.draft(None, (max(1, round(width * scale)), max(1, round(height * scale))))
+        draft(image, options.picture)
         image.load()
         # TIFF turns itself while it loads, and then says so.
         turn = orientation(image)
         if turn >= 5 or image.size == (height, width):
             width, height = height, width
-        pixels = upright_rgb(image, px, turn)
+        pixels = upright_rgb(image, options.picture, turn)
     return _Frame(Picture(pixels, place), width, height)
 
 

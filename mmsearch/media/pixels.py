@@ -5,38 +5,76 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING
 
+from mmsearch.media.exif import orientation as exif_orientation
+from mmsearch.runtime.resize import MARGIN, Scaling, cut, jpeg_scale, padded, scaled, scaling
+
 if TYPE_CHECKING:
     from PIL import Image
 
-    from mmsearch.types import PixelArray
+    from mmsearch.types import PictureFit, PixelArray
 
 _DEEP_MODES = frozenset({"I", "F", "I;16", "I;16L", "I;16B", "I;16N"})
 _MAX_PROFILE_BYTES = 4 * 1024**2
 _WHITE = (255, 255, 255)
+# EXIF orientations from here on lie on their side, and which mirror the stored axes.
+_SIDEWAYS = 5
+_MIRRORED_X = frozenset({2, 3, 7, 8})
+_MIRRORED_Y = frozenset({3, 4, 6, 7})
 
 
-def fitted(width: int, height: int, longest_px: int) -> tuple[int, int]:
-    """(width, height) shrunk so that the longer is at most `longest_px`; never grown, never 0."""
-    longest = max(width, height)
-    if longest <= longest_px:
-        return width, height
-    scale = longest_px / longest
-    return max(1, round(width * scale)), max(1, round(height * scale))
+def draft(image: Image.Image, fit: PictureFit) -> None:
+    """Let a JPEG decode straight to a half, a quarter or an eighth where enough is left to fit.
+
+    Before the image is loaded; other formats are left alone.
+    """
+    width, height = image.size
+    if fit.mode == "within":
+        scale = fit.size_px / max(width, height, 1)
+        if scale < 1:
+            image.draft(None, (max(1, round(width * scale)), max(1, round(height * scale))))
+        return
+    turn = exif_orientation(image) if image.format in ("JPEG", "MPO") else 1
+    upright = (height, width) if turn >= _SIDEWAYS else (width, height)
+    scale = jpeg_scale(*upright, fit)
+    if scale > 1:
+        image.draft(None, (width // scale, height // scale))
 
 
-def upright_rgb(image: Image.Image, longest_px: int, orientation: int = 1) -> PixelArray:
+def upright_rgb(image: Image.Image, fit: PictureFit, orientation: int = 1) -> PixelArray:
     """(height, width, 3) uint8 RGB, on white, turned as the EXIF `orientation` (1..8) says.
 
-    The profile is applied after shrinking, where it costs a few milliseconds.
+    Scaled first and turned then, which costs less; what `shortest` cuts out and where `letterbox`
+    pads is that of the upright picture. The profile is applied after shrinking, where it costs a
+    few milliseconds.
     """
     import numpy as np
 
-    size = fitted(*image.size, longest_px)
-    flat = _from_deep(image, size) if image.mode in _DEEP_MODES else _from_bytes(image, size)
-    return np.ascontiguousarray(np.asarray(_turned(flat, orientation), dtype=np.uint8))
+    how = stored_scaling(*image.size, fit, orientation)
+    is_deep = image.mode in _DEEP_MODES
+    flat = _from_deep(image, how, fit) if is_deep else _from_bytes(image, how, fit)
+    pixels = np.asarray(_turned(flat, orientation), dtype=np.uint8)
+    return np.ascontiguousarray(padded(pixels, fit))
 
 
-def _from_bytes(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+def stored_scaling(width: int, height: int, fit: PictureFit, orientation: int) -> Scaling:
+    """How a picture that is stored turned is scaled, so that it is fitted once it is upright.
+
+    `width` and `height` are those stored; `orientation` is that of EXIF (1..8).
+    """
+    is_sideways = orientation >= _SIDEWAYS
+    how = scaling(height, width, fit) if is_sideways else scaling(width, height, fit)
+    (across, down), (left, top, right, bottom) = how.size, how.box
+    if is_sideways:
+        across, down = down, across
+        left, top, right, bottom = top, left, bottom, right
+    if orientation in _MIRRORED_X:
+        left, right = width - right, width - left
+    if orientation in _MIRRORED_Y:
+        top, bottom = height - bottom, height - top
+    return Scaling((across, down), (left, top, right, bottom))
+
+
+def _from_bytes(image: Image.Image, how: Scaling, fit: PictureFit) -> Image.Image:
     profile = image.info.get("icc_profile")
     has_key = "transparency" in image.info
     if image.mode in ("P", "PA", "LA", "La", "RGBa") or has_key:
@@ -45,7 +83,7 @@ def _from_bytes(image: Image.Image, size: tuple[int, int]) -> Image.Image:
         image = image.convert("RGB" if opaque else "RGBA")
     elif image.mode == "1":
         image = image.convert("L")
-    image = _shrunk(image, size)
+    image = scaled(image, how, fit)
     if isinstance(profile, bytes) and 128 < len(profile) <= _MAX_PROFILE_BYTES:
         image = _in_srgb(image, profile)
     elif image.mode == "LAB":
@@ -55,21 +93,15 @@ def _from_bytes(image: Image.Image, size: tuple[int, int]) -> Image.Image:
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
-def _shrunk(image: Image.Image, size: tuple[int, int]) -> Image.Image:
-    from PIL import Image
-
-    if image.size == size:
-        return image
-    return image.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
-
-
-def _from_deep(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+def _from_deep(image: Image.Image, how: Scaling, fit: PictureFit) -> Image.Image:
     """8-bit grey out of 16 bits, 32 bits or floats, stretched over the range that is used."""
     import numpy as np
     from PIL import Image
 
+    image, how = cut(image, how)
     # Averaging whole blocks first keeps the copies small where the picture is huge.
-    step = min(image.width // size[0], image.height // size[1])
+    step = int(min(how.factors) / (1.0 if fit.mode == "within" else MARGIN))
+    shares = [at / side for at, side in zip(how.box, image.size * 2, strict=True)]
     if step > 1 and image.mode in ("I", "F"):
         image, step = image.reduce(step), 1
     values = np.asarray(image)
@@ -88,8 +120,11 @@ def _from_deep(image: Image.Image, size: tuple[int, int]) -> Image.Image:
         bounds = (1.0, 255.0, 65535.0) if is_float else (255.0, 1023.0, 4095.0, 16383.0, 65535.0)
         high = next((bound for bound in bounds if high <= bound), high)
     scale = 255.0 / (high - low) if high > low else 0.0
-    grey = np.clip((levels - low) * scale + 0.5, 0, 255).astype(np.uint8)
-    return _shrunk(Image.fromarray(grey), size).convert("RGB")
+    grey = Image.fromarray(np.clip((levels - low) * scale + 0.5, 0, 255).astype(np.uint8))
+    left, top, right, bottom = (
+        share * side for share, side in zip(shares, grey.size * 2, strict=True)
+    )
+    return scaled(grey, Scaling(how.size, (left, top, right, bottom)), fit).convert("RGB")
 
 
 def _on_white(image: Image.Image) -> Image.Image:

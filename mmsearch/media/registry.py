@@ -9,8 +9,9 @@ from types import MappingProxyType
 from typing import cast
 
 from mmsearch.errors import DecodeError, MediaError, MediaTooLarge
+from mmsearch.media import extensions
 from mmsearch.media.base import Content, Limits, Loader, LoadOptions
-from mmsearch.media.sniff import sniff
+from mmsearch.media.sniff import read_head, sniff
 from mmsearch.media.strings import clean
 
 LOADERS: Mapping[str, str] = MappingProxyType(
@@ -28,14 +29,25 @@ LOADERS: Mapping[str, str] = MappingProxyType(
 
 
 def loader(name: str) -> Loader:
-    """The loader of that name; KeyError where there is none."""
+    """The built-in loader of that name; KeyError where there is none."""
     module, _, attribute = LOADERS[name].partition(":")
     return cast("Loader", getattr(importlib.import_module(module), attribute)())
 
 
 def loader_for(path: Path) -> Loader:
-    """The loader for the content of `path`; raises as `sniff` does."""
-    return loader(sniff(path))
+    """The loader for the content of `path`: of a plugin that claims it, else a built-in one.
+
+    Raises as `sniff` does. A plugin that fails to look at a file does not keep another from
+    reading it: it is named where there is no other.
+    """
+    head = read_head(path)
+    claimed = extensions.claim(path, head)
+    if claimed.loader is not None:
+        return claimed.loader
+    try:
+        return loader(sniff(path, head))
+    except MediaError as exc:
+        raise claimed.blamed(path, exc) from exc
 
 
 def load(path: Path, options: LoadOptions) -> Iterator[Content]:

@@ -44,13 +44,14 @@ _ZIP_STARTS = (
 )
 
 
-def sniff(path: Path) -> str:
+def sniff(path: Path, head: bytes | None = None) -> str:
     """The name of the loader for `path`: "image", "av", "text", "html", "pdf", "docx", "subtitles".
 
     Reads the first 8 KiB and never opens what is no regular file. Raises UnsupportedMedia with the
     reason for all that mmsearch does not read, and DecodeError where the file cannot be opened.
+    `head` saves reading it where that was done.
     """
-    head = _head(path)
+    head = read_head(path) if head is None else head
     suffix = path.suffix.lower()
     text = looks_like_text(head)
     if text is not None:
@@ -71,7 +72,11 @@ def sniff(path: Path) -> str:
     raise UnsupportedMedia(path, "the content is of no known kind")
 
 
-def _head(path: Path) -> bytes:
+def read_head(path: Path) -> bytes:
+    """The first 8 KiB of `path`; raises UnsupportedMedia where it is empty or no regular file.
+
+    DecodeError where it cannot be opened.
+    """
     try:
         mode = path.stat().st_mode
         if not stat.S_ISREG(mode):

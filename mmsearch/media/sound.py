@@ -1,9 +1,9 @@
-"""Cuts the decoded sound of a file into blocks of 16 kHz mono."""
+"""Cuts the decoded sound of a file into blocks of mono, at every rate that is asked for."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from mmsearch.media.base import SAMPLE_RATE_HZ, AudioBlock
@@ -33,14 +33,67 @@ _DTYPES = {
 
 
 class SoundTrack:
-    """Collects frames and hands over blocks that follow each other without gap.
+    """Collects frames and hands over blocks of each rate that follow each other without gap.
 
     A gap between the stamps is filled with silence, so that the times of the blocks stay those of
-    the file.
+    the file. Each rate is resampled from the source by itself: it is the same whatever else is
+    asked for.
     """
 
-    def __init__(self, *, block_s: float, origin_s: float) -> None:
-        self._block_samples = max(1, round(block_s * SAMPLE_RATE_HZ))
+    def __init__(
+        self,
+        *,
+        block_s: float,
+        origin_s: float,
+        rates_hz: Sequence[int] = (SAMPLE_RATE_HZ,),
+    ) -> None:
+        self._tracks = [
+            _Track(rate_hz, block_s=block_s, origin_s=origin_s)
+            for rate_hz in dict.fromkeys(rates_hz)
+        ]
+
+    @property
+    def end_s(self) -> float:
+        """Seconds from the start of the file to the end of what was fed."""
+        return self._tracks[0].end_s
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no sound has come so far."""
+        return self._tracks[0].is_empty
+
+    def feed(self, frame: AudioFrame) -> Iterator[AudioBlock]:
+        """Take one decoded frame; yields each block that it completes."""
+        if frame.samples <= 0 or frame.sample_rate not in _RATES_HZ:
+            return
+        stamp_s = frame.time if frame.pts is not None else None
+        # The filter behind the resampler must not see stamps that it would stumble over.
+        frame.pts = None
+        yield from _in_turn([track.feed(frame, stamp_s) for track in self._tracks])
+
+    def finish(self) -> Iterator[AudioBlock]:
+        """Yield the rest, once no more frames come."""
+        yield from _in_turn([track.finish() for track in self._tracks])
+
+
+def _in_turn(streams: list[Iterator[AudioBlock]]) -> Iterator[AudioBlock]:
+    """A block of each stream after the other, so that none runs ahead."""
+    while streams:
+        going = []
+        for stream in streams:
+            block = next(stream, None)
+            if block is not None:
+                going.append(stream)
+                yield block
+        streams = going
+
+
+class _Track:
+    """The sound at one rate."""
+
+    def __init__(self, rate_hz: int, *, block_s: float, origin_s: float) -> None:
+        self._rate_hz = rate_hz
+        self._block_samples = max(1, round(block_s * rate_hz))
         self._timeline = Timeline(origin_s)
         self._resampler: AudioResampler | None = None
         self._layout: tuple[str, str, int] | None = None
@@ -53,30 +106,22 @@ class SoundTrack:
 
     @property
     def end_s(self) -> float:
-        """Seconds from the start of the file to the end of what was fed."""
-        return (self._start_s or 0.0) + self._samples / SAMPLE_RATE_HZ
+        return (self._start_s or 0.0) + self._samples / self._rate_hz
 
     @property
     def is_empty(self) -> bool:
-        """Whether no sound has come so far."""
         return self._samples == 0
 
-    def feed(self, frame: AudioFrame) -> Iterator[AudioBlock]:
-        """Take one decoded frame; yields each block that it completes."""
-        if frame.samples <= 0 or frame.sample_rate not in _RATES_HZ:
-            return
+    def feed(self, frame: AudioFrame, stamp_s: float | None) -> Iterator[AudioBlock]:
         layout = (frame.format.name, frame.layout.name, frame.sample_rate)
         if layout != self._layout:
             # Broadcasts change from stereo to 5.1 in the middle.
             yield from self._drain()
             self._layout = layout
             self._is_nameless = False
-        stamp_s = frame.time if frame.pts is not None else None
-        self._follow(stamp_s)
-        # The filter behind the resampler must not see stamps that it would stumble over.
-        frame.pts = None
+        yield from self._follow(stamp_s)
         if self._resampler is None:
-            self._resampler = _resampler()
+            self._resampler = _resampler(self._rate_hz)
         if self._is_nameless:
             frame = _averaged(frame)
         try:
@@ -86,12 +131,11 @@ class SoundTrack:
                 raise
             # A layout without a name, of 18 channels say, cannot be mixed down by the book.
             self._is_nameless = True
-            self._resampler = _resampler()
+            self._resampler = _resampler(self._rate_hz)
             resampled = self._resampler.resample(_averaged(frame))
         yield from self._add(resampled)
 
     def finish(self) -> Iterator[AudioBlock]:
-        """Yield the rest, once no more frames come."""
         yield from self._drain()
         if self._held:
             yield self._block(self._held)
@@ -101,7 +145,8 @@ class SoundTrack:
             resampler, self._resampler = self._resampler, None
             yield from self._add(resampler.resample(None))
 
-    def _follow(self, stamp_s: float | None) -> None:
+    def _follow(self, stamp_s: float | None) -> Iterator[AudioBlock]:
+        """Fill what lies between the last sample and the stamp, a block at a time."""
         import numpy as np
 
         time_s = self._timeline.at(stamp_s, self.end_s)
@@ -109,9 +154,15 @@ class SoundTrack:
             self._start_s = time_s
             return
         gap_s = time_s - self.end_s
-        if gap_s > _GAP_S and self._silence_s + gap_s <= _MAX_SILENCE_S:
-            self._silence_s += gap_s
-            self._push(np.zeros(math.floor(gap_s * SAMPLE_RATE_HZ), dtype=np.float32))
+        if gap_s <= _GAP_S or self._silence_s + gap_s > _MAX_SILENCE_S:
+            return
+        self._silence_s += gap_s
+        missing = math.floor(gap_s * self._rate_hz)
+        while missing:
+            count = min(missing, self._block_samples)
+            missing -= count
+            self._push(np.zeros(count, dtype=np.float32))
+            yield from self._blocks()
 
     def _add(self, frames: list[AudioFrame]) -> Iterator[AudioBlock]:
         import numpy as np
@@ -120,29 +171,32 @@ class SoundTrack:
             samples = frame.to_ndarray().reshape(-1).astype(np.float32)
             samples /= 32768.0
             self._push(samples)
-        while self._held >= self._block_samples:
-            yield self._block(self._block_samples)
+        yield from self._blocks()
 
     def _push(self, samples: SampleArray) -> None:
         self._pieces.append(samples)
         self._held += len(samples)
         self._samples += len(samples)
 
+    def _blocks(self) -> Iterator[AudioBlock]:
+        while self._held >= self._block_samples:
+            yield self._block(self._block_samples)
+
     def _block(self, count: int) -> AudioBlock:
         import numpy as np
 
         joined = np.concatenate(self._pieces)
-        start_s = (self._start_s or 0.0) + (self._samples - self._held) / SAMPLE_RATE_HZ
+        start_s = (self._start_s or 0.0) + (self._samples - self._held) / self._rate_hz
         self._pieces = [joined[count:]] if len(joined) > count else []
         self._held -= count
-        return AudioBlock(joined[:count].copy(), start_s)
+        return AudioBlock(joined[:count].copy(), start_s, self._rate_hz)
 
 
-def _resampler() -> AudioResampler:
+def _resampler(rate_hz: int) -> AudioResampler:
     from av import AudioResampler
 
     # With floats, FFmpeg adds channels up to more than full scale; with integers it weighs them.
-    return AudioResampler(format="s16", layout="mono", rate=SAMPLE_RATE_HZ)
+    return AudioResampler(format="s16", layout="mono", rate=rate_hz)
 
 
 def _averaged(frame: AudioFrame) -> AudioFrame:

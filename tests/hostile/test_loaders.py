@@ -11,6 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from mmsearch.media import codec
+from mmsearch.media.base import LoadOptions
+from mmsearch.types import PictureFit
+
 DATA = Path(os.environ.get("MMSEARCH_TEST_DATA", Path(__file__).parents[3] / "shared" / "data"))
 CORPUS = DATA / "hostile"
 WORKERS = 2
@@ -25,14 +29,16 @@ import json, signal, sys, time
 from pathlib import Path
 import numpy as np
 from mmsearch.errors import MediaError
-from mmsearch.media.base import AudioBlock, Described, LoadOptions, Picture
+from mmsearch.media import codec
+from mmsearch.media.base import AudioBlock, Described, Picture
 from mmsearch.media.registry import load
 
 def late(*_):
     raise BaseException("too slow")
 
 signal.signal(signal.SIGALRM, late)
-options = LoadOptions()
+options = codec.unpack_options(json.loads(sys.argv[1]))
+fit = options.picture
 for line in sys.stdin:
     path = Path(json.loads(line))
     print(json.dumps({"begun": str(path)}), flush=True)
@@ -45,10 +51,12 @@ for line in sys.stdin:
             if isinstance(content, Picture):
                 shape, pixels = content.pixels.shape, content.pixels
                 assert pixels.dtype == np.uint8 and len(shape) == 3 and shape[2] == 3
-                assert 0 < min(shape[:2]) and max(shape[:2]) <= options.picture_px
+                assert 0 < min(shape[:2]) and max(shape[:2]) <= fit.size_px
+                assert fit.mode == "within" or shape == (fit.size_px, fit.size_px, 3)
             if isinstance(content, AudioBlock):
                 assert content.samples.dtype == np.float32 and content.samples.ndim == 1
                 assert np.abs(content.samples).max() <= 1 and content.start_s >= 0
+                assert content.sample_rate_hz in options.sample_rates_hz
         assert not is_first
     except MediaError as exc:
         assert exc.path == str(path) and exc.reason
@@ -70,9 +78,9 @@ def corpus() -> list[Path]:
     return sorted(path for path in CORPUS.rglob("*") if path.is_file())
 
 
-def run(paths: list[Path]) -> subprocess.Popen[str]:
+def run(paths: list[Path], options: LoadOptions) -> subprocess.Popen[str]:
     process = subprocess.Popen(
-        [sys.executable, "-W", "ignore", "-c", WORKER],
+        [sys.executable, "-W", "ignore", "-c", WORKER, json.dumps(codec.pack_options(options))],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -87,9 +95,20 @@ def run(paths: list[Path]) -> subprocess.Popen[str]:
 
 
 @pytest.mark.skipif(not CORPUS.is_dir(), reason=f"no corpus of hostile files at {CORPUS}")
-def test_hostile_files_raise_media_errors_alone() -> None:
+@pytest.mark.parametrize(
+    "options",
+    [
+        LoadOptions(),
+        LoadOptions(
+            picture=PictureFit("shortest", 224, "bicubic"), sample_rates_hz=(16_000, 48_000)
+        ),
+        LoadOptions(picture=PictureFit("letterbox", 384, "bilinear"), sample_rates_hz=(48_000,)),
+    ],
+    ids=["mini", "clip", "letterbox"],
+)
+def test_hostile_files_raise_media_errors_alone(options: LoadOptions) -> None:
     paths = corpus()
-    processes = [run(paths[at::WORKERS]) for at in range(WORKERS)]
+    processes = [run(paths[at::WORKERS], options) for at in range(WORKERS)]
     results = []
     for process in processes:
         out, _ = process.communicate(timeout=DEADLINE_S)

@@ -31,7 +31,7 @@ from mmsearch.media.registry import load
 from mmsearch.media.shots import ShotDetector
 from mmsearch.media.sound import SoundTrack
 from mmsearch.media.timeline import Timeline
-from mmsearch.types import Modality, Span
+from mmsearch.types import Modality, PictureFit, Span
 
 RATE = 16_000
 
@@ -201,7 +201,9 @@ def test_pixels_become_square(tmp_path: Path) -> None:
 
 def test_frames_are_shrunk_to_the_long_side(tmp_path: Path) -> None:
     path = write(tmp_path / "a.mp4", Film(shots=(1.0,), size=(640, 360)))
-    assert only(read(path, LoadOptions(picture_px=320)), Picture)[0].pixels.shape == (180, 320, 3)
+    assert only(read(path, LoadOptions(picture=PictureFit("within", 320, "lanczos"))), Picture)[
+        0
+    ].pixels.shape == (180, 320, 3)
 
 
 def test_too_large_frames_are_refused(tmp_path: Path) -> None:

@@ -15,9 +15,9 @@ from PIL import Image, ImageCms
 from mmsearch.errors import DecodeError, MediaTooLarge
 from mmsearch.media.base import Content, Described, Limits, LoadOptions, Picture
 from mmsearch.media.exif import camera, parse_date
-from mmsearch.media.pixels import fitted
 from mmsearch.media.registry import load
-from mmsearch.types import Metadata, Modality, Place
+from mmsearch.runtime.resize import fitted
+from mmsearch.types import Metadata, Modality, PictureFit, Place
 
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
 
@@ -34,6 +34,10 @@ def read(path: Path, options: LoadOptions | None = None) -> tuple[Metadata, list
         assert picture.pixels.ndim == 3
         assert picture.pixels.shape[2] == 3
     return first.metadata, pictures
+
+
+def within(px: int) -> LoadOptions:
+    return LoadOptions(picture=PictureFit("within", px, "lanczos"))
 
 
 def near(pixels: np.ndarray, expected: tuple[int, int, int], tolerance: int = 30) -> bool:
@@ -135,7 +139,9 @@ def test_deep_pictures_are_scaled(tmp_path: Path, values: np.ndarray, low: int, 
 def test_sixteen_bits_keep_the_middle_when_shrunk(tmp_path: Path) -> None:
     ramp = np.linspace(0, 65535, 3000, dtype=np.uint16)
     Image.fromarray(np.repeat(ramp[None], 300, 0)).save(tmp_path / "a.png")
-    _, (picture,) = read(tmp_path / "a.png", LoadOptions(picture_px=300))
+    _, (picture,) = read(
+        tmp_path / "a.png", LoadOptions(picture=PictureFit("within", 300, "lanczos"))
+    )
     assert picture.pixels.shape == (30, 300, 3)
     assert abs(int(picture.pixels[15, 150, 0]) - 128) <= 2
 
@@ -158,7 +164,9 @@ def test_a_profile_is_applied_and_a_broken_one_ignored(tmp_path: Path) -> None:
 
 def test_long_side_is_bounded_and_never_grown(tmp_path: Path) -> None:
     half_red((3000, 1000)).save(tmp_path / "a.jpg")
-    metadata, (picture,) = read(tmp_path / "a.jpg", LoadOptions(picture_px=600))
+    metadata, (picture,) = read(
+        tmp_path / "a.jpg", LoadOptions(picture=PictureFit("within", 600, "lanczos"))
+    )
     assert (metadata.width_px, metadata.height_px) == (3000, 1000)
     assert picture.pixels.shape == (200, 600, 3)
 

@@ -31,9 +31,10 @@ from mmsearch.media.base import (
     LoadOptions,
     Passage,
     Picture,
+    Reading,
 )
 from mmsearch.media.isolation import Decoder, Stopped
-from mmsearch.types import Metadata, Modality, Place, Span
+from mmsearch.types import Metadata, Modality, PictureFit, Place, Span
 from tests.fakes import write_picture, write_text
 
 numbers = st.floats(allow_nan=False, allow_infinity=False)
@@ -66,6 +67,18 @@ contents = st.one_of(
         AudioBlock,
         arrays.arrays(np.float32, st.integers(0, 20), elements=st.floats(-1, 1, width=32)),
         numbers,
+        st.integers(1_000, 192_000),
+    ),
+    st.builds(
+        Reading,
+        arrays.arrays(
+            np.float32,
+            arrays.array_shapes(min_dims=1, max_dims=3, max_side=4),
+            elements=st.floats(width=32, allow_nan=False),
+        ),
+        places,
+        st.none() | texts,
+        texts,
     ),
     st.builds(Cue, texts, places),
     st.builds(Passage, texts, st.none() | st.integers(), st.integers()),
@@ -78,7 +91,13 @@ def same(one: Content, other: Content) -> bool:
             (one.place, one.is_frame) == (other.place, other.is_frame)
         )
     if isinstance(one, AudioBlock) and isinstance(other, AudioBlock):
-        return np.array_equal(one.samples, other.samples) and one.start_s == other.start_s
+        return np.array_equal(one.samples, other.samples) and (
+            (one.start_s, one.sample_rate_hz) == (other.start_s, other.sample_rate_hz)
+        )
+    if isinstance(one, Reading) and isinstance(other, Reading):
+        return np.array_equal(one.values, other.values) and (
+            (one.place, one.text, one.encoder) == (other.place, other.text, other.encoder)
+        )
     return one == other
 
 
@@ -132,7 +151,11 @@ def test_an_endless_message_is_refused_before_it_is_read() -> None:
 
 
 def test_options_come_back_as_they_were() -> None:
-    options = LoadOptions(limits=Limits(pixels=7, stall_s=1.5), picture_px=99)
+    options = LoadOptions(
+        limits=Limits(pixels=7, stall_s=1.5),
+        picture=PictureFit("squash", 99, "bilinear", 7),
+        sample_rates_hz=(8000, 48000),
+    )
 
     assert codec.unpack_options(codec.pack_options(options)) == options
 

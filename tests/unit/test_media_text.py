@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import time
 import zipfile
 from pathlib import Path
 
@@ -178,6 +179,23 @@ def test_the_encoding_in_the_page_is_taken(tmp_path: Path) -> None:
     page = '<html><head><meta charset="iso-8859-7"></head><body>Αθήνα</body></html>'
     path.write_bytes(page.encode("iso-8859-7"))
     assert text_of(path) == "Αθήνα\n"
+
+
+def test_pages_nested_without_end_are_read_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "a.html"
+    for tag in ("div", "DIV class='x'", "h3", "p"):
+        end = tag.split()[0]
+        inner = f"<{tag}>" * 80_000 + "deep <i>words</i>" + f"</{end}>" * 80_000
+        path.write_text(f"<html><body>before {inner} after")
+        begun = time.monotonic()
+        assert "deep words" in text_of(path)
+        assert time.monotonic() - begun < 5, tag
+
+
+def test_blocks_that_lie_too_deep_still_have_lines_of_their_own(tmp_path: Path) -> None:
+    path = tmp_path / "a.html"
+    path.write_text("<html>" + "<div>a" * 600 + "</div>b" * 600 + "<p>c</p><div>d</div>")
+    assert text_of(path).split() == ["a"] * 600 + ["b"] * 600 + ["c", "d"]
 
 
 @pytest.mark.parametrize(
