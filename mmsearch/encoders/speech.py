@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mmsearch.encoders.base import Utterance
-from mmsearch.errors import WeightsMissing
-from mmsearch.runtime.model_store import PackagedFile
-from mmsearch.types import Span
+from mmsearch.encoders.transcription import InBatches, Listening, one_by_one
+from mmsearch.encoders.utterances import moved, utterances
+from mmsearch.errors import ConfigError, ModelError, WeightsMissing
+from mmsearch.runtime.device import Device
+from mmsearch.runtime.gpus import load_cublas
+from mmsearch.runtime.packaged import PackagedFile
 
 if TYPE_CHECKING:
     from mmsearch.types import SampleArray
@@ -29,95 +34,168 @@ TINY_EN = {
 }
 PACKAGED = "tiny.en"
 
-MAX_NO_SPEECH = 0.6
-MIN_LOG_PROBABILITY = -1.0
-MAX_COMPRESSION = 2.4
-"""Whisper's own gates (Radford et al. 2022, section 4.5), applied to every segment."""
 
-MAX_UTTERANCE_S = 20.0
-MAX_PAUSE_S = 0.8
+@dataclass(frozen=True, slots=True)
+class Repository:
+    """Where a size of Whisper is on the hub, converted for CTranslate2, and its licence (SPDX)."""
+
+    name: str
+    licence: str = "MIT"
 
 
-def whisper_model(name: str = PACKAGED, *, threads: int = 0) -> Any:
-    """A `faster_whisper.WhisperModel`: the packaged tiny.en, a local folder, or a hub name.
+_SYSTRAN = ("tiny", "tiny.en", "base", "base.en", "small", "small.en", "medium", "medium.en",
+            "large-v1", "large-v2", "large-v3")  # fmt: skip
+_DISTILLED = ("small.en", "medium.en", "large-v2", "large-v3")
+_TURBO = Repository("mobiuslabsgmbh/faster-whisper-large-v3-turbo")
+REPOSITORIES: Mapping[str, Repository] = MappingProxyType(
+    {size: Repository(f"Systran/faster-whisper-{size}") for size in _SYSTRAN}
+    | {f"distil-{it}": Repository(f"Systran/faster-distil-whisper-{it}") for it in _DISTILLED}
+    | {
+        "distil-large-v3.5": Repository("distil-whisper/distil-large-v3.5-ct2"),
+        "large": Repository("Systran/faster-whisper-large-v3"),
+        "large-v3-turbo": _TURBO,
+        "turbo": _TURBO,
+    }
+)
+"""As in `faster_whisper.utils` 1.2.1, whose import costs a second; a test compares them. OpenAI's
+weights and those of Distil-Whisper are under the MIT licence, and so are the conversions."""
 
-    Raises WeightsMissing when the model is not here and cannot be fetched, WeightsMismatch when the
-    packaged files are not those that were pinned.
+PATTERNS = (
+    "config.json",
+    "preprocessor_config.json",
+    "model.bin",
+    "tokenizer.json",
+    "vocabulary.*",
+)
+"""The files of such a repository."""
+
+_ARITHMETIC = {
+    "cpu": ("int8", "int8_float32", "float32"),
+    "cuda": ("float16", "bfloat16", "int8_float16", "int8_float32", "float32"),
+}
+"""Best first. The weights are published as float16; what follows it is for older GPUs."""
+
+
+def packaged_folder() -> Path:
+    """The folder of tiny.en, which comes with the installation.
+
+    Raises WeightsMissing, or WeightsMismatch when its files are not those that were pinned.
     """
+    for file in TINY_EN.values():
+        file.verified()
+    return TINY_EN["model.bin"].path().parent
+
+
+def open_whisper(folder: Path, *, threads: int = 0, device: str = "cpu") -> Any:
+    """A `faster_whisper.WhisperModel` from a folder, without a network.
+
+    `device` is cpu, cuda or cuda:N. int8 on a CPU, on a GPU float16 or what it can. Raises
+    WeightsMissing for a folder without such a model, and ModelError where the GPU cannot take it.
+    """
+    where = Device.parse(device) or Device("cpu")
+    # Without its tokenizer faster-whisper would ask the hub for one.
+    missing = [name for name in ("model.bin", "tokenizer.json") if not (folder / name).is_file()]
+    if missing:
+        raise WeightsMissing(
+            f"{folder} holds no CTranslate2 Whisper model ({' and '.join(missing)} not there): "
+            f"`mmsearch models pull faster-whisper:small` fetches one"
+        )
+    if where.kind == "cuda" and (problem := load_cublas()):
+        raise ModelError(f"{problem}; or use --device cpu")
+
+    from ctranslate2 import get_supported_compute_types
     from faster_whisper import WhisperModel
 
-    if name == PACKAGED:
-        source = str(next(file.verified() for file in TINY_EN.values()).parent)
-        for file in TINY_EN.values():
-            file.verified()
-    else:
-        source = str(Path(name).expanduser()) if Path(name).expanduser().is_dir() else name
     try:
-        return WhisperModel(source, device="cpu", compute_type="int8", cpu_threads=threads)
-    except Exception as exc:  # hub client, file system and CTranslate2 each raise their own
-        raise WeightsMissing(
-            f"speech model {name!r} could not be loaded ({exc}); name a folder with a CTranslate2 "
-            f"Whisper model, or fetch it where there is a network: "
-            f"hf download Systran/faster-whisper-{name} --local-dir whisper-{name}"
-        ) from exc
+        return WhisperModel(
+            str(folder),
+            device=where.kind,
+            device_index=where.index,
+            compute_type=compute_type(where, get_supported_compute_types(where.kind, where.index)),
+            cpu_threads=threads,
+            local_files_only=True,
+        )
+    except Exception as exc:  # the file system and CTranslate2 each raise their own
+        told = f"the speech model in {folder} could not be loaded on {where} ({exc})"
+        if where.kind == "cuda":
+            raise ModelError(f"{told}: use a smaller --speech-model, or --device cpu") from exc
+        raise WeightsMissing(f"{told}: is it a CTranslate2 Whisper model, and whole?") from exc
+
+
+def compute_type(device: Device, supported: Collection[str]) -> str:
+    """The arithmetic for a device, of what it supports."""
+    return next((one for one in _ARITHMETIC[device.kind] if one in supported), "default")
+
+
+def whisper_model(name: str = PACKAGED, *, threads: int = 0, device: str = "cpu") -> Any:
+    """A `faster_whisper.WhisperModel`: the packaged tiny.en, or a folder.
+
+    Raises what `packaged_folder` and `open_whisper` raise.
+    """
+    folder = packaged_folder() if name == PACKAGED else Path(name).expanduser()
+    return open_whisper(folder, threads=threads, device=device)
+
+
+def languages(whisper: Any) -> tuple[str, ...]:
+    """The codes of the languages that a `WhisperModel` knows: only large-v3 knows yue."""
+    codes: tuple[str, ...] = tuple(whisper.supported_languages)
+    if not whisper.model.is_multilingual:
+        return codes
+    known = whisper.hf_tokenizer.token_to_id
+    return tuple(code for code in codes if known(f"<|{code}|>") is not None)
 
 
 class WhisperTranscriber:
     """Utterances with times; the same samples always give the same words."""
 
-    def __init__(self, whisper: Any, *, model: str = PACKAGED) -> None:
-        self._whisper = whisper
-        self.model = model
+    kind = "speech"
 
-    def transcribe(self, samples: SampleArray, start_s: float) -> list[Utterance]:
+    def __init__(
+        self,
+        whisper: Any,
+        *,
+        model: str = PACKAGED,
+        language: str | None = None,
+        device: str = "cpu",
+    ) -> None:
+        """Raises ConfigError for a `language` that the model does not know."""
+        self.model = model
+        self._whisper = whisper
+        self._language = _checked(language, whisper, model)
+        self._listen = one_by_one if device == "cpu" else InBatches()
+
+    def transcribe(
+        self, samples: SampleArray, start_s: float, *, with_words: bool = False
+    ) -> list[Utterance]:
         """Utterances in (n,) float32 mono at 16 kHz that begins at `start_s` of its file.
 
         Voice activity is detected first, so that silence and most music never reach the model; what
-        it is unsure of or repeats is dropped. Greedy in temperature: no sampling, no chance.
+        it is unsure of, repeats without end or says on silence is dropped. Greedy in temperature:
+        no sampling, no chance. The language, if not given, is detected in each call. Word times
+        cost a pass of alignment more. Raises ModelError where a GPU has too little memory.
         """
-        segments, _ = self._whisper.transcribe(
-            samples,
-            language=None if self._whisper.model.is_multilingual else "en",
-            vad_filter=True,
-            condition_on_previous_text=False,
-            temperature=0.0,
-        )
-        return sentences(
-            Utterance(
-                segment.text.strip(),
-                Span(start_s + float(segment.start), start_s + float(segment.end)),
-            )
-            for segment in segments
-            if _is_trusted(segment)
-        )
+        if not len(samples):
+            return []
+        listening = Listening(language=self._language, with_words=with_words)
+        heard = self._listen(self._whisper, samples, listening)
+        return [moved(said, start_s) for said in utterances(heard)]
 
 
-def _is_trusted(segment: Any) -> bool:
-    return bool(
-        segment.text.strip()
-        and segment.end > segment.start
-        and segment.no_speech_prob < MAX_NO_SPEECH
-        and segment.avg_logprob > MIN_LOG_PROBABILITY
-        and segment.compression_ratio < MAX_COMPRESSION
+def _checked(language: str | None, whisper: Any, model: str) -> str | None:
+    if language is None:
+        return None
+    code = language.strip().lower()
+    known = languages(whisper)
+    if code in known:
+        return code
+    if known == ("en",):
+        raise ConfigError(
+            f"the speech model {model!r} knows English only, not {language!r}: leave the language "
+            f"out, or name a model for many languages such as --speech-model small"
+        )
+    raise ConfigError(
+        f"the speech model {model!r} knows no language {language!r}; there are: {', '.join(known)}"
     )
-
-
-def sentences(utterances: Iterable[Utterance]) -> list[Utterance]:
-    """Join what Whisper cut in mid-sentence: up to a full stop, a pause, or twenty seconds."""
-    joined: list[Utterance] = []
-    for utterance in utterances:
-        last = joined[-1] if joined else None
-        if (
-            last is not None
-            and not last.text.endswith((".", "?", "!", "。", "？", "！", "…"))
-            and utterance.span.start_s - last.span.end_s <= MAX_PAUSE_S
-            and utterance.span.end_s - last.span.start_s <= MAX_UTTERANCE_S
-        ):
-            span = Span(last.span.start_s, utterance.span.end_s)
-            joined[-1] = Utterance(f"{last.text} {utterance.text}", span)
-        else:
-            joined.append(utterance)
-    return joined
 
 
 class SpeechCutter:
