@@ -1,0 +1,26 @@
+"""What runs: tensors in, tensors out, whatever computes them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Tensor = NDArray[np.generic]
+
+
+class Network(Protocol):
+    """One network on one device."""
+
+    batch: int
+    """How many rows it computes at once at its best."""
+
+    def run(self, inputs: Mapping[str, Tensor]) -> list[Any]:
+        """The outputs for any number of rows, in the network's order.
+
+        More rows than `batch` are computed in several goes, and joined.
+        """
+        ...
