@@ -14,6 +14,7 @@ from mmsearch.encoders.bundle import Encoders
 from mmsearch.store.manifest import Manifest
 from mmsearch.store.rows import EncodedAsset, EncodedSegment, FileRow
 from mmsearch.store.writer import Lock, Writer, create
+from mmsearch.supply import Runtime
 from mmsearch.types import (
     Asset,
     Box,
@@ -42,8 +43,8 @@ def library(path: Path, segments: int) -> None:
 
     The vectors are random directions: exact search takes as long for them as for any other.
     """
-    encoders = Encoders(presets.find(presets.DEFAULT))
-    create(path, Manifest(presets.DEFAULT, encoders.speech_model, encoders.spaces))
+    encoders = Encoders(presets.find(presets.DEFAULT), Runtime().context())
+    create(path, Manifest(presets.DEFAULT, encoders.preset.speech.source, encoders.spaces))
     generator = np.random.default_rng(7)
     words = random.Random(7)
     assets = []

@@ -33,9 +33,9 @@ def main() -> None:
     started = time.perf_counter()
     for path in paths:
         with Image.open(path) as opened:
-            opened.draft("RGB", (encoder.picture_px, encoder.picture_px))
+            opened.draft("RGB", (encoder.fit.size_px, encoder.fit.size_px))
             picture = opened.convert("RGB")
-            picture.thumbnail((encoder.picture_px, encoder.picture_px))
+            picture.thumbnail((encoder.fit.size_px, encoder.fit.size_px))
         crops = encoder.prepare(np.asarray(picture)).crops
         pixels = torch.from_numpy(crops).permute(0, 3, 1, 2).float().sub_(127).div_(128)
         with torch.inference_mode():

@@ -24,6 +24,7 @@ from indexers.events import (
 )
 from indexers.pipeline import Broken, Done, Outcome, Passed, Pipeline
 from indexers.plan import Job, plan
+from mmsearch.assembly import load_options
 from mmsearch.config import cpu_count
 from mmsearch.media.base import LoadOptions
 from mmsearch.media.files import absolute, is_gone, storable
@@ -159,7 +160,7 @@ def _run(
     batch = _Batch(writer, {row.path for row in known_files})
     pipeline = Pipeline(
         encoders,
-        wishes.options,
+        load_options(encoders, wishes.options),
         known=_known_assets(Reader.open(reader.path)),
         kinds=wishes.kinds,
         workers=wishes.workers or cpu_count(),

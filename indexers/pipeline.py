@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, TypeVar
 
 from indexers.plan import Job
+from indexers.waiting import Waiting
 from mmsearch import assembly
 from mmsearch.assembly import Description, Work
 from mmsearch.errors import MediaError, UnsupportedMedia
@@ -29,9 +30,10 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
-QUEUED_WORKS = 48
-"""Prepared segments that wait for the encoder: at most about 60 MB of crops."""
-BATCH_WORKS = 16
+QUEUED_BYTES = 64 << 20
+"""Prepared segments that wait for the encoder on a CPU: at most so much of pictures and sound."""
+QUEUED_BYTES_ON_GPU = 512 << 20
+"""On a GPU more may wait: some calls of its largest batch of pictures of 384 px."""
 LEAVE_S = 0.5
 
 
@@ -110,7 +112,9 @@ class Pipeline:
         self._kinds = kinds
         self._workers = workers
         self._jobs: queue.SimpleQueue[Job] = queue.SimpleQueue()
-        self._works: queue.Queue[tuple[_Draft, Work] | _Closed] = queue.Queue(QUEUED_WORKS)
+        self._works: Waiting[tuple[_Draft, Work] | _Closed] = Waiting(
+            QUEUED_BYTES_ON_GPU if encoders.is_on_gpu else QUEUED_BYTES
+        )
         self._results: queue.Queue[_Result] = queue.Queue(256)
         self._stop = threading.Event()
         self._lock = threading.Lock()
@@ -161,7 +165,11 @@ class Pipeline:
         return run
 
     def _put(self, one: tuple[_Draft, Work] | _Closed) -> None:
-        _hand_over(self._works, one, self._stop)
+        size_bytes = 0 if isinstance(one, _Closed) else one[1].size_bytes
+        while not self._stop.is_set():
+            if self._works.put(one, size_bytes, timeout_s=0.2):
+                return
+        raise Stopped
 
     def _report(self, outcome: Outcome) -> None:
         _hand_over(self._results, outcome, self._stop)
@@ -221,21 +229,10 @@ class Pipeline:
 
     def _encode(self) -> None:
         while not self._stop.is_set():
-            batch: list[tuple[_Draft, Work]] = []
-            closed: list[_Closed] = []
-            try:
-                one = self._works.get(timeout=0.2)
-                while True:
-                    if isinstance(one, _Closed):
-                        closed.append(one)
-                    else:
-                        batch.append(one)
-                    if len(batch) >= BATCH_WORKS:
-                        break
-                    one = self._works.get_nowait()
-            except queue.Empty:
-                if not batch and not closed:
-                    continue
+            # Asked anew each time: the batch of a GPU grows while that pays.
+            taken = self._works.take(self._encoders.batch, timeout_s=0.2)
+            batch = [one for one in taken if not isinstance(one, _Closed)]
+            closed = [one for one in taken if isinstance(one, _Closed)]
             encoded = assembly.encode([work for _, work in batch], self._encoders)
             for (draft, _), segment in zip(batch, encoded, strict=True):
                 draft.segments.append(segment)

@@ -7,16 +7,31 @@ from typing import TYPE_CHECKING, Any
 from mmsearch.errors import MmsearchError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from mmsearch.library import Library
     from mmsearch.query import Query, audio, file, image, text
+    from mmsearch.supply import Runtime
     from mmsearch.types import Hit
 
-__all__ = ["Hit", "Library", "MmsearchError", "Query", "audio", "file", "image", "open", "text"]
+__all__ = [
+    "Hit",
+    "Library",
+    "MmsearchError",
+    "Query",
+    "Runtime",
+    "audio",
+    "file",
+    "image",
+    "open",
+    "text",
+]
 
 _HOMES = {
     "Hit": "mmsearch.types",
     "Library": "mmsearch.library",
     "Query": "mmsearch.query",
+    "Runtime": "mmsearch.supply",
     "audio": "mmsearch.query",
     "file": "mmsearch.query",
     "image": "mmsearch.query",
@@ -36,16 +51,17 @@ def open(  # noqa: A001 - `mmsearch.open` is the contract, as in io.open
     path: str,
     *,
     preset: str | None = None,
-    speech_model: str | None = None,
+    models: Mapping[str, str] | None = None,
     create: bool = True,
-    threads: int | None = None,
+    runtime: Runtime | None = None,
 ) -> Library:
     """Open the library in a folder, making an empty one where nothing is, unless `create` is False.
 
-    See `mmsearch.library.Library.open` for what is raised.
+    See `mmsearch.library.Library.open` for what the arguments mean and what is raised.
     """
     from mmsearch.library import Library
+    from mmsearch.supply import Runtime
 
     return Library.open(
-        path, preset=preset, speech_model=speech_model, create=create, threads=threads
+        path, preset=preset, models=models or {}, create=create, runtime=runtime or Runtime()
     )

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import TYPE_CHECKING
 
 from mmsearch.encoders.base import PreparedPicture
 from mmsearch.encoders.sound import WindowCutter
 from mmsearch.encoders.speech import SpeechCutter
-from mmsearch.media.base import AudioBlock, Content, Cue, Described, Passage, Picture
+from mmsearch.media.base import (
+    AudioBlock,
+    Content,
+    Cue,
+    Described,
+    LoadOptions,
+    Passage,
+    Picture,
+    Reading,
+)
 from mmsearch.media.chunking import chunks
 from mmsearch.store.rows import EncodedSegment
 from mmsearch.types import (
@@ -26,8 +35,10 @@ from mmsearch.types import (
 
 if TYPE_CHECKING:
     from mmsearch.encoders.bundle import Encoders
-    from mmsearch.types import SampleArray
+    from mmsearch.types import FloatArray, SampleArray
 
+SPEECH_RATE_HZ = 16_000
+"""What Whisper was trained on."""
 CHUNK_TOKENS = 96
 OVERLAP_TOKENS = 16
 MAX_TAGS = 8
@@ -35,11 +46,24 @@ MAX_TAGS = 8
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """A segment that waits for its vectors: a picture, a window of sound, or its own text."""
+    """A segment that waits for its vectors: a picture, a window of sound, or its own text.
+
+    `reading` is what a plugin's loader read, for the encoder named `encoder`.
+    """
 
     segment: Segment
     picture: PreparedPicture | None = None
     window: SampleArray | None = None
+    reading: FloatArray | None = None
+    encoder: str = ""
+
+    @property
+    def size_bytes(self) -> int:
+        """About how much memory it holds while it waits."""
+        crops = 0 if self.picture is None else self.picture.crops.nbytes
+        samples = 0 if self.window is None else self.window.nbytes
+        values = 0 if self.reading is None else self.reading.nbytes
+        return 16 * 1024 + crops + samples + values
 
 
 @dataclass(slots=True)
@@ -48,6 +72,12 @@ class Description:
 
     modality: Modality | None = None
     metadata: Metadata = field(default_factory=Metadata)
+
+
+def load_options(encoders: Encoders, options: LoadOptions) -> LoadOptions:
+    """How files are to be decoded for these encoders, within the limits of `options`."""
+    rates_hz = {SPEECH_RATE_HZ, encoders.sound.sample_rate_hz}
+    return replace(options, picture=encoders.image.fit, sample_rates_hz=tuple(sorted(rates_hz)))
 
 
 def works(
@@ -70,8 +100,11 @@ def works(
 def _works(
     asset_id: str, contents: Iterator[Content], encoders: Encoders, description: Description
 ) -> Iterator[Work]:
-    cutter = WindowCutter(window_s=encoders.sound_window_s, hop_s=encoders.sound_hop_s)
-    speech = SpeechCutter()
+    sound = encoders.sound
+    cutter = WindowCutter(
+        window_s=sound.window_s, hop_s=sound.hop_s, sample_rate_hz=sound.sample_rate_hz
+    )
+    speech = SpeechCutter(sample_rate_hz=SPEECH_RATE_HZ)
     has_cues = False
     for content in contents:
         match content:
@@ -84,12 +117,15 @@ def _works(
             case Cue(text, place):
                 has_cues = True
                 yield Work(_segment(asset_id, SegmentKind.SPEECH, place, text))
-            case AudioBlock(samples, start_s):
-                for window, span in cutter.push(samples, start_s):
-                    yield _sound(asset_id, window, span)
-                if not has_cues:
+            case AudioBlock(samples, start_s, rate_hz):
+                if rate_hz == sound.sample_rate_hz:
+                    for window, span in cutter.push(samples, start_s):
+                        yield _sound(asset_id, window, span)
+                if rate_hz == SPEECH_RATE_HZ and not has_cues:
                     for stretch, stretch_start_s in speech.push(samples, start_s):
                         yield from _spoken(asset_id, stretch, stretch_start_s, encoders)
+            case Reading():
+                yield _read(asset_id, content, encoders)
             case Passage():
                 passages = (one for one in chain([content], contents) if isinstance(one, Passage))
                 yield from _written(asset_id, passages, encoders)
@@ -107,6 +143,14 @@ def _segment(asset_id: str, kind: SegmentKind, place: Place, text: str | None = 
 
 def _sound(asset_id: str, window: SampleArray, span: Span) -> Work:
     return Work(_segment(asset_id, SegmentKind.SOUND, Place(span=span)), window=window)
+
+
+def _read(asset_id: str, reading: Reading, encoders: Encoders) -> Work:
+    """What the library has no encoder for is kept by its text and its place."""
+    segment = _segment(asset_id, SegmentKind.OTHER, reading.place, reading.text)
+    if encoders.other(reading.encoder) is None:
+        return Work(segment)
+    return Work(segment, reading=reading.values, encoder=reading.encoder)
 
 
 def _spoken(
@@ -145,6 +189,13 @@ def encode(batch: Sequence[Work], encoders: Encoders) -> list[EncodedSegment]:
         values = encoders.sound.encode(windows)
         for i, value in zip(heard, values, strict=True):
             vectors[i] = (Vectors(encoders.sound.space.name, value[None]),)
+    for name in {work.encoder for work in batch if work.reading is not None}:
+        encoder = encoders.other(name)
+        if encoder is not None:
+            read = [i for i, work in enumerate(batch) if work.encoder == name]
+            readings = [reading for i in read if (reading := batch[i].reading) is not None]
+            for i, value in zip(read, encoder.encode(readings), strict=True):
+                vectors[i] = (Vectors(encoder.space.name, value[None]),)
     worded = [i for i, segment in enumerate(segments) if segment.text]
     if worded:
         values = encoders.text.encode([text for segment in segments if (text := segment.text)])

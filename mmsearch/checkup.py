@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mmsearch import presets
-from mmsearch.encoders import tagging
 from mmsearch.encoders.bundle import Encoders
 from mmsearch.encoders.speech import TINY_EN
 from mmsearch.encoders.text import WEIGHTS
@@ -20,6 +19,7 @@ from mmsearch.store import manifest as manifests
 from mmsearch.store.reader import Reader
 from mmsearch.store.schema import ASSETS, SEGMENTS, vectors_table
 from mmsearch.store.writer import DIRTY, Lock, Writer
+from mmsearch.supply import Runtime
 
 PACKAGES = ("av", "faster_whisper", "lance", "lancedb", "numpy", "onnxruntime", "PIL", "pypdfium2")
 
@@ -36,7 +36,7 @@ class Finding:
 
 def examine(library: Path, *, repair: bool = False) -> list[Finding]:
     """Look at everything; with `repair`, mend first what can be mended without the files."""
-    findings = [*_packages(), *_weights()]
+    findings = [*_packages(), *_weights(), *_stored()]
     if not manifests.exists(library):
         findings.append(Finding("library", True, f"none at {library} yet"))
         return findings
@@ -63,12 +63,24 @@ def _weights() -> Iterator[Finding]:
         except MmsearchError as exc:
             yield Finding(f"weights {file.relative}", False, str(exc), "see the message")
     try:
-        tagging.TaggingEncoder.load()
-        Encoders(presets.find(presets.DEFAULT)).text.encode(["well"])
+        Encoders(presets.find(presets.DEFAULT), Runtime().context()).enter(["well"])
     except MmsearchError as exc:
         yield Finding("encoders", False, str(exc), "see the message")
     else:
         yield Finding("encoders", True, "load and run")
+
+
+def _stored() -> Iterator[Finding]:
+    store = Runtime().context().store
+    for stored in store.all():
+        wrong = store.verify(stored)
+        advice = f"mmsearch models pull {stored.card.encoder}:{stored.card.source}"
+        yield Finding(
+            f"model {stored.card.source}",
+            not wrong,
+            "; ".join(wrong) or "as it was pulled",
+            advice if wrong else "",
+        )
 
 
 def _repair(library: Path) -> Finding:

@@ -78,7 +78,7 @@ def encoded(path: Path, encoders: Encoders) -> tuple[Modality | None, Example]:
     texts: list[str] = []
     tags: list[Tag] = []
     with Decoder() as decoder:
-        contents = decoder.load(path, LoadOptions())
+        contents = decoder.load(path, assembly.load_options(encoders, LoadOptions()))
         works = assembly.works("query", contents, encoders, description)
         while batch := list(islice(works, BATCH_WORKS)):
             for part in assembly.encode(batch, encoders):

@@ -6,16 +6,18 @@ import contextlib
 import os
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any
 
-from mmsearch import presets
+from mmsearch import charter, presets
 from mmsearch import query as queries
+from mmsearch.config import own_presets
 from mmsearch.encoders.bundle import Encoders
-from mmsearch.errors import ConfigError, MmsearchError, QueryError, WeightsMismatch
+from mmsearch.errors import MmsearchError, QueryError
 from mmsearch.example import example
 from mmsearch.media.files import absolute, is_gone, storable
 from mmsearch.query import Query, Term, TermKind
@@ -28,13 +30,15 @@ from mmsearch.store.manifest import Manifest
 from mmsearch.store.reader import Reader
 from mmsearch.store.rows import FileRow
 from mmsearch.store.schema import ASSETS, SEGMENTS, vectors_table
-from mmsearch.store.writer import Lock, Writer, create
-from mmsearch.types import Hit, Modality, SegmentKind, Space
+from mmsearch.store.writer import Lock, Writer
+from mmsearch.supply import OnSupply, Runtime, ignore
+from mmsearch.types import Hit, Modality, Provenance, SegmentKind, Space
 
 if TYPE_CHECKING:
     from indexers.events import Event, Finished
     from indexers.local import Wishes
 
+RUNTIME = Runtime()
 MIN_SCORE = 0.1
 """The default cut-off: 87 of 100 captions of photographs find their own above it."""
 
@@ -56,6 +60,7 @@ class Status:
     library: str
     preset: str
     speech_model: str
+    speech: Provenance | None
     assets: dict[str, int]
     files: int
     segments: dict[str, int]
@@ -63,6 +68,8 @@ class Status:
     indexes: tuple[IndexStatus, ...]
     failed: int
     size_bytes: int
+    first_indexed_at: datetime | None
+    last_indexed_at: datetime | None
 
 
 class Library:
@@ -80,31 +87,32 @@ class Library:
         path: str | os.PathLike[str],
         *,
         preset: str | None = None,
-        speech_model: str | None = None,
+        models: Mapping[str, str] = MappingProxyType({}),
         create: bool = True,
-        threads: int | None = None,
+        runtime: Runtime = RUNTIME,
+        on_supply: OnSupply = ignore,
     ) -> Library:
         """Open a library, making an empty one where nothing is, unless `create` is False.
 
-        A library keeps the preset and the speech model that it was made with. Raises ConfigError
-        for an unknown preset or another than its own, LibraryNotFound, FormatVersionError,
-        StoreError, and WeightsMismatch when its vectors were made with other weights than those
-        installed.
+        `models` takes other models into places of the preset: `{"image": "ViT-B-32/openai"}`, by
+        the places image, sound, speech and text. A library keeps the preset and the models that it
+        was made with. Models that are not on this machine are fetched and converted, which
+        `on_supply` is told of.
+
+        Raises ConfigError for an unknown preset or another than its own, LibraryNotFound,
+        FormatVersionError, StoreError, WeightsMissing, and WeightsMismatch when its vectors were
+        made with other weights than those that are here.
         """
         folder = Path(absolute(Path(path)))  # the same after a change of folder
-        if speech_model is not None and Path(speech_model).expanduser().is_dir():
-            speech_model = absolute(Path(speech_model))  # a folder is the same from everywhere
+        context = runtime.context()
+        specs = charter.chosen(models)
         if not manifests.exists(folder) and create:
-            _create(folder, presets.find(preset or presets.DEFAULT), speech_model)
+            wanted = presets.find(preset or presets.DEFAULT, own_presets())
+            charter.found(folder, wanted.with_models(specs), context, on_supply)
         manifest = manifests.read(folder)
-        if preset is not None and preset != manifest.preset:
-            raise ConfigError(_other(folder, "preset", manifest.preset, preset))
-        if speech_model is not None and speech_model != manifest.speech_model:
-            raise ConfigError(_other(folder, "speech model", manifest.speech_model, speech_model))
-        encoders = Encoders(
-            presets.find(manifest.preset), speech_model=manifest.speech_model, threads=threads
-        )
-        _check_spaces(folder, manifest, encoders)
+        charter.check(folder, manifest, preset=preset, models=specs)
+        encoders = Encoders(charter.preset_of(manifest), context)
+        charter.check_weights(folder, manifest, encoders)
         return cls(folder, manifest, encoders)
 
     def __enter__(self) -> Library:
@@ -211,7 +219,8 @@ class Library:
         return retrieve.rank(
             self.snapshot(),
             wanted,
-            self._encoders.preset.calibrations,
+            self._encoders.calibrations,
+            models={space.name: space.provenance for space in self.manifest.spaces},
             name_query=words,
             passing=passing,
             limit=limit,
@@ -234,7 +243,7 @@ class Library:
     def _warm_encoders(self) -> None:
         # What goes wrong here goes wrong again, and is told, where the encoder is used.
         with contextlib.suppress(MmsearchError):
-            self._encoders.text.encode(["warm"])
+            self._encoders.enter(["warm"])
 
     def _example(self, term: Term) -> Example:
         return example(term, self._encoders, self.snapshot)
@@ -273,15 +282,18 @@ class Library:
         """What is in the library."""
         reader = Reader.open(self.path)
         files = reader.files()
-        assets = Counter(reader.column(ASSETS, "modality").column(0).to_pylist())
+        listed = reader.column(ASSETS, "modality", "indexed_at")
+        assets = Counter(listed.column("modality").to_pylist())
+        times = listed.column("indexed_at").to_pylist()
         segments = Counter(reader.column(SEGMENTS, "kind").column(0).to_pylist())
         return Status(
             library=str(self.path),
             preset=self.manifest.preset,
             speech_model=self.manifest.speech_model,
-            assets={kind.value: assets[kind.value] for kind in Modality},
+            speech=self.manifest.speech,
+            assets=_counts(assets, Modality),
             files=sum(1 for row in files if row.error is None),
-            segments={kind.value: segments[kind.value] for kind in SegmentKind},
+            segments=_counts(segments, SegmentKind),
             spaces=self.manifest.spaces,
             indexes=tuple(
                 IndexStatus(name, "exact", reader.count(vectors_table(name)), 1.0)
@@ -289,36 +301,14 @@ class Library:
             ),
             failed=sum(1 for row in files if row.error is not None),
             size_bytes=_size_bytes(self.path),
+            first_indexed_at=min(times, default=None),
+            last_indexed_at=max(times, default=None),
         )
 
 
-def _create(folder: Path, preset: presets.Preset, speech_model: str | None) -> None:
-    encoders = Encoders(preset, speech_model=speech_model)
-    create(folder, Manifest(preset.name, encoders.speech_model, encoders.spaces))
-
-
-def _other(folder: Path, what: str, has: str, asked: str) -> str:
-    return (
-        f"the library {folder} was made with {what} {has!r} and cannot take {asked!r}: "
-        f"leave the option out, or make another library with --library DIR"
-    )
-
-
-def _check_spaces(folder: Path, manifest: Manifest, encoders: Encoders) -> None:
-    for recorded in manifest.spaces:
-        now = next((one for one in encoders.spaces if one.name == recorded.name), None)
-        if now is None:
-            raise WeightsMismatch(
-                f"the library {folder} has a space {recorded.name!r}, for which there is no model "
-                f"here: install the version of mmsearch that made it, or index into a new library"
-            )
-        if now != recorded:
-            raise WeightsMismatch(
-                f"the library {folder} was made with {recorded.model} {recorded.revision} "
-                f"({recorded.weights_sha256[:12]}) in space {recorded.name!r}, but {now.model} "
-                f"{now.revision} ({now.weights_sha256[:12]}) is installed: install the version of "
-                f"mmsearch that made it, or index into a new library"
-            )
+def _counts(found: Mapping[str, int], kinds: Iterable[str]) -> dict[str, int]:
+    """How many of each kind; what only plugins make is not mentioned where there is none."""
+    return {str(kind): found[kind] for kind in kinds if kind != "other" or found[kind]}
 
 
 def parse_kinds(kinds: Iterable[str]) -> frozenset[Modality]:

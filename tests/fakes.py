@@ -16,11 +16,11 @@ from PIL import Image
 from mmsearch.encoders.base import PictureCode, PreparedPicture, Utterance
 from mmsearch.index.words import words
 from mmsearch.library import Library
-from mmsearch.presets import Calibration, Preset
+from mmsearch.presets import Calibration, ModelSpec, Preset
 from mmsearch.store import manifest as manifests
 from mmsearch.store.manifest import Manifest
 from mmsearch.store.writer import create
-from mmsearch.types import Box, Space, Span, Tag
+from mmsearch.types import Box, PictureFit, Space, Span, Tag
 
 DIM = 32
 RATE = 16_000
@@ -36,10 +36,10 @@ def fake_space(name: str) -> Space:
 
 FAKE_PRESET = Preset(
     name="fake",
-    text="",
-    image="",
-    sound="",
-    speech_model="fake",
+    text=ModelSpec("fake"),
+    image=ModelSpec("fake"),
+    sound=ModelSpec("fake"),
+    speech=ModelSpec("fake"),
     calibrations=MappingProxyType(
         {
             "text>text": Calibration(midpoint=0.5, steepness=10.0),
@@ -85,15 +85,19 @@ class FakeText:
         ]
         return np.stack(rows) if rows else np.zeros((0, DIM), dtype=np.float32)
 
+    def encode_queries(self, texts: Sequence[str]) -> np.ndarray:
+        return self.encode(texts)
+
 
 class FakeImage:
     """The direction of the name of the strongest colour, with a little of the picture itself."""
 
     space = fake_space("image")
-    picture_px = 64
+    fit = PictureFit("within", 64, "lanczos")
 
-    def __init__(self, asked: Counter[str]) -> None:
+    def __init__(self, asked: Counter[str], text: FakeText) -> None:
         self._asked = asked
+        self._text = text
 
     def prepare(self, pixels: np.ndarray) -> PreparedPicture:
         return PreparedPicture(np.ascontiguousarray(pixels)[None], (WHOLE,))
@@ -107,8 +111,8 @@ class FakeImage:
         value = unit(direction(colour) + 0.2 * direction(pixels.tobytes()))
         return PictureCode(value[None], (WHOLE,), (Tag(colour, 0.9),))
 
-    def project_text(self, vectors: np.ndarray) -> np.ndarray:
-        return vectors
+    def encode_texts(self, texts: Sequence[str]) -> np.ndarray:
+        return self._text.encode_queries(texts)
 
 
 class FakeSound:
@@ -117,6 +121,8 @@ class FakeSound:
     space = fake_space("sound")
     window_s = 10.0
     hop_s = 10.0
+    sample_rate_hz = RATE
+    takes_words = False
 
     def __init__(self, asked: Counter[str]) -> None:
         self._asked = asked
@@ -149,21 +155,30 @@ class FakeEncoders:
     """What `mmsearch.encoders.bundle.Encoders` is, counting in `asked` what was encoded."""
 
     preset = FAKE_PRESET
-    speech_model = "fake"
-    sound_window_s = FakeSound.window_s
-    sound_hop_s = FakeSound.hop_s
+    is_on_gpu = False
+    batch = 16
+    calibrations = FAKE_PRESET.calibrations
     spaces = (FakeText.space, FakeImage.space, FakeSound.space)
 
     def __init__(self) -> None:
         self.asked: Counter[str] = Counter()
         self.lock = threading.Lock()
         self.text = FakeText(self.asked)
-        self.image = FakeImage(self.asked)
+        self.image = FakeImage(self.asked, self.text)
         self.sound = FakeSound(self.asked)
         self.transcriber = FakeTranscriber(self.asked)
 
     def space(self, name: str) -> Space:
         return next(space for space in self.spaces if space.name == name)
+
+    def enter(self, texts: Sequence[str]) -> dict[str, np.ndarray]:
+        return {
+            "text": self.text.encode_queries(texts),
+            "image": self.image.encode_texts(texts),
+        }
+
+    def other(self, name: str) -> None:
+        del name
 
 
 def fake_library(path: Path, encoders: FakeEncoders | None = None) -> Library:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperOption
 
-from mmsearch.cli import evaluate, index, library, search
+from mmsearch.cli import evaluate, index, library, models, search
 from mmsearch.cli.imports import leave_pandas_out
 from mmsearch.config import settings
 from mmsearch.errors import MmsearchError
@@ -39,6 +39,7 @@ _COMMANDS: tuple[tuple[str, Callable[..., Any]], ...] = (
 )
 for _name, _command in _COMMANDS:
     app.command(_name)(_command)
+app.add_typer(models.app, name="models")
 
 
 def _show_version(wanted: bool) -> None:
@@ -58,16 +59,27 @@ def start(
 ) -> None:
     """Fill in what the environment and config.toml say, below what the command line says."""
     del version
-    commands: Mapping[str, Any] = getattr(context.command, "commands", {})
-    options = {name: _options(command) for name, command in commands.items()}
-    given = settings(frozenset(key for of_one in options.values() for key in of_one))
-    context.default_map = {
+    given = settings(frozenset(_keys(context.command)))
+    context.default_map = _defaults(context.command, given)
+
+
+def _keys(command: Any) -> Iterator[str]:
+    """What the options of all commands below are called in the environment and in config.toml."""
+    for below in getattr(command, "commands", {}).values():
+        yield from _options(below)
+        yield from _keys(below)
+
+
+def _defaults(command: Any, given: Mapping[str, object]) -> dict[str, Any]:
+    """What is given, by command and option."""
+    return {
         name: {
             option.name: _value(option, given[key])
-            for key, option in of_one.items()
+            for key, option in _options(below).items()
             if key in given
         }
-        for name, of_one in options.items()
+        | _defaults(below, given)
+        for name, below in getattr(command, "commands", {}).items()
     }
 
 

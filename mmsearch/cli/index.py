@@ -11,7 +11,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mmsearch.cli.options import JsonOption, KindsOption, LibraryOption, split_kinds
+from mmsearch.cli.options import (
+    DeviceOption,
+    ImageModelOption,
+    JsonOption,
+    KindsOption,
+    LibraryOption,
+    PrecisionOption,
+    SoundModelOption,
+    SpeechModelOption,
+    TextModelOption,
+    models,
+    split_kinds,
+)
 from mmsearch.config import default_library
 
 if TYPE_CHECKING:
@@ -27,13 +39,15 @@ def index(
     ],
     library: LibraryOption = None,
     preset: Annotated[str | None, typer.Option(help="For a new library: which models.")] = None,
-    speech_model: Annotated[
+    image_model: ImageModelOption = None,
+    sound_model: SoundModelOption = None,
+    speech_model: SpeechModelOption = None,
+    text_model: TextModelOption = None,
+    device: DeviceOption = "auto",
+    precision: PrecisionOption = "auto",
+    language: Annotated[
         str | None,
-        typer.Option(
-            metavar="MODEL",
-            help="For a new library: a folder with a CTranslate2 Whisper model, or a hub name such "
-            "as small or large-v3-turbo.",
-        ),
+        typer.Option(metavar="CODE", help="What is spoken (en, de, ...); detected if not given."),
     ] = None,
     kinds: KindsOption = None,
     include: Annotated[
@@ -71,13 +85,14 @@ def index(
     json_lines: JsonOption = False,
 ) -> None:
     """Bring the library up to date with folders or files; unchanged files cost nothing."""
-    import mmsearch
     from indexers.discover import Selection, check_roots
     from indexers.local import Wishes
     from mmsearch.cli.render import IndexDisplay, print_summary
-    from mmsearch.library import parse_kinds
+    from mmsearch.cli.supplying import SupplyDisplay
+    from mmsearch.library import Library, parse_kinds
     from mmsearch.media.base import Limits, LoadOptions
     from mmsearch.store import manifest
+    from mmsearch.supply import Runtime
 
     check_roots(paths)  # before a library is made for them
     folder = library or default_library()
@@ -96,14 +111,22 @@ def index(
         retry_failed=retry_failed,
     )
     is_new = not manifest.exists(folder)
-    with mmsearch.open(str(folder), preset=preset, speech_model=speech_model) as opened:
+    with SupplyDisplay(is_shown=not json_lines) as supplying:
+        opened = Library.open(
+            folder,
+            preset=preset,
+            models=models(image_model, sound_model, speech_model, text_model),
+            runtime=Runtime(device=device, precision=precision, language=language),
+            on_supply=supplying.show,
+        )
+    with opened:
         if is_new and opened.manifest.preset == "mini" and not json_lines:
             typer.echo(
                 f"New library {folder}, preset mini: small models, offline, English.", err=True
             )
             typer.echo(
-                "For CLIP and CLAP quality: pip install 'mmsearch[clip]' and --preset clip, once a "
-                "version has it; this one does not yet.",
+                "For CLIP and CLAP quality: pip install 'mmsearch[clip]', then --preset clip with "
+                "a new --library.",
                 err=True,
             )
         with IndexDisplay(is_shown=not json_lines) as display:

@@ -37,7 +37,10 @@ def status(
             return
         told = opened.status()
     if json_object:
-        typer.echo(json.dumps(dataclasses.asdict(told), ensure_ascii=False))
+        shown = dataclasses.asdict(told)
+        for name in ("first_indexed_at", "last_indexed_at"):
+            shown[name] = None if shown[name] is None else shown[name].isoformat()
+        typer.echo(json.dumps(shown, ensure_ascii=False))
     else:
         render.print_status(told)
 

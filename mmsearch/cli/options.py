@@ -13,7 +13,7 @@ LibraryOption = Annotated[
 ]
 KindsOption = Annotated[
     str | None,
-    typer.Option("--kinds", metavar="K,...", help="Only these: image, audio, video, text."),
+    typer.Option("--kinds", metavar="K,...", help="Only these: image, audio, video, text, other."),
 ]
 LimitOption = Annotated[
     int, typer.Option("--limit", "-n", min=1, max=10_000, help="At most this many hits.")
@@ -36,6 +36,58 @@ NulOption = Annotated[
 ExplainOption = Annotated[
     bool, typer.Option("--explain", help="Show what each space said of each hit.")
 ]
+
+
+ImageModelOption = Annotated[
+    str | None,
+    typer.Option(
+        "--image-model",
+        metavar="MODEL",
+        help="For a new library: an open_clip NAME/TAG, a hub repository, or a folder.",
+    ),
+]
+SoundModelOption = Annotated[
+    str | None,
+    typer.Option(
+        "--sound-model",
+        metavar="MODEL",
+        help="For a new library: a ClapModel's hub repository or folder.",
+    ),
+]
+SpeechModelOption = Annotated[
+    str | None,
+    typer.Option(
+        "--speech-model",
+        metavar="MODEL",
+        help="For a new library: a size (small, large-v3-turbo), a hub repository or a folder of "
+        "faster-whisper.",
+    ),
+]
+TextModelOption = Annotated[
+    str | None,
+    typer.Option(
+        "--text-model",
+        metavar="MODEL",
+        help="For a new library: a sentence encoder's hub repository or folder.",
+    ),
+]
+DeviceOption = Annotated[
+    str, typer.Option("--device", metavar="D", help="auto, cpu, cuda, or cuda:1.")
+]
+PrecisionOption = Annotated[
+    str,
+    typer.Option(
+        "--precision", metavar="P", help="On a CPU: auto (what was found good), fp32 or int8."
+    ),
+]
+
+
+def models(
+    image: str | None, sound: str | None, speech: str | None, text: str | None
+) -> dict[str, str]:
+    """The models that were asked for, by place; a folder is named from everywhere alike."""
+    asked = {"image": image, "sound": sound, "speech": speech, "text": text}
+    return {place: model for place, model in asked.items() if model}
 
 
 def split_kinds(kinds: str | None) -> list[str]:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mmsearch.evaluate import Report
     from mmsearch.library import Status
     from mmsearch.store.rows import FileRow
-    from mmsearch.types import Hit, Moment
+    from mmsearch.types import Hit, Moment, Provenance
 
 SHOWN_FAILURES = 5
 SHOWN_MOMENTS = 3
@@ -77,12 +77,23 @@ def hit_object(hit: Hit) -> dict[str, Any]:
             "text": segment.text,
         },
         "spaces": {
-            name: {"rank": one.rank, "score": round(one.score, 4)}
+            name: {"rank": one.rank, "score": round(one.score, 4), **_maker(one.provenance)}
             for name, one in hit.spaces.items()
         },
+        "indexed_at": None if hit.asset.indexed_at is None else hit.asset.indexed_at.isoformat(),
         "moments": [_moment_object(moment) for moment in hit.moments],
         "also_at": list(hit.also_at),
         "why": hit.why,
+    }
+
+
+def _maker(made_by: Provenance | None) -> dict[str, str]:
+    if made_by is None:
+        return {}
+    return {
+        "model": made_by.model,
+        "revision": made_by.revision,
+        "weights_sha256": made_by.weights_sha256,
     }
 
 
@@ -249,11 +260,18 @@ def print_status(status: Status) -> None:
     rows = [
         ("library", status.library),
         ("preset", f"{status.preset}, speech {status.speech_model}"),
+        *_speech_rows(status.speech),
         ("files", f"{status.files:,}"),
         ("assets", counted(status.assets)),
         ("segments", counted(status.segments)),
         ("size", size(status.size_bytes)),
     ]
+    if status.first_indexed_at is not None and status.last_indexed_at is not None:
+        first, last = (
+            f"{time.astimezone():%Y-%m-%d %H:%M}"
+            for time in (status.first_indexed_at, status.last_indexed_at)
+        )
+        rows.append(("embedded", first if first == last else f"from {first} to {last}"))
     for space, index in zip(status.spaces, status.indexes, strict=True):
         rows.append(
             (
@@ -262,12 +280,20 @@ def print_status(status: Status) -> None:
                 f"recall@10 {index.recall_at_10:.2f}",
             )
         )
-        model = f"{space.model}, {space.revision}, sha256 {space.weights_sha256[:12]}"
-        rows.append(("", model))
+        rows.append(("", _told(space.provenance)))
     if status.failed:
         rows.append(("failed", f"{status.failed:,} files: mmsearch status --failed"))
     for name, value in rows:
         typer.echo(f"{typer.style(f'{name:<12}', bold=True)} {printable(value)}")
+
+
+def _speech_rows(speech: Provenance | None) -> list[tuple[str, str]]:
+    return [] if speech is None else [("", _told(speech))]
+
+
+def _told(made_by: Provenance) -> str:
+    revision = f", {made_by.revision[:12]}" if made_by.revision else ""
+    return f"{made_by.model}{revision}, sha256 {made_by.weights_sha256[:12]}"
 
 
 def print_findings(findings: Sequence[Finding]) -> None:

@@ -130,9 +130,12 @@ def _answer(
     from mmsearch.cli import render
     from mmsearch.library import MIN_SCORE, Library
     from mmsearch.media.files import storable
+    from mmsearch.supply import Runtime
 
     started = time.perf_counter()
-    with Library.open(library or default_library(), create=False) as opened:
+    # Words are encoded on the CPU, where that takes milliseconds and no torch.
+    runtime = Runtime(device="cpu")
+    with Library.open(library or default_library(), create=False, runtime=runtime) as opened:
         opened.warm_up()
         try:
             hits = run(opened, MIN_SCORE if min_score is None else min_score)

@@ -2,97 +2,155 @@
 
 from __future__ import annotations
 
-import importlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from mmsearch.encoders.base import ImageEncoder, SoundEncoder, TextEncoder, Transcriber
-from mmsearch.encoders.speech import PACKAGED, WhisperTranscriber, whisper_model
-from mmsearch.presets import Preset
-from mmsearch.types import Space
+from mmsearch.encoders.base import (
+    Context,
+    ImageEncoder,
+    OtherEncoder,
+    SoundEncoder,
+    TextEncoder,
+    Transcriber,
+)
+from mmsearch.encoders.registry import encoder_class
+from mmsearch.presets import Calibration, ModelSpec, Preset
+from mmsearch.runtime.device import resolve
+from mmsearch.types import Provenance, Space
 
+if TYPE_CHECKING:
+    from mmsearch.types import FloatArray
 
-def _named(path: str) -> Any:
-    module, name = path.split(":")
-    return getattr(importlib.import_module(module), name)
+BATCH = 16
 
 
 class Encoders:
     """A preset come to life. Safe to share between threads: each model is loaded once."""
 
-    def __init__(
-        self, preset: Preset, *, speech_model: str | None = None, threads: int | None = None
-    ) -> None:
+    def __init__(self, preset: Preset, context: Context) -> None:
         self.preset = preset
-        self.speech_model = speech_model or preset.speech_model
-        self._threads = threads
+        self.context = replace(context, text=lambda: self.text)
         self._models: dict[str, Any] = {}
-        self._loading = threading.RLock()
+        self._loading: dict[str, threading.RLock] = {}
+        self._guard = threading.Lock()
 
     @cached_property
     def spaces(self) -> tuple[Space, ...]:
-        """The spaces of the preset, without loading a network."""
-        found = (self.preset.text, self.preset.image, self.preset.sound)
-        return tuple(_named(path).space for path in found)
+        """The spaces of the preset, without loading a network.
+
+        Raises WeightsMissing or WeightsMismatch.
+        """
+        specs = [self.preset.text, self.preset.image, self.preset.sound, *self.preset.others]
+        return tuple(encoder_class(spec).describe(spec, self.context) for spec in specs)
+
+    @cached_property
+    def speech(self) -> Provenance:
+        """Which model transcribes; raises WeightsMissing or WeightsMismatch."""
+        spec = self.preset.speech
+        found: Provenance = encoder_class(spec).describe(spec, self.context)
+        return found
+
+    @property
+    def calibrations(self) -> Mapping[str, Calibration]:
+        """The curves of what can be asked."""
+        return self.preset.calibrations
+
+    @property
+    def is_on_gpu(self) -> bool:
+        """Whether media are encoded on a GPU."""
+        return resolve(self.context.device).device.kind != "cpu"
+
+    @property
+    def batch(self) -> int:
+        """How many segments are best encoded in one go, as far as that is known by now."""
+        if not self.is_on_gpu:
+            return BATCH
+        # Two of its batches: a GPU copies one while it computes the other.
+        return max(BATCH, 2 * int(getattr(self.image, "batch", BATCH)))
 
     def space(self, name: str) -> Space:
         """The space of that name."""
         return next(space for space in self.spaces if space.name == name)
 
     def _once(self, name: str, load: Callable[[], Any]) -> Any:
-        # Not cached_property: since Python 3.12 it lets two threads load the same model.
+        # Not cached_property: since Python 3.12 it lets two threads load the same model. A lock
+        # for each, so that different models load side by side.
         if name not in self._models:
-            with self._loading:
+            with self._guard:
+                lock = self._loading.setdefault(name, threading.RLock())
+            with lock:
                 if name not in self._models:
                     self._models[name] = load()
         return self._models[name]
 
+    def _load(self, spec: ModelSpec) -> Any:
+        return encoder_class(spec).load(spec, self.context)
+
     @property
     def text(self) -> TextEncoder:
         """The text encoder."""
-        encoder: TextEncoder = self._once(
-            "text", lambda: _named(self.preset.text).load(threads=self._threads)
-        )
+        encoder: TextEncoder = self._once("text", lambda: self._load(self.preset.text))
         return encoder
 
     @property
     def image(self) -> ImageEncoder:
-        """The image encoder; its network is loaded with its first picture."""
-        encoder: ImageEncoder = self._once(
-            "image", lambda: _named(self.preset.image).load(threads=self._threads)
-        )
+        """The image encoder; its networks are loaded when they are needed."""
+        encoder: ImageEncoder = self._once("image", lambda: self._load(self.preset.image))
         return encoder
 
     @property
-    def sound_window_s(self) -> float:
-        """How long a window of sound is, known without loading its network."""
-        return float(_named(self.preset.sound).window_s)
-
-    @property
-    def sound_hop_s(self) -> float:
-        """How far the next window is."""
-        return float(_named(self.preset.sound).hop_s)
-
-    def _whisper(self, model: str) -> Any:
-        return self._once(
-            f"whisper {model}", lambda: whisper_model(model, threads=self._threads or 0)
-        )
-
-    @property
     def sound(self) -> SoundEncoder:
-        """The sound encoder."""
-        encoder: SoundEncoder = self._once(
-            "sound", lambda: _named(self.preset.sound).load(self._whisper(PACKAGED))
-        )
+        """The sound encoder; its networks are loaded when they are needed."""
+        encoder: SoundEncoder = self._once("sound", lambda: self._load(self.preset.sound))
         return encoder
 
     @property
     def transcriber(self) -> Transcriber:
         """The speech model; raises WeightsMissing or WeightsMismatch."""
-        model = self.speech_model
-        found: Transcriber = self._once(
-            "transcriber", lambda: WhisperTranscriber(self._whisper(model), model=model)
-        )
+        found: Transcriber = self._once("speech", lambda: self._load(self.preset.speech))
         return found
+
+    def other(self, name: str) -> OtherEncoder | None:
+        """The encoder of a plugin, by the name of its space; None where the preset has none."""
+        spec = next((one for one in self.preset.others if one.encoder == name), None)
+        if spec is None:
+            return None
+        found: OtherEncoder = self._once(f"other {name}", lambda: self._load(spec))
+        return found
+
+    def enter(self, texts: Sequence[str]) -> dict[str, FloatArray]:
+        """Where words can go: (n, dim) unit rows for each space that they can enter, by name."""
+        asked: dict[str, Callable[[], FloatArray]] = {}
+        if f"text>{self.text.space.name}" in self.calibrations:
+            asked[self.text.space.name] = lambda: self.text.encode_queries(texts)
+        if f"text>{self.image.space.name}" in self.calibrations:
+            asked[self.image.space.name] = lambda: self.image.encode_texts(texts)
+        if self.sound.takes_words and f"text>{self.sound.space.name}" in self.calibrations:
+            asked[self.sound.space.name] = lambda: self.sound.encode_texts(texts)
+        return _side_by_side(asked)
+
+
+def _side_by_side(calls: Mapping[str, Callable[[], FloatArray]]) -> dict[str, FloatArray]:
+    """Each call in a thread of its own: in a cold process, loading three networks is the work."""
+    results: dict[str, FloatArray] = {}
+    errors: list[BaseException] = []
+
+    def run(name: str, call: Callable[[], FloatArray]) -> None:
+        try:
+            results[name] = call()
+        except BaseException as exc:  # told where the answer is wanted
+            errors.append(exc)
+
+    first, *rest = calls.items()
+    threads = [threading.Thread(target=run, args=pair, daemon=True) for pair in rest]
+    for thread in threads:
+        thread.start()
+    run(*first)
+    for thread in threads:
+        thread.join()
+    if errors:
+        raise errors[0]
+    return {name: results[name] for name in calls}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
@@ -13,14 +13,16 @@ import numpy as np
 from PIL import Image
 
 from mmsearch.encoders.base import PictureCode, PreparedPicture
-from mmsearch.errors import WeightsMismatch, WeightsMissing
-from mmsearch.runtime.model_store import file_sha256
+from mmsearch.errors import ConfigError, WeightsMismatch, WeightsMissing
 from mmsearch.runtime.onnx import OnnxModel
-from mmsearch.types import Box, Space, Tag
+from mmsearch.runtime.weights import file_sha256
+from mmsearch.types import Box, PictureFit, Space, Tag, WeightFile
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from mmsearch.encoders.base import Context, TextEncoder
+    from mmsearch.presets import ModelSpec
     from mmsearch.types import FloatArray, PixelArray
 
 NETWORK = "tagger.onnx"
@@ -36,6 +38,10 @@ IMAGE_SPACE = Space(
     model="efficientnet-lite2/all-MiniLM-L6-v2",
     revision="conse-1",
     weights_sha256=hashlib.sha256("".join(SHA256.values()).encode()).hexdigest(),
+    files=(
+        WeightFile(NETWORK, SHA256[NETWORK], 6_343_621),
+        WeightFile(CLASSES, SHA256[CLASSES], 890_290),
+    ),
 )
 
 CROP_PX = 260
@@ -103,21 +109,37 @@ class TaggingEncoder:
     enters as q - m, made unit. A picture is as near to a query as the best of its crops is.
     """
 
+    kind = "image"
     space = IMAGE_SPACE
-    picture_px = 512
+    fit = PictureFit("within", 512, "lanczos")
     """With 640 recall is the same."""
 
-    def __init__(self, folder: Path, *, threads: int | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        text: Callable[[], TextEncoder] | None = None,
+        threads: int | None = None,
+    ) -> None:
         self._folder = folder
+        self._text = text
         self._threads = threads
 
     @classmethod
-    def load(cls, *, threads: int | None = None) -> TaggingEncoder:
+    def describe(cls, spec: ModelSpec, context: Context) -> Space:
+        """The space it fills."""
+        del spec, context
+        return cls.space
+
+    @classmethod
+    def load(cls, spec: ModelSpec, context: Context) -> TaggingEncoder:
         """The packaged encoder; files are read when they are first needed.
 
         A query needs no more than `centre`. Then WeightsMissing or WeightsMismatch can be raised.
         """
-        return cls(Path(str(resources.files("mmsearch"))) / "models/mini", threads=threads)
+        del spec
+        folder = Path(str(resources.files("mmsearch"))) / "models/mini"
+        return cls(folder, text=context.text, threads=context.threads)
 
     def prepare(self, pixels: PixelArray) -> PreparedPicture:
         """Cut and scale (height, width, 3) uint8 RGB; pure, and safe to call from many threads."""
@@ -144,6 +166,12 @@ class TaggingEncoder:
     def project_text(self, vectors: FloatArray) -> FloatArray:
         """Take (n, 384) MiniLM vectors to (n, 384) unit rows of this space."""
         return _unit(vectors - self._centre)
+
+    def encode_texts(self, texts: Sequence[str]) -> FloatArray:
+        """(n, 384) unit rows of this space, by way of the library's text encoder."""
+        if self._text is None:
+            raise ConfigError("the image model 'tagging' takes words through a text encoder")
+        return self.project_text(self._text().encode_queries(texts))
 
     def _mix(self, probabilities: FloatArray) -> FloatArray:
         flat = probabilities ** (1 / TEMPERATURE)

@@ -67,12 +67,8 @@ def probes(query: Query, encoders: Encoders, encode_example: EncodeExample) -> l
 
 
 def text_probes(texts: Sequence[str], encoders: Encoders) -> list[Probe]:
-    """Words enter the text space, and through it the image space."""
-    vectors = encoders.text.encode(texts)
-    return [
-        Probe(encoders.text.space.name, "text", vectors),
-        Probe(encoders.image.space.name, "text", encoders.image.project_text(vectors)),
-    ]
+    """Words enter every space whose model takes them."""
+    return [Probe(space, "text", vectors) for space, vectors in encoders.enter(texts).items()]
 
 
 def example_probes(example: Example, encoders: Encoders) -> list[Probe]:
@@ -83,13 +79,10 @@ def example_probes(example: Example, encoders: Encoders) -> list[Probe]:
             step = -(-len(vectors) // MAX_EXAMPLE_VECTORS)
             found.append(Probe(space, space, vectors[::step]))
     if example.texts:
-        texts = encoders.text.encode(list(example.texts)[:MAX_EXAMPLE_VECTORS])
-        found.append(Probe(encoders.text.space.name, "text", texts))
-        projected = encoders.image.project_text(texts)
-        found.append(Probe(encoders.image.space.name, "text", projected))
+        found += text_probes(list(example.texts)[:MAX_EXAMPLE_VECTORS], encoders)
     elif example.tags:
         names = ", ".join(tag.name for tag in example.tags[:3])
-        vectors = encoders.text.encode([names])
+        vectors = encoders.text.encode_queries([names])
         found.append(Probe(encoders.text.space.name, "tags", vectors))
     return found
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import PurePath
 
 import numpy as np
@@ -16,7 +16,7 @@ from mmsearch.search.explain import why
 from mmsearch.search.fusion import noisy_or
 from mmsearch.search.probe import Probe, WeightedProbe, combined
 from mmsearch.search.snapshot import MODALITIES, Snapshot, SpaceArrays
-from mmsearch.types import Box, Hit, Modality, Moment, SpaceScore
+from mmsearch.types import Box, Hit, Modality, Moment, Provenance, SpaceScore
 
 NAMES = "name"
 """The pseudo-space of file names, folder names and titles."""
@@ -52,6 +52,11 @@ class _Found:
         known = self.spaces.get(name)
         if known is None or score.score > known.score:
             self.spaces[name] = score
+
+    def name_makers(self, models: Mapping[str, Provenance]) -> None:
+        """Say for each space which model made its vectors."""
+        for name, score in self.spaces.items():
+            self.spaces[name] = replace(score, provenance=models.get(name))
 
     def add_moment(self, segment_row: int, score: float, box: Box | None) -> None:
         known = self.moments.get(segment_row)
@@ -95,6 +100,7 @@ def rank(
     wanted: Sequence[WeightedProbe],
     calibrations: Mapping[str, Calibration],
     *,
+    models: Mapping[str, Provenance] | None = None,
     name_query: str = "",
     passing: Filter | None = None,
     limit: int = 10,
@@ -104,6 +110,7 @@ def rank(
 
     Every (asked, space) pair that the preset calibrates is searched by itself; an asset's score in
     a space is that of its best segment there; scores of several spaces are joined by `noisy_or`.
+    `models` are the makers of the spaces, by name, for those who want to know.
     """
     mask = allowed_assets(snapshot, passing or Filter())
     found: defaultdict[int, _Found] = defaultdict(_Found)
@@ -122,6 +129,8 @@ def rank(
     scored = [pair for pair in scored if pair[0] >= min_score]
     scored.sort(key=lambda pair: (-pair[0], pair[1]))
     best = scored[:limit]
+    for _, asset in best:
+        found[asset].name_makers(models or {})
     return _hits(snapshot, [(score, asset, found[asset]) for score, asset in best], name_query)
 
 

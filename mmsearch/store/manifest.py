@@ -7,23 +7,43 @@ import os
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from mmsearch.errors import FormatVersionError, LibraryNotFound, StoreError
 from mmsearch.store.schema import FORMAT_VERSION
-from mmsearch.types import Space
+from mmsearch.types import Provenance, Space, WeightFile
 
 NAME = "library.toml"
 PART = f".{NAME}.part"
 
 
 @dataclass(frozen=True, slots=True)
+class Recorded:
+    """A model that was chosen for a place, as `mmsearch.presets.ModelSpec` names it."""
+
+    place: str
+    encoder: str
+    source: str
+    revision: str = ""
+    licence: str = ""
+    weights_sha256: str = ""
+    settings: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Manifest:
-    """The form of the tables, the preset, its speech model, and the spaces of its vectors."""
+    """The form of the tables, the models that were chosen, and the spaces of its vectors.
+
+    A library of an earlier version records no `models` and no `speech`: those of its preset are
+    meant.
+    """
 
     preset: str
     speech_model: str
     spaces: tuple[Space, ...]
     format_version: int = FORMAT_VERSION
+    models: tuple[Recorded, ...] = ()
+    speech: Provenance | None = None
 
     def to_toml(self) -> str:
         """The text of library.toml."""
@@ -33,6 +53,13 @@ class Manifest:
             f"preset = {_quote(self.preset)}",
             f"speech_model = {_quote(self.speech_model)}",
         ]
+        for model in self.models:
+            lines += ["", f"[models.{_quote(model.place)}]", f"encoder = {_quote(model.encoder)}"]
+            for name in ("source", "revision", "licence", "weights_sha256"):
+                lines += [f"{name} = {_quote(value)}"] if (value := getattr(model, name)) else []
+            if model.settings:
+                pairs = (f"{_quote(key)} = {_quote(value)}" for key, value in model.settings)
+                lines.append(f"settings = {{ {', '.join(pairs)} }}")
         for space in self.spaces:
             lines += [
                 "",
@@ -40,11 +67,28 @@ class Manifest:
                 f"name = {_quote(space.name)}",
                 f"dim = {space.dim}",
                 f"metric = {_quote(space.metric)}",
-                f"model = {_quote(space.model)}",
-                f"revision = {_quote(space.revision)}",
-                f"weights_sha256 = {_quote(space.weights_sha256)}",
+                *_provenance_lines(space.provenance),
             ]
+        if self.speech is not None:
+            lines += ["", "[speech]", *_provenance_lines(self.speech)]
         return "\n".join(lines) + "\n"
+
+
+def _provenance_lines(made_by: Provenance) -> list[str]:
+    lines = [
+        f"model = {_quote(made_by.model)}",
+        f"revision = {_quote(made_by.revision)}",
+        f"weights_sha256 = {_quote(made_by.weights_sha256)}",
+    ]
+    if made_by.files:
+        lines.append("files = [")
+        lines += [
+            f"  {{ name = {_quote(file.name)}, sha256 = {_quote(file.sha256)}, "
+            f"size_bytes = {file.size_bytes} }},"
+            for file in made_by.files
+        ]
+        lines.append("]")
+    return lines
 
 
 def _quote(text: str) -> str:
@@ -90,12 +134,51 @@ def read(library: Path) -> Manifest:
                 model=str(space["model"]),
                 revision=str(space["revision"]),
                 weights_sha256=str(space["weights_sha256"]),
+                files=_files(space),
             )
             for space in loaded["spaces"]
         )
-        return Manifest(str(loaded["preset"]), str(loaded["speech_model"]), spaces, version)
-    except (KeyError, TypeError, ValueError) as exc:
+        models = tuple(_recorded(place, of) for place, of in loaded.get("models", {}).items())
+        speech = loaded.get("speech")
+        return Manifest(
+            preset=str(loaded["preset"]),
+            speech_model=str(loaded["speech_model"]),
+            spaces=spaces,
+            format_version=version,
+            models=models,
+            speech=None if speech is None else _provenance(speech),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as exc:
         raise StoreError(f"{path} is incomplete: {exc!r}") from exc
+
+
+def _provenance(loaded: dict[str, Any]) -> Provenance:
+    return Provenance(
+        model=str(loaded["model"]),
+        revision=str(loaded["revision"]),
+        weights_sha256=str(loaded["weights_sha256"]),
+        files=_files(loaded),
+    )
+
+
+def _files(loaded: dict[str, Any]) -> tuple[WeightFile, ...]:
+    return tuple(
+        WeightFile(str(file["name"]), str(file["sha256"]), int(file["size_bytes"]))
+        for file in loaded.get("files", ())
+    )
+
+
+def _recorded(place: str, loaded: dict[str, Any]) -> Recorded:
+    settings = loaded.get("settings", {})
+    return Recorded(
+        place=place,
+        encoder=str(loaded["encoder"]),
+        source=str(loaded.get("source", "")),
+        revision=str(loaded.get("revision", "")),
+        licence=str(loaded.get("licence", "")),
+        weights_sha256=str(loaded.get("weights_sha256", "")),
+        settings=tuple((str(key), str(value)) for key, value in settings.items()),
+    )
 
 
 def write(library: Path, manifest: Manifest) -> None:

@@ -187,6 +187,7 @@ def read_asset(row: Mapping[str, Any]) -> Asset:
             language=row["language"],
             description=row["description"],
         ),
+        indexed_at=row["indexed_at"],
     )
 
 

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -74,9 +75,11 @@ def test_search_json_has_the_shape_of_the_contract(cli: Cli, small_library: Path
         assert hit["kind"] in ("image", "audio", "video", "text")
         assert Path(hit["path"]).is_absolute()
         assert hit["spaces"]
-        for space in hit["spaces"].values():
-            assert set(space) == {"rank", "score"}
+        for name, space in hit["spaces"].items():
+            maker = set() if name == "name" else {"model", "revision", "weights_sha256"}
+            assert set(space) == {"rank", "score"} | maker
             assert space["rank"] >= 1
+        assert datetime.fromisoformat(hit["indexed_at"]).tzinfo is not None
     assert told["hits"][0]["path"].endswith(("IMG_0031.jpg", "IMG_0144.jpg"))
 
 

@@ -159,11 +159,11 @@ def test_a_manifest_that_cannot_be_understood_is_a_store_error(library: Library,
 def test_another_preset_or_speech_model_than_its_own_is_refused(tmp_path: Path) -> None:
     Library.open(tmp_path / "library").close()
 
-    Library.open(tmp_path / "library", preset="mini", speech_model="tiny.en").close()
+    Library.open(tmp_path / "library", preset="mini", models={"speech": "tiny.en"}).close()
     with pytest.raises(ConfigError, match="there is no preset"):
         Library.open(tmp_path / "new", preset="gigantic")
     with pytest.raises(ConfigError, match="speech model"):
-        Library.open(tmp_path / "library", speech_model="large-v3")
+        Library.open(tmp_path / "library", models={"speech": "large-v3"})
     assert not (tmp_path / "new").exists()
 
 

@@ -14,13 +14,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmsearch import presets
+from mmsearch.encoders.base import Context
 from mmsearch.encoders.bundle import Encoders
 from mmsearch.encoders.speech import TINY_EN, whisper_model
 from mmsearch.encoders.text import TOKENIZER, WEIGHTS, MiniLmEncoder
 from mmsearch.errors import ModelError, WeightsMismatch, WeightsMissing
-from mmsearch.runtime import model_store, nbits
-from mmsearch.runtime.model_store import PackagedFile, converted
+from mmsearch.presets import ModelSpec
+from mmsearch.runtime import nbits, packaged
 from mmsearch.runtime.onnx import OnnxModel
+from mmsearch.runtime.packaged import PackagedFile, converted
+from mmsearch.supply import Runtime
 
 SENTENCES = (
     "a dog on a beach",
@@ -34,7 +37,7 @@ SENTENCES = (
 
 @pytest.fixture(scope="module")
 def encoder() -> MiniLmEncoder:
-    return MiniLmEncoder.load(threads=2)
+    return MiniLmEncoder.load(ModelSpec("minilm"), Runtime(threads=2).context())
 
 
 # The store of weights
@@ -136,7 +139,7 @@ def test_a_conversion_that_fails_leaves_nothing_behind(package: PackagedFile) ->
 
     with pytest.raises(ModelError):
         converted(package, recipe="r1", convert=fail)
-    assert list((model_store.cache_dir() / "models").iterdir()) == []
+    assert list((packaged.cache_dir() / "models").iterdir()) == []
 
 
 def test_weights_that_are_not_as_pinned_are_never_converted(package: PackagedFile) -> None:
@@ -267,13 +270,13 @@ def test_tokens_are_counted_for_each_text_by_itself(texts: list[str]) -> None:
 def test_threads_that_want_a_model_at_once_load_it_once(monkeypatch: pytest.MonkeyPatch) -> None:
     loaded: list[int] = []
 
-    def load(**_threads: int | None) -> MiniLmEncoder:
+    def load(_spec: ModelSpec, _context: Context) -> MiniLmEncoder:
         loaded.append(1)
         time.sleep(0.2)
         return MiniLmEncoder(None, None)  # type: ignore[arg-type]
 
     monkeypatch.setattr(MiniLmEncoder, "load", load)
-    encoders = Encoders(presets.find("mini"))
+    encoders = Encoders(presets.find("mini"), Runtime().context())
     with ThreadPoolExecutor(4) as pool:
         found = list(pool.map(lambda _: encoders.text, range(4)))
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from mmsearch.encoders.base import Utterance
 from mmsearch.encoders.sound import SAMPLE_RATE_HZ, WindowCutter
-from mmsearch.encoders.speech import MAX_PAUSE_S, MAX_UTTERANCE_S, SpeechCutter, sentences
+from mmsearch.encoders.speech import SpeechCutter
+from mmsearch.encoders.utterances import MAX_PAUSE_S, MAX_UTTERANCE_S, sentences
 from mmsearch.types import Span
 
 RATE = 100

@@ -23,6 +23,8 @@ from mmsearch.encoders.tagging import (
 )
 from mmsearch.encoders.text import MiniLmEncoder
 from mmsearch.errors import WeightsMismatch, WeightsMissing
+from mmsearch.presets import ModelSpec
+from mmsearch.supply import Runtime
 from mmsearch.types import Box
 
 ROOT = Path(__file__).parents[2]
@@ -32,12 +34,12 @@ TEST_DATA = Path(os.environ.get("MMSEARCH_TEST_DATA", ROOT.parent / "shared/data
 
 @pytest.fixture(scope="module")
 def encoder() -> TaggingEncoder:
-    return TaggingEncoder.load(threads=2)
+    return TaggingEncoder.load(ModelSpec("tagging"), Runtime(threads=2).context())
 
 
 @pytest.fixture(scope="module")
 def text_encoder() -> MiniLmEncoder:
-    return MiniLmEncoder.load(threads=2)
+    return MiniLmEncoder.load(ModelSpec("minilm"), Runtime(threads=2).context())
 
 
 def gradient(width: int, height: int, *, seed: int = 0) -> np.ndarray:
@@ -135,7 +137,9 @@ def test_a_picture_is_encoded_alike_in_every_company(encoder: TaggingEncoder) ->
 def test_two_loads_and_any_number_of_threads_agree(encoder: TaggingEncoder) -> None:
     picture = encoder.prepare(gradient(400, 300, seed=3))
     (first,) = encoder.encode([picture])
-    (second,) = TaggingEncoder.load(threads=1).encode([picture])
+    (second,) = TaggingEncoder.load(ModelSpec("tagging"), Runtime(threads=1).context()).encode(
+        [picture]
+    )
     np.testing.assert_array_equal(first.values, second.values)
 
 
@@ -155,7 +159,9 @@ def test_projected_text_has_unit_rows(encoder: TaggingEncoder) -> None:
 def test_projecting_text_needs_neither_the_network_nor_its_runtime() -> None:
     program = (
         "import sys, numpy; from mmsearch.encoders.tagging import TaggingEncoder;"
-        "TaggingEncoder.load().project_text(numpy.ones((1, 384), numpy.float32));"
+        "from pathlib import Path;"
+        "TaggingEncoder(Path('mmsearch/models/mini')).project_text("
+        "numpy.ones((1, 384), numpy.float32));"
         "sys.exit(sum(name in sys.modules for name in ('onnxruntime', 'torch')))"
     )
     subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True)
@@ -183,7 +189,7 @@ def test_captions_find_their_photographs(
 ) -> None:
     folder = TEST_DATA / "captions"
     rows = [json.loads(line) for line in (folder / "captions.jsonl").read_text().splitlines()]
-    pictures = [encoder.prepare(read(folder / row["image"], encoder.picture_px)) for row in rows]
+    pictures = [encoder.prepare(read(folder / row["image"], encoder.fit.size_px)) for row in rows]
     captions = [caption for row in rows for caption in row["captions"]]
     own = np.repeat(np.arange(len(rows)), [len(row["captions"]) for row in rows])
     queries = encoder.project_text(text_encoder.encode(captions))
@@ -202,7 +208,7 @@ def test_sample_photographs_are_found_by_their_tags(
     paths = sorted(PHOTOS.rglob("*.jpg")) if PHOTOS.is_dir() else []
     if len(paths) < 5:
         pytest.skip(f"no photographs under {PHOTOS}")
-    codes = encoder.encode([encoder.prepare(read(path, encoder.picture_px)) for path in paths])
+    codes = encoder.encode([encoder.prepare(read(path, encoder.fit.size_px)) for path in paths])
     tagged = [i for i, code in enumerate(codes) if code.tags and code.tags[0].probability > 0.5]
     queries = encoder.project_text(
         text_encoder.encode([f"a photo of a {codes[i].tags[0].name}" for i in tagged])

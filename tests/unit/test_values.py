@@ -17,8 +17,18 @@ from mmsearch import errors, presets
 from mmsearch.errors import ConfigError, LibraryNotFound, MediaError, MmsearchError
 from mmsearch.presets import Calibration
 from mmsearch.store import manifest as manifests
-from mmsearch.store.manifest import Manifest
-from mmsearch.types import Hit, Place, Segment, SegmentKind, Space, Span, segment_id
+from mmsearch.store.manifest import Manifest, Recorded
+from mmsearch.types import (
+    Hit,
+    Place,
+    Provenance,
+    Segment,
+    SegmentKind,
+    Space,
+    Span,
+    WeightFile,
+    segment_id,
+)
 
 milliseconds = st.integers(0, 10**8)
 spans = st.tuples(milliseconds, milliseconds).map(
@@ -38,7 +48,8 @@ parts = st.tuples(st.sampled_from(["a" * 32, "b" * 32]), st.sampled_from(Segment
 
 def test_the_public_names_are_these_and_no_others() -> None:
     assert mmsearch.__all__ == [
-        "Hit", "Library", "MmsearchError", "Query", "audio", "file", "image", "open", "text",
+        "Hit", "Library", "MmsearchError", "Query", "Runtime", "audio", "file", "image", "open",
+        "text",
     ]  # fmt: skip
 
 
@@ -178,10 +189,29 @@ def test_a_score_is_between_0_and_1(midpoint: float, steepness: float, similarit
 
 
 words = st.text(st.characters(exclude_categories=["Cs"]))
+weight_files = st.lists(
+    st.builds(WeightFile, name=words, sha256=words, size_bytes=st.integers(0, 2**60)), max_size=3
+).map(tuple)
 manifests_of_any_kind = st.builds(
     Manifest,
     preset=words,
     speech_model=words,
+    models=st.lists(
+        st.builds(
+            Recorded,
+            place=words,
+            encoder=words,
+            source=words,
+            revision=words,
+            licence=words,
+            weights_sha256=words,
+            settings=st.dictionaries(words, words, max_size=2).map(lambda d: tuple(d.items())),
+        ),
+        unique_by=lambda model: model.place,
+        max_size=3,
+    ).map(tuple),
+    speech=st.none()
+    | st.builds(Provenance, model=words, revision=words, weights_sha256=words, files=weight_files),
     spaces=st.lists(
         st.builds(
             Space,
@@ -191,6 +221,7 @@ manifests_of_any_kind = st.builds(
             model=words,
             revision=words,
             weights_sha256=words,
+            files=weight_files,
         ),
         min_size=1,
         max_size=3,
@@ -205,7 +236,7 @@ def test_a_manifest_comes_back_as_it_was_written(
     folder = tmp_path_factory.mktemp("manifest")
     manifests.write(folder, made)
 
-    assert manifests.read(folder) == made
+    assert dataclasses.asdict(manifests.read(folder)) == dataclasses.asdict(made)
     assert [path.name for path in folder.iterdir()] == [manifests.NAME]
 
 

@@ -1,0 +1,1 @@
+"""Turns the weights that others publish into the networks that mmsearch runs, once."""

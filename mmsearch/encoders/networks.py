@@ -1,0 +1,37 @@
+"""The networks of a stored model, opened as its card says they run best."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mmsearch.config import cpu_count
+from mmsearch.runtime.device import resolve
+from mmsearch.runtime.onnx import OnnxModel
+
+if TYPE_CHECKING:
+    from mmsearch.encoders.base import Context
+    from mmsearch.runtime.model_card import StoredModel
+    from mmsearch.runtime.network import Network
+
+AUTO = "auto"
+
+
+def open_tower(stored: StoredModel, tower: str, context: Context) -> Network:
+    """A tower where the context wants it: on a GPU, or on the CPU.
+
+    On the CPU it has the precision and the threads that the context wants. Where it wants none,
+    those of the card are taken: they were found best when the model was converted, be it on a
+    machine with more processors. Raises WeightsMissing where there is no network of that precision,
+    ModelError where it cannot be loaded.
+    """
+    device = resolve(context.device).device
+    if device.kind != "cpu" and context.open_on_gpu is not None:
+        return context.open_on_gpu(stored, tower, device)
+    precision = None if context.precision == AUTO else context.precision
+    best = stored.card.towers[tower]
+    return OnnxModel.open(
+        stored.file(tower, precision),
+        threads=context.threads or min(best.threads, cpu_count()),
+        batch=best.batch,
+        arena=best.arena,
+    )

@@ -1,0 +1,41 @@
+"""Which class an encoder's name stands for: those built in, and those of plugins."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from mmsearch import plugins
+from mmsearch.errors import ConfigError
+from mmsearch.presets import ModelSpec
+
+ENCODERS: Mapping[str, str] = MappingProxyType(
+    {
+        "minilm": "mmsearch.encoders.text:MiniLmEncoder",
+        "tagging": "mmsearch.encoders.tagging:TaggingEncoder",
+        "whisper-sound": "mmsearch.encoders.sound:WhisperSoundEncoder",
+        "faster-whisper": "mmsearch.encoders.whisper:FasterWhisper",
+        "open-clip": "mmsearch.encoders.open_clip:OpenClipEncoder",
+        "clap": "mmsearch.encoders.clap:ClapEncoder",
+        "laion-clap": "mmsearch.encoders.laion_clap:LaionClapEncoder",
+        "sentence": "mmsearch.encoders.sentence:SentenceEncoder",
+    }
+)
+
+
+def encoder_class(spec: ModelSpec) -> Any:
+    """The class with `kind`, `describe` and `load`.
+
+    Raises ConfigError where there is none of that name, PluginError where a plugin has it and it
+    cannot be imported.
+    """
+    if spec.encoder in ENCODERS:
+        module, _, name = ENCODERS[spec.encoder].partition(":")
+        return getattr(importlib.import_module(module), name)
+    offered = plugins.entry_points(plugins.ENCODERS)
+    if spec.encoder in offered:
+        return plugins.load(plugins.ENCODERS, spec.encoder)
+    listed = ", ".join(sorted({*ENCODERS, *offered}))
+    raise ConfigError(f"there is no encoder {spec.encoder!r}; there are: {listed}")
