@@ -5,10 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any
@@ -19,57 +16,30 @@ from mmsearch.config import own_presets
 from mmsearch.encoders.bundle import Encoders
 from mmsearch.errors import MmsearchError, QueryError
 from mmsearch.example import example
+from mmsearch.inventory import Status, status_of
 from mmsearch.media.files import absolute, is_gone, storable
 from mmsearch.query import Query, Term, TermKind
 from mmsearch.search import probe, retrieve
 from mmsearch.search.probe import Example
 from mmsearch.search.retrieve import Filter
-from mmsearch.search.snapshot import Snapshot, open_snapshot
+from mmsearch.search.snapshot import Snapshot, filled_spaces, open_snapshot
 from mmsearch.store import manifest as manifests
 from mmsearch.store.manifest import Manifest
 from mmsearch.store.reader import Reader
 from mmsearch.store.rows import FileRow
-from mmsearch.store.schema import ASSETS, SEGMENTS, vectors_table
 from mmsearch.store.writer import Lock, Writer
 from mmsearch.supply import OnSupply, Runtime, ignore
-from mmsearch.types import Hit, Modality, Provenance, SegmentKind, Space
+from mmsearch.types import Hit, Modality
+from mmsearch.wording import words_in
 
 if TYPE_CHECKING:
     from indexers.events import Event, Finished
     from indexers.local import Wishes
+    from mmsearch.encoders.base import Word
 
 RUNTIME = Runtime()
 MIN_SCORE = 0.1
 """The default cut-off: 87 of 100 captions of photographs find their own above it."""
-
-
-@dataclass(frozen=True, slots=True)
-class IndexStatus:
-    """An index over one space: its kind, how many vectors, and its recall against exact search."""
-
-    space: str
-    kind: str
-    vectors: int
-    recall_at_10: float
-
-
-@dataclass(frozen=True, slots=True)
-class Status:
-    """What is in a library."""
-
-    library: str
-    preset: str
-    speech_model: str
-    speech: Provenance | None
-    assets: dict[str, int]
-    files: int
-    segments: dict[str, int]
-    spaces: tuple[Space, ...]
-    indexes: tuple[IndexStatus, ...]
-    failed: int
-    size_bytes: int
-    first_indexed_at: datetime | None
-    last_indexed_at: datetime | None
 
 
 class Library:
@@ -174,7 +144,7 @@ class Library:
         empty query, an unknown kind, or an example that cannot be read.
         """
         asked = queries.text(query) if isinstance(query, str) else query
-        wanted = probe.probes(asked, self._encoders, self._example)
+        wanted = probe.probes(asked, self._encoders, self._example, self._filled())
         words = " ".join(
             term.value for term in asked.terms if term.kind is TermKind.TEXT and term.weight > 0
         )
@@ -202,9 +172,19 @@ class Library:
             itself.add(found.asset_id)
             return found
 
-        wanted = probe.probes(queries.file(file), self._encoders, encode)
+        wanted = probe.probes(queries.file(file), self._encoders, encode, self._filled())
         passing = Filter(kinds=parse_kinds(kinds), under=_folders(under), without=frozenset(itself))
         return self._rank(wanted, "", passing, limit, min_score)
+
+    def words(self, hit: Hit) -> tuple[Word, ...]:
+        """The words said in the best moment of a hit, each with its time and probability.
+
+        The moment is listened to again, which takes about as long as a tenth of it. Empty for what
+        has no sound; raises QueryError where the file cannot be read any more.
+        """
+        if hit.segment.span is None or hit.kind not in (Modality.AUDIO, Modality.VIDEO):
+            return ()
+        return words_in(Path(hit.path), hit.segment.span, self._encoders.transcriber)
 
     def _rank(
         self,
@@ -243,7 +223,12 @@ class Library:
     def _warm_encoders(self) -> None:
         # What goes wrong here goes wrong again, and is told, where the encoder is used.
         with contextlib.suppress(MmsearchError):
-            self._encoders.enter(["warm"])
+            self._encoders.enter(["warm"], filled_spaces(self.path))
+
+    def _filled(self) -> frozenset[str]:
+        """The spaces that have vectors."""
+        spaces = self.snapshot().spaces.items()
+        return frozenset(name for name, arrays in spaces if arrays.index.count)
 
     def _example(self, term: Term) -> Example:
         return example(term, self._encoders, self.snapshot)
@@ -280,35 +265,7 @@ class Library:
 
     def status(self) -> Status:
         """What is in the library."""
-        reader = Reader.open(self.path)
-        files = reader.files()
-        listed = reader.column(ASSETS, "modality", "indexed_at")
-        assets = Counter(listed.column("modality").to_pylist())
-        times = listed.column("indexed_at").to_pylist()
-        segments = Counter(reader.column(SEGMENTS, "kind").column(0).to_pylist())
-        return Status(
-            library=str(self.path),
-            preset=self.manifest.preset,
-            speech_model=self.manifest.speech_model,
-            speech=self.manifest.speech,
-            assets=_counts(assets, Modality),
-            files=sum(1 for row in files if row.error is None),
-            segments=_counts(segments, SegmentKind),
-            spaces=self.manifest.spaces,
-            indexes=tuple(
-                IndexStatus(name, "exact", reader.count(vectors_table(name)), 1.0)
-                for name in reader.space_names
-            ),
-            failed=sum(1 for row in files if row.error is not None),
-            size_bytes=_size_bytes(self.path),
-            first_indexed_at=min(times, default=None),
-            last_indexed_at=max(times, default=None),
-        )
-
-
-def _counts(found: Mapping[str, int], kinds: Iterable[str]) -> dict[str, int]:
-    """How many of each kind; what only plugins make is not mentioned where there is none."""
-    return {str(kind): found[kind] for kind in kinds if kind != "other" or found[kind]}
+        return status_of(self.path, self.manifest)
 
 
 def parse_kinds(kinds: Iterable[str]) -> frozenset[Modality]:
@@ -332,12 +289,3 @@ def _is_stale(snapshot: Snapshot) -> bool:
 def _refresh(path: Path) -> None:
     """Make the arrays of the newest version, so that the next search need not."""
     open_snapshot(Reader.open(path))
-
-
-def _size_bytes(path: Path) -> int:
-    total = 0
-    for folder, _, names in os.walk(path):
-        for name in names:
-            with contextlib.suppress(OSError):  # a writer beside us replaces files all the time
-                total += os.lstat(os.path.join(folder, name)).st_size  # noqa: PTH118
-    return total

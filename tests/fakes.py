@@ -6,7 +6,7 @@ import hashlib
 import threading
 import wave
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
@@ -144,7 +144,10 @@ class FakeTranscriber:
     def __init__(self, asked: Counter[str]) -> None:
         self._asked = asked
 
-    def transcribe(self, samples: np.ndarray, start_s: float) -> list[Utterance]:
+    def transcribe(
+        self, samples: np.ndarray, start_s: float, *, with_words: bool = False
+    ) -> list[Utterance]:
+        del with_words
         self._asked["speech"] += 1
         if not len(samples) or float(np.abs(samples).max()) < 0.01:
             return []
@@ -171,10 +174,12 @@ class FakeEncoders:
     def space(self, name: str) -> Space:
         return next(space for space in self.spaces if space.name == name)
 
-    def enter(self, texts: Sequence[str]) -> dict[str, np.ndarray]:
+    def enter(
+        self, texts: Sequence[str], spaces: Collection[str] | None = None
+    ) -> dict[str, np.ndarray]:
+        calls = {"text": self.text.encode_queries, "image": self.image.encode_texts}
         return {
-            "text": self.text.encode_queries(texts),
-            "image": self.image.encode_texts(texts),
+            name: call(texts) for name, call in calls.items() if spaces is None or name in spaces
         }
 
     def other(self, name: str) -> None:

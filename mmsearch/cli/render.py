@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from indexers.events import Event, Finished
     from mmsearch.checkup import Finding
     from mmsearch.evaluate import Report
-    from mmsearch.library import Status
+    from mmsearch.inventory import Status
     from mmsearch.store.rows import FileRow
     from mmsearch.types import Hit, Moment, Provenance
 

@@ -15,8 +15,9 @@ from mmsearch.errors import ModelError
 if TYPE_CHECKING:
     import torch
 
-INSIDE_BYTES = 1_800_000_000
-"""A protobuf message ends at 2 GiB: what is larger keeps its weights in a file beside it."""
+INSIDE_BYTES = 500_000_000
+"""What is larger keeps its weights in a file beside it, which is mapped into memory and read where
+it is needed; a protobuf message is read as a whole, and ends at 2 GiB."""
 
 
 def to_onnx(
@@ -31,7 +32,7 @@ def to_onnx(
 
     `inputs` are examples by the names of the parameters of `forward`, in its order, with at least
     two rows: torch takes a one for a constant. The first dimension of all of them is free (and the
-    same); for the inputs named in `dynamic` the second is too. A module of more than 1.8 GB keeps
+    same); for the inputs named in `dynamic` the second is too. A module of more than 500 MB keeps
     its weights in `<path>.data`. Raises ModelError when torch cannot export the module.
     """
     import torch

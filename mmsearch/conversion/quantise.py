@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
     from mmsearch.types import FloatArray
 
+Kernel = Literal["rows", "blocks"]
+
+BLOCK = 32
 LARGEST = 127
 ZERO = 128
 """Activations are uint8 around this: on x86 a uint8 times int8 product is the fast one."""
@@ -26,18 +29,19 @@ OUTSIDE_BYTES = 1024
 CONTRIB = "com.microsoft"
 
 
-def to_int8(source: Path, target: Path) -> int:
+def to_int8(source: Path, target: Path, *, kernel: Kernel = "rows") -> int:
     """Write `target`: the network `source` with int8 weights, whose outputs are nearly the same.
 
     Returns how many products and lookups were rewritten; where there are none, nothing is written.
 
-    `MatMul` and `Gemm` with constant weights become `MatMulIntegerToFloat`: weights with one scale
-    a column, activations with one a row, found when it runs. ONNX Runtime's own dynamic
-    quantisation takes one scale for the whole batch, so that a picture's vector depends on what it
-    came with (cosine 0.9998 on random weights; where weights have outliers, far less), and is 1.2
-    times as fast; MatMulNBits keeps rows apart too, but is no faster than float32 where a batch has
-    more than a few rows. What is looked up in a table of more than 4 million numbers is kept as
-    int8 with one scale a row, and widened after the lookup.
+    With the kernel `rows`, `MatMul` and `Gemm` with constant weights become `MatMulIntegerToFloat`:
+    weights with one scale a column, activations with one a row, found when it runs. ONNX Runtime's
+    own dynamic quantisation takes one scale for the whole batch, so that a picture's vector depends
+    on what it came with (cosine 0.9998 on random weights; where weights have outliers, far less),
+    and is 1.2 times as fast. With `blocks` they become `MatMulNBits`, with a scale for each 32
+    numbers of both: the error is a third, and the weights are as small, but it is hardly faster
+    than float32. What is looked up in a table of more than 4 million numbers is kept as int8 with
+    one scale a row, and widened after the lookup.
 
     Large tensors go to `<target>.data`, which ONNX Runtime maps into memory instead of reading it:
     of a table only the rows that are looked up are ever read.
@@ -45,7 +49,7 @@ def to_int8(source: Path, target: Path) -> int:
     import onnx
 
     model = onnx.load(str(source))
-    rewriting = _Rewriting(model.graph)
+    rewriting = _Rewriting(model.graph, kernel)
     rewriting.apply()
     if not rewriting.count:
         return 0
@@ -75,6 +79,14 @@ def rows_int8(table: FloatArray) -> tuple[NDArray[np.int8], FloatArray]:
     return values, scales.reshape(-1, 1)
 
 
+def blocks_int8(weights: FloatArray) -> tuple[NDArray[np.uint8], FloatArray]:
+    """(depth, width) float32 as (width, depth / 32, 32) uint8 around 128, and a scale a block."""
+    depth, width = weights.shape
+    blocks = np.ascontiguousarray(weights.T).reshape(width, depth // BLOCK, BLOCK)
+    values, scales = _scaled(blocks, axis=2)
+    return (values.astype(np.int16) + ZERO).astype(np.uint8), scales.reshape(-1)
+
+
 def _scaled(values: FloatArray, *, axis: int) -> tuple[NDArray[np.int8], FloatArray]:
     scales = (np.abs(values).max(axis=axis) / LARGEST).astype(np.float32)
     scales[scales == 0] = 1.0
@@ -87,6 +99,7 @@ class _Rewriting:
     """One pass over a graph."""
 
     graph: GraphProto
+    kernel: Kernel
     count: int = 0
     _tensors: dict[str, TensorProto] = field(default_factory=dict)
     _new: list[TensorProto] = field(default_factory=list)
@@ -183,6 +196,9 @@ class _Rewriting:
         self.count += 1
         name = node.input[1]
         turned = f"{name}_t" if node.op_type == "Gemm" else name
+        if self.kernel == "blocks" and weights.shape[0] % BLOCK == 0:
+            yield self._blocks(node.input[0], turned, weights, result)
+            return
         if turned not in self._stored:
             values, scales = columns_int8(weights)
             self._stored[turned] = (
@@ -200,6 +216,27 @@ class _Rewriting:
         inputs = [rows, weight, "int8_one", weight_scale, "int8_zero", "int8_weight_zero"]
         yield helper.make_node("MatMulIntegerToFloat", inputs, [f"{result}_steps"], domain=CONTRIB)
         yield helper.make_node("Mul", [f"{result}_steps", row_scale], [result])
+
+    def _blocks(self, source: str, name: str, weights: FloatArray, result: str) -> NodeProto:
+        from onnx import helper
+
+        if name not in self._stored:
+            packed, scales = blocks_int8(weights)
+            self._stored[name] = (
+                self._store(f"{name}_blocks", packed),
+                self._store(f"{name}_blocks_scale", scales),
+            )
+        return helper.make_node(
+            "MatMulNBits",
+            [source, *self._stored[name]],
+            [result],
+            domain=CONTRIB,
+            K=weights.shape[0],
+            N=weights.shape[1],
+            bits=8,
+            block_size=BLOCK,
+            accuracy_level=4,  # int8 activations, a scale for each block
+        )
 
     def _gemm(self, node: NodeProto, weights: FloatArray) -> Iterator[NodeProto]:
         from onnx import helper

@@ -25,8 +25,9 @@ busy with something else lets more threads look no faster."""
 SECONDS = 4.0
 """About how long a measurement takes; that of a large network takes longer, for two runs of each
 kind."""
-SLOW_S = 1.5
-"""A batch that would take longer than this is not tried: neither would anyone wait for it."""
+SLOW_S = 1.0
+"""A batch that would take longer than this is not tried: what is set up for a batch is forgotten
+beside it."""
 ROUNDS = 2
 
 
@@ -52,14 +53,17 @@ def tune(
     counts = thread_counts(cpus or cpu_count())
     models = [OnnxModel.open(path, threads=count) for count in counts]
     one_s = _timed(models[0], _rows(inputs, 1))
-    eight = 8 if 8 * one_s <= SLOW_S else 1
-    rates = _rates([(model, eight) for model in models], inputs, seconds / 4)
+    some = 4 if 4 * one_s <= SLOW_S else 1
+    rates = _rates([(model, some) for model in models], inputs, seconds / 4)
     at = _chosen(rates, FEWER)
     model, threads = models[at], counts[at]
     del models
     batches = [rows for rows in BATCHES if rows == 1 or rows / rates[at] <= SLOW_S]
     rates = _rates([(model, rows) for rows in batches], inputs, seconds / 2)
-    batch = batches[_chosen(rates, WORTH)]
+    at = _chosen(rates, WORTH)
+    batch, per_s = batches[at], rates[at]
+    if batch / per_s > SLOW_S / 2:
+        return Tuning(batch=batch, threads=threads, arena=False, per_s=per_s)
     other = OnnxModel.open(path, threads=threads, arena=True)
     rates = _rates([(model, batch), (other, batch)], inputs, seconds / 4)
     at = _chosen(rates, WORTH)
@@ -94,11 +98,9 @@ def _rates(
     fastest = [float("inf")] * len(candidates)
     end = time.perf_counter() + seconds
     rounds = 0
-    while rounds <= ROUNDS or time.perf_counter() < end:
-        for at, (model, rows) in enumerate(candidates):
-            took = min(_timed(model, batches[at]) for _ in range(max(1, 4 // rows)))
-            if rounds:  # the first is for memory to be asked for
-                fastest[at] = min(fastest[at], took)
+    while rounds < ROUNDS or time.perf_counter() < end:
+        for at, (model, _) in enumerate(candidates):
+            fastest[at] = min(fastest[at], _timed(model, batches[at]))
         rounds += 1
     return [rows / took for (_, rows), took in zip(candidates, fastest, strict=True)]
 

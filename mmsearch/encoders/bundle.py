@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -121,8 +121,13 @@ class Encoders:
         found: OtherEncoder = self._once(f"other {name}", lambda: self._load(spec))
         return found
 
-    def enter(self, texts: Sequence[str]) -> dict[str, FloatArray]:
-        """Where words can go: (n, dim) unit rows for each space that they can enter, by name."""
+    def enter(
+        self, texts: Sequence[str], spaces: Collection[str] | None = None
+    ) -> dict[str, FloatArray]:
+        """Where words can go: (n, dim) unit rows for each space that they can enter, by name.
+
+        With `spaces` only those: a model whose space is empty need not be loaded.
+        """
         asked: dict[str, Callable[[], FloatArray]] = {}
         if f"text>{self.text.space.name}" in self.calibrations:
             asked[self.text.space.name] = lambda: self.text.encode_queries(texts)
@@ -130,7 +135,8 @@ class Encoders:
             asked[self.image.space.name] = lambda: self.image.encode_texts(texts)
         if self.sound.takes_words and f"text>{self.sound.space.name}" in self.calibrations:
             asked[self.sound.space.name] = lambda: self.sound.encode_texts(texts)
-        return _side_by_side(asked)
+        wanted = {name: call for name, call in asked.items() if spaces is None or name in spaces}
+        return _side_by_side(wanted)
 
 
 def _side_by_side(calls: Mapping[str, Callable[[], FloatArray]]) -> dict[str, FloatArray]:
@@ -144,11 +150,12 @@ def _side_by_side(calls: Mapping[str, Callable[[], FloatArray]]) -> dict[str, Fl
         except BaseException as exc:  # told where the answer is wanted
             errors.append(exc)
 
-    first, *rest = calls.items()
-    threads = [threading.Thread(target=run, args=pair, daemon=True) for pair in rest]
+    pairs = list(calls.items())
+    threads = [threading.Thread(target=run, args=pair, daemon=True) for pair in pairs[1:]]
     for thread in threads:
         thread.start()
-    run(*first)
+    for pair in pairs[:1]:
+        run(*pair)
     for thread in threads:
         thread.join()
     if errors:

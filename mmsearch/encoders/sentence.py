@@ -103,11 +103,13 @@ class SentenceEncoder:
         return self._encode([self.query_prefix + text for text in texts], "queries")
 
     def _encode(self, texts: Sequence[str], what: str) -> FloatArray:
-        ids = [cut(row, self._limit, last=self._end_tokens) for row in self._tokens.ids(texts)]
+        # A tokenizer without special tokens makes nothing of an empty text.
+        rows = [row or [self._pad_id] for row in self._tokens.ids(texts)]
+        ids = [cut(row, self._limit, last=self._end_tokens) for row in rows]
         vectors = np.empty((len(ids), self.space.dim), dtype=np.float32)
         for batch in by_length([len(row) for row in ids], tokens=TOKENS):
-            rows = padded([ids[i] for i in batch], pad_id=self._pad_id)
-            (vectors[batch],) = self._network(what).run(rows)
+            inputs = padded([ids[i] for i in batch], pad_id=self._pad_id)
+            (vectors[batch],) = self._network(what).run(inputs)
         return vectors
 
     def _network(self, what: str) -> Network:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -51,27 +51,33 @@ MAX_EXAMPLE_VECTORS = 64
 """A long film has thousands of frames; an even sample of them says what it is like."""
 
 
-def probes(query: Query, encoders: Encoders, encode_example: EncodeExample) -> list[WeightedProbe]:
-    """Turn every term into its probes; raises QueryError where nothing can be looked for."""
+def probes(
+    query: Query, encoders: Encoders, encode_example: EncodeExample, spaces: Collection[str]
+) -> list[WeightedProbe]:
+    """Turn every term into its probes; raises QueryError where nothing can be looked for.
+
+    `spaces` are those with vectors: words are not encoded for others.
+    """
     found: list[WeightedProbe] = []
     for term in query.checked().terms:
         made = (
-            text_probes([term.value], encoders)
+            text_probes([term.value], encoders, spaces)
             if term.kind is TermKind.TEXT
-            else example_probes(encode_example(term), encoders)
+            else example_probes(encode_example(term), encoders, spaces)
         )
-        if not made:
+        if not made and term.kind is not TermKind.TEXT and spaces:
             raise QueryError(f"{term.value}: there is nothing in this file to search by")
         found += [WeightedProbe(probe, term.weight) for probe in made]
     return found
 
 
-def text_probes(texts: Sequence[str], encoders: Encoders) -> list[Probe]:
+def text_probes(texts: Sequence[str], encoders: Encoders, spaces: Collection[str]) -> list[Probe]:
     """Words enter every space whose model takes them."""
-    return [Probe(space, "text", vectors) for space, vectors in encoders.enter(texts).items()]
+    entered = encoders.enter(texts, spaces)
+    return [Probe(space, "text", vectors) for space, vectors in entered.items()]
 
 
-def example_probes(example: Example, encoders: Encoders) -> list[Probe]:
+def example_probes(example: Example, encoders: Encoders, spaces: Collection[str]) -> list[Probe]:
     """A file enters the spaces it has vectors in; its tags take a picture to texts."""
     found = []
     for space, vectors in example.vectors.items():
@@ -79,7 +85,7 @@ def example_probes(example: Example, encoders: Encoders) -> list[Probe]:
             step = -(-len(vectors) // MAX_EXAMPLE_VECTORS)
             found.append(Probe(space, space, vectors[::step]))
     if example.texts:
-        found += text_probes(list(example.texts)[:MAX_EXAMPLE_VECTORS], encoders)
+        found += text_probes(list(example.texts)[:MAX_EXAMPLE_VECTORS], encoders, spaces)
     elif example.tags:
         names = ", ".join(tag.name for tag in example.tags[:3])
         vectors = encoders.text.encode_queries([names])

@@ -29,6 +29,8 @@ FORM = 1
 FOLDER = "index"
 HEADER = "header.json"
 PART = ".part-"
+OWNERS = ".assets.npy"
+NPY_HEADER_BYTES = 128
 ABANDONED_S = 3600.0
 MODALITIES = tuple(Modality)
 SCAN_ROWS = 16_384
@@ -86,6 +88,24 @@ def open_snapshot(reader: Reader) -> Snapshot:
     """
     snapshot = _map(reader, reader.path / FOLDER / _name(reader))
     return build(reader) if snapshot is None else snapshot
+
+
+def filled_spaces(library: Path) -> frozenset[str] | None:
+    """Which spaces had vectors when the arrays were last written; None where that is not known.
+
+    Told by the sizes of files, before anything of the library is opened: good for a guess at which
+    models a query will need.
+    """
+    folders = list((library / FOLDER).glob("exact-*"))
+    if len(folders) != 1:
+        return None
+    try:
+        sizes = {path.name: path.stat().st_size for path in folders[0].glob(f"*{OWNERS}")}
+    except OSError:  # another process has just put new ones in their place
+        return None
+    return frozenset(
+        name.removesuffix(OWNERS) for name, size in sizes.items() if size > NPY_HEADER_BYTES
+    )
 
 
 def _name(reader: Reader) -> str:

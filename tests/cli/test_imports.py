@@ -13,7 +13,7 @@ import pytest
 from tests.conftest import ROOT
 from tests.fakes import write_text
 
-HEAVY = ("torch", "pandas", "lancedb", "onnx", "av", "faster_whisper")
+HEAVY = ("torch", "pandas", "lancedb", "onnx", "av", "faster_whisper", "open_clip", "transformers")
 
 WATCH = """
 import json, os, sys

@@ -340,3 +340,25 @@ def test_the_same_files_make_the_same_library_each_time(samples: Path, tmp_path:
         for key, vector in one[space].items():
             a, b = np.array(vector, dtype=np.float32), np.array(other[space][key], dtype=np.float32)
             assert float(a @ b) > 0.999
+
+
+def test_words_of_a_hit_have_their_times(small_library: Path) -> None:
+    with Library.open(small_library, create=False) as library:
+        (hit, *_) = library.search("ask not what your country can do for you", kinds=["audio"])
+        words = library.words(hit)
+
+    assert hit.segment.span is not None
+    said = [word.text.strip().lower().strip(",.") for word in words]
+    assert "country" in said
+    assert all(word.span.overlap_s(hit.segment.span) > 0 for word in words)
+    starts = [word.span.start_s for word in words]
+    assert starts == sorted(starts)
+    (country, *_) = [word for word, text in zip(words, said, strict=True) if text == "country"]
+    assert 0.0 < country.span.end_s - country.span.start_s < 1.5
+
+
+def test_what_has_no_sound_has_no_words(small_library: Path) -> None:
+    with Library.open(small_library, create=False) as library:
+        (hit, *_) = library.search("a kitten", kinds=["image"])
+
+        assert library.words(hit) == ()

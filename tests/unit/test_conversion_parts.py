@@ -50,8 +50,11 @@ def run_one(path: Path, **inputs: np.ndarray) -> np.ndarray:
 # Quantising
 
 
+@pytest.mark.parametrize("kernel", ["rows", "blocks"])
 @pytest.mark.parametrize("kind", ["MatMul", "Gemm", "turned Gemm"])
-def test_a_product_in_int8_is_near_that_in_float(tmp_path: Path, kind: str) -> None:
+def test_a_product_in_int8_is_near_that_in_float(
+    tmp_path: Path, kind: str, kernel: quantise.Kernel
+) -> None:
     weights = RANDOM.normal(size=(DEPTH, WIDTH))
     bias = RANDOM.normal(size=WIDTH)
     x = RANDOM.normal(size=(5, DEPTH)).astype(np.float32)
@@ -66,7 +69,7 @@ def test_a_product_in_int8_is_near_that_in_float(tmp_path: Path, kind: str) -> N
         weights = weights.T if turned else weights
     source = save(tmp_path / "a.onnx", nodes, {"w": weights, "b": bias}, {"x": 1})
 
-    assert quantise.to_int8(source, tmp_path / "b.onnx") == 1
+    assert quantise.to_int8(source, tmp_path / "b.onnx", kernel=kernel) == 1
     exact, small = run_one(source, x=x), run_one(tmp_path / "b.onnx", x=x)
 
     assert cosines(exact, small).min() > 0.9998
