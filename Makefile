@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
+# The tests convert models, which takes torch: 6 GB. A demonstration does without.
+TESTED := $(VENV)/.installed-for-tests
 LIBRARY := .demo-library
 
 .PHONY: demo test lint bench clean setup
@@ -11,15 +13,19 @@ LIBRARY := .demo-library
 $(STAMP): pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "mmsearch needs Python 3.11 or newer; run: make PYTHON=python3.12 $(MAKECMDGOALS)")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
 	touch $(STAMP)
 
-setup: $(STAMP)
+$(TESTED): $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,clip]'
+	touch $(TESTED)
+
+setup: $(TESTED)
 
 demo: $(STAMP)
 	@MMSEARCH=$(BIN)/mmsearch sh scripts/demo.sh $(LIBRARY)
 
-lint: $(STAMP)
+lint: $(TESTED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -28,7 +34,7 @@ lint: $(STAMP)
 test: lint
 	$(BIN)/python -m pytest
 
-bench: $(STAMP)
+bench: $(TESTED)
 	$(BIN)/python -m benchmarks
 
 clean:

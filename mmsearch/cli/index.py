@@ -91,6 +91,7 @@ def index(
     from mmsearch.cli.supplying import SupplyDisplay
     from mmsearch.library import Library, parse_kinds
     from mmsearch.media.base import Limits, LoadOptions
+    from mmsearch.runtime.device import resolve
     from mmsearch.store import manifest
     from mmsearch.supply import Runtime
 
@@ -120,6 +121,8 @@ def index(
             on_supply=supplying.show,
         )
     with opened:
+        if (reason := resolve(device).reason) and not json_lines:
+            typer.echo(f"On the CPU: {reason}", err=True)
         if is_new and opened.manifest.preset == "mini" and not json_lines:
             typer.echo(
                 f"New library {folder}, preset mini: small models, offline, English.", err=True
