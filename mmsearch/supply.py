@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmsearch.encoders.base import Context
 from mmsearch.encoders.registry import encoder_class
-from mmsearch.errors import WeightsMismatch, WeightsMissing
+from mmsearch.errors import ConfigError, WeightsMismatch, WeightsMissing
 from mmsearch.presets import ModelSpec, Preset
 from mmsearch.runtime.device import Device, resolve
 from mmsearch.runtime.files import place
@@ -25,6 +25,9 @@ from mmsearch.runtime.weights import named_folder, weights_sha256
 if TYPE_CHECKING:
     from mmsearch.runtime.hub import Download, SourceModel
     from mmsearch.runtime.network import Network
+
+
+PRECISIONS = ("auto", "fp32", "int8")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +44,12 @@ class Runtime:
     language: str | None = None
 
     def context(self) -> Context:
-        """The same for encoders, with the store of this machine."""
+        """The same for encoders, with the store of this machine; raises ConfigError."""
         Device.parse(self.device)
+        if self.precision not in PRECISIONS:
+            raise ConfigError(
+                f"there is no precision {self.precision!r}: it can be {', '.join(PRECISIONS)}"
+            )
         return Context(
             store=default_store(),
             device=self.device,

@@ -23,17 +23,21 @@ def attention(
     value: torch.Tensor,
     *,
     heads: int,
+    shift: torch.Tensor | None = None,
     bias: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """Scaled dot-product attention of (n, length, width) tensors, whose heads lie side by side.
 
-    `bias` is added to the products of queries and keys; its shape is (n or 1, heads or 1, length,
-    length). In an export it becomes one node of ONNX Runtime.
+    `shift`, (3 * width,), is added to queries, keys and values first. `bias` is added to the
+    products of queries and keys; its shape is (n or 1, heads or 1, length, length). In an export
+    all of it becomes one node of ONNX Runtime.
     """
     import torch
 
     if torch.onnx.is_in_onnx_export():
-        inputs = [query, key, value] if bias is None else [query, key, value, None, None, bias]
+        inputs = [query, key, value, shift, None, bias]
+        while inputs[-1] is None:
+            inputs.pop()
         fused: torch.Tensor = torch.onnx.ops.symbolic(
             OPERATOR,
             inputs,
@@ -43,6 +47,9 @@ def attention(
             version=1,
         )
         return fused
+    if shift is not None:
+        shifts = shift.chunk(3)
+        query, key, value = query + shifts[0], key + shifts[1], value + shifts[2]
     parts = [one.unflatten(-1, (heads, -1)).transpose(1, 2) for one in (query, key, value)]
     mixed = torch.nn.functional.scaled_dot_product_attention(*parts, attn_mask=bias)
     joined: torch.Tensor = mixed.transpose(1, 2).flatten(2)
@@ -80,8 +87,9 @@ def _of_torch(module: Any) -> torch.nn.Module | None:
     )
     if not is_known:
         return None
-    projections = _split(module.in_proj_weight, module.in_proj_bias)
-    return _attention_module(projections, module.out_proj, module.num_heads)
+    return _attention_module(
+        module.in_proj_weight, module.in_proj_bias, module.out_proj, module.num_heads
+    )
 
 
 def _of_timm(module: Any) -> torch.nn.Module | None:
@@ -95,28 +103,14 @@ def _of_timm(module: Any) -> torch.nn.Module | None:
     )
     if not is_known:
         return None
-    projections = _split(module.qkv.weight, module.qkv.bias)
-    return _attention_module(projections, module.proj, module.num_heads)
-
-
-def _split(weight: torch.Tensor, bias: torch.Tensor | None) -> list[torch.nn.Linear]:
-    """One linear layer for queries, one for keys, one for values, out of one for all three."""
-    from torch import nn
-
-    layers = []
-    biases = [None] * 3 if bias is None else bias.detach().chunk(3)
-    for part, shift in zip(weight.detach().chunk(3), biases, strict=True):
-        layer = nn.Linear(part.shape[1], part.shape[0], bias=shift is not None)
-        layer.weight = nn.Parameter(part.clone())
-        if shift is not None:
-            layer.bias = nn.Parameter(shift.clone())
-        layers.append(layer)
-    return layers
+    return _attention_module(module.qkv.weight, module.qkv.bias, module.proj, module.num_heads)
 
 
 def _attention_module(
-    projections: Sequence[torch.nn.Linear], out: torch.nn.Module, heads: int
+    weight: torch.Tensor, shift: torch.Tensor | None, out: torch.nn.Module, heads: int
 ) -> torch.nn.Module:
+    """Attention whose queries, keys and values are one product with `weight` (3 width, width)."""
+    import torch
     from torch import nn
 
     class SelfAttention(nn.Module):  # type: ignore[misc]  # torch is not looked into
@@ -124,7 +118,8 @@ def _attention_module(
 
         def __init__(self) -> None:
             super().__init__()
-            self.query, self.key, self.value = projections
+            self.weight = nn.Parameter(weight.detach().clone())
+            self.shift = None if shift is None else nn.Parameter(shift.detach().clone())
             self.out = out
 
         def forward(
@@ -140,10 +135,14 @@ def _attention_module(
             if bias is not None and bias.dim() < 4:
                 shape = (1, 1) if bias.dim() == 2 else (-1, heads)
                 bias = bias.reshape(*shape, *bias.shape[-2:])
-            key, value = (tokens if one is None else one for one in (key, value))
-            mixed = attention(
-                self.query(tokens), self.key(key), self.value(value), heads=heads, bias=bias
-            )
+            linear = torch.nn.functional.linear
+            if all(one is None or one is tokens for one in (key, value)):
+                projected = linear(tokens, self.weight).chunk(3, dim=-1)
+            else:
+                sources = (tokens, key, value)
+                parts = zip(sources, self.weight.chunk(3), strict=True)
+                projected = tuple(linear(one, part) for one, part in parts)
+            mixed = attention(*projected, heads=heads, shift=self.shift, bias=bias)
             result = self.out(mixed)
             return result if need_weights is None else (result, None)
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from mmsearch.runtime.network import Tensor
 
 BATCHES = (1, 4, 8, 16, 32)
+MOST = BATCHES[-1]
 WORTH = 1.03
 """A larger batch or an arena are taken where they give so many times the rows."""
 FEWER = 1.1
@@ -51,7 +52,7 @@ def tune(
     too, which only ever slows a run down.
     """
     counts = thread_counts(cpus or cpu_count())
-    models = [OnnxModel.open(path, threads=count) for count in counts]
+    models = [OnnxModel.open(path, threads=count, batch=MOST) for count in counts]
     one_s = _timed(models[0], _rows(inputs, 1))
     some = 4 if 4 * one_s <= SLOW_S else 1
     rates = _rates([(model, some) for model in models], inputs, seconds / 4)
@@ -64,7 +65,7 @@ def tune(
     batch, per_s = batches[at], rates[at]
     if batch / per_s > SLOW_S / 2:
         return Tuning(batch=batch, threads=threads, arena=False, per_s=per_s)
-    other = OnnxModel.open(path, threads=threads, arena=True)
+    other = OnnxModel.open(path, threads=threads, batch=MOST, arena=True)
     rates = _rates([(model, batch), (other, batch)], inputs, seconds / 4)
     at = _chosen(rates, WORTH)
     return Tuning(batch=batch, threads=threads, arena=at == 1, per_s=rates[at])
@@ -72,7 +73,7 @@ def tune(
 
 def rate(path: Path, inputs: Mapping[str, Tensor], tuning: Tuning) -> float:
     """Rows a second of the network `path`, run as was found best for another."""
-    model = OnnxModel.open(path, threads=tuning.threads, arena=tuning.arena)
+    model = OnnxModel.open(path, threads=tuning.threads, batch=MOST, arena=tuning.arena)
     return _rates([(model, tuning.batch)], inputs, SECONDS / 4)[0]
 
 

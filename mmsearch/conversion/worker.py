@@ -74,7 +74,7 @@ def _write(answers: IO[str], value: dict[str, Any]) -> None:
 
 def _do(asked: Mapping[str, Any], on_progress: _Progress) -> dict[str, Any]:
     if "resolve" in asked:
-        from mmsearch.conversion.open_clip import resolve
+        from mmsearch.conversion.open_clip_files import resolve
 
         return {"repository": resolve(str(asked["resolve"]))}
     converted: dict[str, Any] = family(str(asked["encoder"]))(

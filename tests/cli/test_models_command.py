@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from mmsearch.types import WeightFile
 from tests.cli.test_imports import imported
 from tests.conftest import Cli
 from tests.fakes import write_picture
+from tests.hub_server import hub_server
 
 SOURCE = "timm/ViT-B-16-SigLIP2-256"
 TINY = {
@@ -159,3 +161,39 @@ def test_a_model_in_a_folder_is_converted_once_and_searched_without_torch(
     assert refused.returncode == 1
     assert b"weights" in refused.stderr
     assert b"Traceback" not in refused.stderr
+
+
+@pytest.mark.slow
+def test_a_model_comes_from_the_hub_and_is_then_used_offline(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("open_clip")
+    from tests.models import save_open_clip
+
+    monkeypatch.setenv("MMSEARCH_MODELS", str(tmp_path / "store"))
+    source = save_open_clip(tmp_path / "source", "ViT-B-32", **TINY)
+    files = {path.name: path.read_bytes() for path in source.iterdir()}
+    write_picture(tmp_path / "media" / "one.png", "red")
+    library = tmp_path / "library"
+    index = ["index", tmp_path / "media", "--library", library, "--image-model", "owner/tiny"]
+
+    with hub_server() as hub:
+        commit = hub.add("owner/tiny", files)
+        hub.faults["open_clip_model.safetensors"] = ["cut"]
+        online = hub.environment(tmp_path / "hub")
+        done = cli(*index, env=online, timeout=500)
+        assert done.returncode == 0, done.stderr
+        asked = len(hub.requests)
+        again = cli(*index, env=online | {"HF_HUB_OFFLINE": "1"})
+        assert again.returncode == 0, again.stderr
+        assert len(hub.requests) == asked
+
+    written = tomllib.loads((library / "library.toml").read_text())
+    assert written["models"]["image"]["revision"] == commit
+    (space,) = [space for space in written["spaces"] if space["name"] == "image"]
+    assert {file["name"] for file in space["files"]} >= {
+        "open_clip_config.json",
+        "open_clip_model.safetensors",
+    }
+    told = json.loads(cli("status", "--library", library, "--json").stdout)
+    assert commit in {space["revision"] for space in told["spaces"]}

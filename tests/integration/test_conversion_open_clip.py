@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from mmsearch import testing
-from mmsearch.conversion import run
+from mmsearch.conversion import open_clip_files, run
 from mmsearch.conversion.parity import cosines
 from mmsearch.conversion.probes import SENTENCES
 from mmsearch.encoders.open_clip import OpenClipEncoder, is_architecture
@@ -76,9 +76,10 @@ class Original:
     """The model as open_clip itself loads and runs it."""
 
     def __init__(self, folder: Path) -> None:
-        self.model, _, self.preprocess = open_clip.create_model_and_transforms(
-            f"local-dir:{folder}"
-        )
+        with open_clip_files.without_initialisation():
+            self.model, _, self.preprocess = open_clip.create_model_and_transforms(
+                f"local-dir:{folder}"
+            )
         self.model.eval()
         self.tokenizer = open_clip.get_tokenizer(f"local-dir:{folder}")
 
@@ -320,7 +321,7 @@ def test_missing_packages_are_told_with_the_extra(
     ],
 )
 def test_names_of_open_clip_lead_to_repositories(name: str, repository: str) -> None:
-    assert conversion.resolve(name) == repository
+    assert open_clip_files.resolve(name) == repository
     assert is_architecture(name.partition("/")[0])
     assert not is_architecture(repository.partition("/")[0])
 
@@ -341,7 +342,7 @@ def test_weights_that_are_not_on_the_hub_are_told(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setitem(pretrained._PRETRAINED, "ViT-B-32", {"old": {"url": "https://x/old.pt"}})
     with pytest.raises(ModelError, match=r"old\.pt, as a pickle"):
-        conversion.resolve("ViT-B-32/old")
+        open_clip_files.resolve("ViT-B-32/old")
 
 
 # The real architectures

@@ -13,6 +13,7 @@ from mmsearch import presets
 from mmsearch.encoders.registry import ENCODERS, encoder_class
 from mmsearch.errors import ConfigError
 from mmsearch.presets import PLACES, ModelSpec, parse_model
+from mmsearch.supply import Runtime
 
 FREE = {"Apache-2.0", "MIT", "BSD-3-Clause", "CC-BY-4.0"}
 DEFAULTS = [
@@ -145,3 +146,11 @@ def test_every_name_of_an_encoder_leads_to_a_class() -> None:
 def test_an_unknown_encoder_is_told_with_those_there_are() -> None:
     with pytest.raises(ConfigError, match="open-clip"):
         encoder_class(ModelSpec("nothing"))
+
+
+@pytest.mark.parametrize("wishes", [{"device": "gpu"}, {"precision": "int4"}])
+def test_a_runtime_that_there_is_not_is_refused_with_those_there_are(
+    wishes: dict[str, str],
+) -> None:
+    with pytest.raises(ConfigError, match="it can be"):
+        Runtime(**wishes).context()
