@@ -27,6 +27,8 @@ from mmsearch.presets import ModelSpec
 ARCHITECTURE = "ViT-B-32-256"
 QUALITIES = (80, 84, 88, 92)
 ROUNDS = int(os.environ.get("ROUNDS", "3"))
+RCLIP_MODELS = "ViT-B-32-256-datacomp_s34b_b86k"
+"""Where rclip looks for its networks below its data folder."""
 QUERY = "two people riding horses on the beach"
 
 
@@ -80,6 +82,7 @@ def plain_loop(spec: ModelSpec, media: Path) -> float:
 
 def prepare_rclip(spec: ModelSpec, folder: Path) -> None:
     """The same weights as rclip wants them: two networks, and the list of merges."""
+    import onnx
     import open_clip
     import torch
     from open_clip.tokenizer import default_bpe
@@ -99,10 +102,17 @@ def prepare_rclip(spec: ModelSpec, folder: Path) -> None:
 
     (folder / "tokenizer").mkdir(parents=True)
     shutil.copy(default_bpe(), folder / "tokenizer" / "bpe_simple_vocab_16e6.txt.gz")
+    (folder / RCLIP_MODELS).mkdir(parents=True)
     shown = {"input": torch.zeros(2, 3, 256, 256)}
-    to_onnx(Tower(model.encode_image), shown, "output", folder / "visual.onnx")
     tokens = {"input": torch.ones(2, 77, dtype=torch.long)}
-    to_onnx(Tower(model.encode_text), tokens, "output", folder / "textual.onnx")
+    for name, call, example in (
+        ("visual.onnx", model.encode_image, shown),
+        ("textual.onnx", model.encode_text, tokens),
+    ):
+        path = folder / RCLIP_MODELS / name
+        to_onnx(Tower(call), example, "output", path)
+        onnx.save(onnx.load(str(path)), str(path))  # one file each, as rclip's own are
+        path.with_name(f"{name}.data").unlink(missing_ok=True)
 
 
 def rclip_indexed(rclip: str, data: Path, media: Path) -> float:

@@ -20,7 +20,7 @@ BATCHES = (1, 4, 8, 16, 32)
 MOST = BATCHES[-1]
 WORTH = 1.03
 """A larger batch or an arena are taken where they give so many times the rows."""
-FEWER = 1.1
+FEWER = 1.25
 """Fewer threads than processors are taken where they give so many times the rows: a machine that is
 busy with something else lets more threads look no faster."""
 SECONDS = 4.0
