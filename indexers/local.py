@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 import time
 from collections import Counter
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -58,8 +60,8 @@ class Wishes:
 class _Batch:
     """What is finished and not yet written."""
 
-    def __init__(self, writer: Writer, known_paths: set[str]) -> None:
-        self._writer = writer
+    def __init__(self, writer: Future[Writer], known_paths: set[str]) -> None:
+        self._opening = writer
         self._known_paths = known_paths
         self._assets: list[EncodedAsset] = []
         self._files: list[FileRow] = []
@@ -84,14 +86,15 @@ class _Batch:
 
     def write(self) -> None:
         """Assets first, then the files that lead to them: a kill in between loses no file."""
+        writer = self._opening.result()
         if self._assets:
-            self._writer.add_assets(self._assets)
+            writer.add_assets(self._assets)
         fresh = [row for row in self._files if row.path not in self._known_paths]
-        self._writer.add_files(fresh)
-        self._writer.replace_files([row for row in self._files if row.path in self._known_paths])
+        writer.add_files(fresh)
+        writer.replace_files([row for row in self._files if row.path in self._known_paths])
         self._known_paths |= {row.path for row in fresh}
         if self._gone:
-            self._writer.remove_files(self._gone)
+            writer.remove_files(self._gone)
         self._assets, self._files, self._gone = [], [], []
         self._since_s = time.monotonic()
 
@@ -154,10 +157,14 @@ def _run(
     for row in known_files:
         if row.asset_id is not None:
             paths_of.setdefault(row.asset_id, []).append(row.path)
-    writer = Writer.open(reader.path)
+    # Opening it takes a second, most of it for importing lancedb: decoding has begun by then.
+    was_stopped = (reader.path / DIRTY).exists()
+    opening = _started(lambda: Writer.open(reader.path))
+    if was_stopped:
+        opening.result()  # it clears away what a killed run left, before anything is looked up
     has_abandoned = False  # an asset that no path leads to any more
     is_complete = False
-    batch = _Batch(writer, {row.path for row in known_files})
+    batch = _Batch(opening, {row.path for row in known_files})
     pipeline = Pipeline(
         encoders,
         load_options(encoders, wishes.options),
@@ -190,6 +197,7 @@ def _run(
         is_complete = True
     finally:
         batch.write()
+        writer = opening.result()
         if is_complete and wishes.prune:
             pruned = [row.path for row in missing if row.path not in moved]
             writer.remove_files(pruned)
@@ -199,6 +207,20 @@ def _run(
         writer.close(tidy=is_complete, is_unfinished=has_abandoned and not is_complete)
     for path in pruned:
         yield Removed(path)
+
+
+def _started(make: Callable[[], Writer]) -> Future[Writer]:
+    """What `make` gives, made in a thread of its own."""
+    future: Future[Writer] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(make())
+        except BaseException as exc:  # told where the writer is wanted
+            future.set_exception(exc)
+
+    threading.Thread(target=run, daemon=True).start()
+    return future
 
 
 def _known_assets(reader: Reader) -> dict[str, Modality]:
