@@ -7,6 +7,7 @@ the encoder alone.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import statistics
@@ -171,17 +172,20 @@ def main() -> None:
 
 def queries(rclip: str, data: Path, media: Path, library: Path) -> None:
     """A cold query each, in turns: whole processes."""
-    os.environ |= {"RCLIP_DATADIR": str(data), "MMSEARCH_MODELS": str(random_models.store())}
+    env = {**environment(), "RCLIP_DATADIR": str(data), "PYTHONPATH": str(Path.cwd())}
     ours = [*measure.MMSEARCH, "search", QUERY, "--library", str(library), "--min-score", "0"]
     theirs = [rclip, "--no-indexing", "--filepath-only", QUERY]
-    os.chdir(media)
-    found: dict[str, list[measure.Measured]] = {"mmsearch": [], "rclip": []}
+    found: dict[str, list[dict[str, float]]] = {"mmsearch": [], "rclip": []}
     for _ in range(ROUNDS):
-        found["mmsearch"].append(measure.command(ours, runs=2))
-        found["rclip"].append(measure.command(theirs, runs=2))
+        for name, command in (("mmsearch", ours), ("rclip", theirs)):
+            told = subprocess.run(
+                [sys.executable, "-m", "benchmarks.cold_query", "2", *command],
+                cwd=media, env=env, check=True, capture_output=True, text=True,
+            )  # fmt: skip
+            found[name].append(json.loads(told.stdout))
     for name, each in found.items():
-        seconds = statistics.median(one.seconds for one in each)
-        print(f"cold query {name:<9} {seconds:.2f} s, {max(one.peak_mb for one in each):.0f} MB")
+        seconds = statistics.median(one["seconds"] for one in each)
+        print(f"cold query {name:<9} {seconds:.2f} s, {max(one['peak_mb'] for one in each):.0f} MB")
 
 
 if __name__ == "__main__":
