@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +29,7 @@ from mmsearch.assembly import load_options
 from mmsearch.config import cpu_count
 from mmsearch.media.base import LoadOptions
 from mmsearch.media.files import absolute, is_gone, storable
+from mmsearch.runtime.threads import started
 from mmsearch.store.reader import Reader
 from mmsearch.store.rows import EncodedAsset, FileRow
 from mmsearch.store.schema import ASSETS
@@ -159,7 +159,7 @@ def _run(
             paths_of.setdefault(row.asset_id, []).append(row.path)
     # Opening it takes a second, most of it for importing lancedb: decoding has begun by then.
     was_stopped = (reader.path / DIRTY).exists()
-    opening = _started(lambda: Writer.open(reader.path))
+    opening = started(lambda: Writer.open(reader.path))
     if was_stopped:
         opening.result()  # it clears away what a killed run left, before anything is looked up
     has_abandoned = False  # an asset that no path leads to any more
@@ -207,20 +207,6 @@ def _run(
         writer.close(tidy=is_complete, is_unfinished=has_abandoned and not is_complete)
     for path in pruned:
         yield Removed(path)
-
-
-def _started(make: Callable[[], Writer]) -> Future[Writer]:
-    """What `make` gives, made in a thread of its own."""
-    future: Future[Writer] = Future()
-
-    def run() -> None:
-        try:
-            future.set_result(make())
-        except BaseException as exc:  # told where the writer is wanted
-            future.set_exception(exc)
-
-    threading.Thread(target=run, daemon=True).start()
-    return future
 
 
 def _known_assets(reader: Reader) -> dict[str, Modality]:

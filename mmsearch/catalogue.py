@@ -9,7 +9,7 @@ from pathlib import Path
 from mmsearch import presets, supply
 from mmsearch.config import own_presets
 from mmsearch.encoders.base import Context
-from mmsearch.encoders.stored import stored_model
+from mmsearch.encoders.stored import find, stored_model
 from mmsearch.errors import ConfigError, ModelError, WeightsMissing
 from mmsearch.presets import ModelSpec, Preset
 from mmsearch.runtime.model_card import CARD, StoredModel, read_card
@@ -51,7 +51,7 @@ def _places(preset: Preset) -> list[tuple[str, ModelSpec]]:
 def _listed(place: str, spec: ModelSpec, context: Context) -> Listed:
     if not supply.is_kept(spec):
         return Listed(place, spec, "packaged")
-    stored = supply.find(spec, context)
+    stored = find(spec, context)
     if stored is None:
         return Listed(place, spec, "missing")
     total = sum(file.size_bytes for file in stored.card.files)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from types import MappingProxyType
 
 from mmsearch import presets
 from mmsearch.config import own_presets
@@ -14,7 +13,7 @@ from mmsearch.encoders.bundle import Encoders
 from mmsearch.errors import ConfigError, WeightsMismatch
 from mmsearch.media.files import absolute
 from mmsearch.presets import ModelSpec, Preset, parse_model
-from mmsearch.store.manifest import Manifest, Recorded
+from mmsearch.store.manifest import Manifest
 from mmsearch.store.writer import create
 from mmsearch.supply import OnSupply, on_gpu, supply
 
@@ -41,7 +40,7 @@ def found(folder: Path, preset: Preset, context: Context, on_supply: OnSupply) -
         preset=preset.name,
         speech_model=preset.speech.source,
         spaces=encoders.spaces,
-        models=tuple(_recorded(place, spec) for place, spec in preset.specs.items()),
+        models=preset.specs,
         speech=encoders.speech,
     )
     create(folder, manifest)
@@ -56,7 +55,7 @@ def preset_of(manifest: Manifest) -> Preset:
     own = own_presets()
     is_known = manifest.preset in presets.PRESETS or manifest.preset in own
     base = presets.find(manifest.preset if is_known else presets.DEFAULT, own)
-    models = {model.place: _spec(model) for model in manifest.models}
+    models = manifest.models
     if not models:  # a library of an earlier version records its speech model alone
         models = {"speech": replace(base.speech, source=manifest.speech_model)}
     has = base.specs
@@ -104,29 +103,6 @@ def check_weights(folder: Path, manifest: Manifest, encoders: Encoders) -> None:
 
 def _differs(one: ModelSpec, other: ModelSpec | None) -> bool:
     return other is None or (one.encoder, one.source) != (other.encoder, other.source)
-
-
-def _recorded(place: str, spec: ModelSpec) -> Recorded:
-    return Recorded(
-        place=place,
-        encoder=spec.encoder,
-        source=spec.source,
-        revision=spec.revision,
-        licence=spec.licence,
-        weights_sha256=spec.weights_sha256,
-        settings=tuple(sorted(spec.settings.items())),
-    )
-
-
-def _spec(model: Recorded) -> ModelSpec:
-    return ModelSpec(
-        encoder=model.encoder,
-        source=model.source,
-        revision=model.revision,
-        licence=model.licence,
-        weights_sha256=model.weights_sha256,
-        settings=MappingProxyType(dict(model.settings)),
-    )
 
 
 def _other(folder: Path, what: str, has: str, asked: str) -> str:

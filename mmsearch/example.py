@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -30,7 +29,7 @@ BATCH_WORKS = 16
 _EXPECTED = {TermKind.IMAGE: Modality.IMAGE, TermKind.AUDIO: Modality.AUDIO}
 
 
-def example(term: Term, encoders: Encoders, snapshot: Callable[[], Snapshot]) -> Example:
+def example(term: Term, encoders: Encoders, snapshot: Snapshot) -> Example:
     """The vectors, words and tags of the file that a term names.
 
     A file whose content the library has costs no decoding. Raises QueryError when there is no such
@@ -41,7 +40,7 @@ def example(term: Term, encoders: Encoders, snapshot: Callable[[], Snapshot]) ->
         raise QueryError(f"there is no file {path}: name a file to search by")
     try:
         asset_id = content_hash(path)
-        known = stored(asset_id, snapshot())
+        known = stored(asset_id, snapshot)
         modality, found = known if known is not None else encoded(path, encoders)
     except MediaError as exc:
         raise QueryError(f"{path} cannot be searched by: {exc.reason}") from exc

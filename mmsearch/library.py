@@ -144,12 +144,18 @@ class Library:
         empty query, an unknown kind, or an example that cannot be read.
         """
         asked = queries.text(query) if isinstance(query, str) else query
-        wanted = probe.probes(asked, self._encoders, self._example, self._filled())
+        snapshot = self.snapshot()
+        wanted = probe.probes(
+            asked,
+            self._encoders,
+            lambda term: example(term, self._encoders, snapshot),
+            snapshot.filled,
+        )
         words = " ".join(
             term.value for term in asked.terms if term.kind is TermKind.TEXT and term.weight > 0
         )
         passing = Filter(kinds=parse_kinds(kinds), under=_folders(under))
-        return self._rank(wanted, words, passing, limit, min_score)
+        return self._rank(snapshot, wanted, words, passing, limit, min_score)
 
     def similar(
         self,
@@ -165,16 +171,17 @@ class Library:
         Raises QueryError when the file cannot be read.
         """
         file = Path(path).expanduser()
+        snapshot = self.snapshot()
         itself: set[str] = set()
 
         def encode(term: Term) -> Example:
-            found = self._example(term)
+            found = example(term, self._encoders, snapshot)
             itself.add(found.asset_id)
             return found
 
-        wanted = probe.probes(queries.file(file), self._encoders, encode, self._filled())
+        wanted = probe.probes(queries.file(file), self._encoders, encode, snapshot.filled)
         passing = Filter(kinds=parse_kinds(kinds), under=_folders(under), without=frozenset(itself))
-        return self._rank(wanted, "", passing, limit, min_score)
+        return self._rank(snapshot, wanted, "", passing, limit, min_score)
 
     def words(self, hit: Hit) -> tuple[Word, ...]:
         """The words said in the best moment of a hit, each with its time and probability.
@@ -188,6 +195,7 @@ class Library:
 
     def _rank(
         self,
+        snapshot: Snapshot,
         wanted: Sequence[probe.WeightedProbe],
         words: str,
         passing: Filter,
@@ -197,9 +205,9 @@ class Library:
         if limit < 1:
             raise QueryError(f"the limit must be at least 1, not {limit}")
         return retrieve.rank(
-            self.snapshot(),
+            snapshot,
             wanted,
-            self._encoders.calibrations,
+            self._encoders.preset.calibrations,
             models={space.name: space.provenance for space in self.manifest.spaces},
             name_query=words,
             passing=passing,
@@ -224,14 +232,6 @@ class Library:
         # What goes wrong here goes wrong again, and is told, where the encoder is used.
         with contextlib.suppress(MmsearchError):
             self._encoders.enter(["warm"], filled_spaces(self.path))
-
-    def _filled(self) -> frozenset[str]:
-        """The spaces that have vectors."""
-        spaces = self.snapshot().spaces.items()
-        return frozenset(name for name, arrays in spaces if arrays.index.count)
-
-    def _example(self, term: Term) -> Example:
-        return example(term, self._encoders, self.snapshot)
 
     def remove(self, *paths: str | os.PathLike[str]) -> list[str]:
         """Take files, and all files below folders, out of the library; returns their paths.

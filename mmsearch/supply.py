@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 from mmsearch.encoders.base import Context
 from mmsearch.encoders.registry import encoder_class
+from mmsearch.encoders.stored import find
 from mmsearch.errors import ConfigError, WeightsMismatch, WeightsMissing
 from mmsearch.presets import ModelSpec, Preset
 from mmsearch.runtime.device import Device, resolve
 from mmsearch.runtime.files import place
 from mmsearch.runtime.model_card import CARD
 from mmsearch.runtime.model_store import ModelCard, StoredModel, Tower, default_store
-from mmsearch.runtime.weights import named_folder, weights_sha256
+from mmsearch.runtime.weights import named_folder
 
 if TYPE_CHECKING:
     from mmsearch.runtime.hub import Download, SourceModel
@@ -160,13 +161,6 @@ def is_kept(spec: ModelSpec) -> bool:
     return bool(getattr(family, "patterns", ())) and spec.source not in family.packaged
 
 
-def find(spec: ModelSpec, context: Context) -> StoredModel | None:
-    """The model in the store, or None; raises WeightsMismatch for one that was tampered with."""
-    return context.store.find(
-        spec.encoder, spec.source, revision=spec.revision, weights_sha256=spec.weights_sha256
-    )
-
-
 def _bring(
     spec: ModelSpec, context: Context, on_supply: OnSupply, *, is_damaged: bool = False
 ) -> StoredModel:
@@ -186,7 +180,7 @@ def _bring(
         name=str(spec),
         on_progress=fetched,
     )
-    digest = weights_sha256(located.files)
+    digest = located.weights_sha256
     if spec.weights_sha256 not in ("", digest):
         raise WeightsMismatch(
             f"{spec.source} has weights {digest[:12]} at revision {located.revision or 'unknown'}, "
@@ -229,7 +223,7 @@ def _kept(
         revision=located.revision,
         licence=spec.licence,
         weights=located.files,
-        weights_sha256=weights_sha256(located.files),
+        weights_sha256=located.weights_sha256,
         dim=int(parts.get("dim", 0)),
         towers={name: Tower(**tower) for name, tower in parts.get("towers", {}).items()},
         settings=parts.get("settings", {}),

@@ -160,7 +160,6 @@ class FakeEncoders:
     preset = FAKE_PRESET
     is_on_gpu = False
     batch = 16
-    calibrations = FAKE_PRESET.calibrations
     spaces = (FakeText.space, FakeImage.space, FakeSound.space)
 
     def __init__(self) -> None:

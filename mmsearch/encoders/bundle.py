@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -17,8 +16,9 @@ from mmsearch.encoders.base import (
     Transcriber,
 )
 from mmsearch.encoders.registry import encoder_class
-from mmsearch.presets import Calibration, ModelSpec, Preset
+from mmsearch.presets import ModelSpec, Preset
 from mmsearch.runtime.device import resolve
+from mmsearch.runtime.threads import Once, started
 from mmsearch.types import Provenance, Space
 
 if TYPE_CHECKING:
@@ -33,9 +33,7 @@ class Encoders:
     def __init__(self, preset: Preset, context: Context) -> None:
         self.preset = preset
         self.context = replace(context, text=lambda: self.text)
-        self._models: dict[str, Any] = {}
-        self._loading: dict[str, threading.RLock] = {}
-        self._guard = threading.Lock()
+        self._models = Once()
 
     @cached_property
     def spaces(self) -> tuple[Space, ...]:
@@ -53,12 +51,7 @@ class Encoders:
         found: Provenance = encoder_class(spec).describe(spec, self.context)
         return found
 
-    @property
-    def calibrations(self) -> Mapping[str, Calibration]:
-        """The curves of what can be asked."""
-        return self.preset.calibrations
-
-    @property
+    @cached_property
     def is_on_gpu(self) -> bool:
         """Whether media are encoded on a GPU."""
         return resolve(self.context.device).device.kind != "cpu"
@@ -75,42 +68,31 @@ class Encoders:
         """The space of that name."""
         return next(space for space in self.spaces if space.name == name)
 
-    def _once(self, name: str, load: Callable[[], Any]) -> Any:
-        # Not cached_property: since Python 3.12 it lets two threads load the same model. A lock
-        # for each, so that different models load side by side.
-        if name not in self._models:
-            with self._guard:
-                lock = self._loading.setdefault(name, threading.RLock())
-            with lock:
-                if name not in self._models:
-                    self._models[name] = load()
-        return self._models[name]
-
     def _load(self, spec: ModelSpec) -> Any:
         return encoder_class(spec).load(spec, self.context)
 
     @property
     def text(self) -> TextEncoder:
         """The text encoder."""
-        encoder: TextEncoder = self._once("text", lambda: self._load(self.preset.text))
+        encoder: TextEncoder = self._models.get("text", lambda: self._load(self.preset.text))
         return encoder
 
     @property
     def image(self) -> ImageEncoder:
         """The image encoder; its networks are loaded when they are needed."""
-        encoder: ImageEncoder = self._once("image", lambda: self._load(self.preset.image))
+        encoder: ImageEncoder = self._models.get("image", lambda: self._load(self.preset.image))
         return encoder
 
     @property
     def sound(self) -> SoundEncoder:
         """The sound encoder; its networks are loaded when they are needed."""
-        encoder: SoundEncoder = self._once("sound", lambda: self._load(self.preset.sound))
+        encoder: SoundEncoder = self._models.get("sound", lambda: self._load(self.preset.sound))
         return encoder
 
     @property
     def transcriber(self) -> Transcriber:
         """The speech model; raises WeightsMissing or WeightsMismatch."""
-        found: Transcriber = self._once("speech", lambda: self._load(self.preset.speech))
+        found: Transcriber = self._models.get("speech", lambda: self._load(self.preset.speech))
         return found
 
     def other(self, name: str) -> OtherEncoder | None:
@@ -118,7 +100,7 @@ class Encoders:
         spec = next((one for one in self.preset.others if one.encoder == name), None)
         if spec is None:
             return None
-        found: OtherEncoder = self._once(f"other {name}", lambda: self._load(spec))
+        found: OtherEncoder = self._models.get(f"other {name}", lambda: self._load(spec))
         return found
 
     def enter(
@@ -129,11 +111,12 @@ class Encoders:
         With `spaces` only those: a model whose space is empty need not be loaded.
         """
         asked: dict[str, Callable[[], FloatArray]] = {}
-        if f"text>{self.text.space.name}" in self.calibrations:
+        curves = self.preset.calibrations
+        if f"text>{self.text.space.name}" in curves:
             asked[self.text.space.name] = lambda: self.text.encode_queries(texts)
-        if f"text>{self.image.space.name}" in self.calibrations:
+        if f"text>{self.image.space.name}" in curves:
             asked[self.image.space.name] = lambda: self.image.encode_texts(texts)
-        if self.sound.takes_words and f"text>{self.sound.space.name}" in self.calibrations:
+        if self.sound.takes_words and f"text>{self.sound.space.name}" in curves:
             asked[self.sound.space.name] = lambda: self.sound.encode_texts(texts)
         wanted = {name: call for name, call in asked.items() if spaces is None or name in spaces}
         return _side_by_side(wanted)
@@ -141,23 +124,5 @@ class Encoders:
 
 def _side_by_side(calls: Mapping[str, Callable[[], FloatArray]]) -> dict[str, FloatArray]:
     """Each call in a thread of its own: in a cold process, loading three networks is the work."""
-    results: dict[str, FloatArray] = {}
-    errors: list[BaseException] = []
-
-    def run(name: str, call: Callable[[], FloatArray]) -> None:
-        try:
-            results[name] = call()
-        except BaseException as exc:  # told where the answer is wanted
-            errors.append(exc)
-
-    pairs = list(calls.items())
-    threads = [threading.Thread(target=run, args=pair, daemon=True) for pair in pairs[1:]]
-    for thread in threads:
-        thread.start()
-    for pair in pairs[:1]:
-        run(*pair)
-    for thread in threads:
-        thread.join()
-    if errors:
-        raise errors[0]
-    return {name: results[name] for name in calls}
+    futures = {name: started(call) for name, call in calls.items()}
+    return {name: future.result() for name, future in futures.items()}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -13,6 +12,7 @@ from mmsearch.encoders.mel import MelFrontEnd, MelSettings
 from mmsearch.encoders.networks import open_tower
 from mmsearch.encoders.stored import space_of, stored_model
 from mmsearch.encoders.text_tokens import TextTokens
+from mmsearch.runtime.threads import Once
 
 if TYPE_CHECKING:
     from mmsearch.encoders.base import Context
@@ -65,8 +65,7 @@ class ClapEncoder:
         self._pad_id = int(settings["pad_id"])
         self._end_tokens = int(settings["end_tokens"])
         self._open_network = open_network
-        self._opening = threading.Lock()
-        self._opened: dict[str, Network] = {}
+        self._opened = Once()
 
     @staticmethod
     def repository(source: str) -> str:
@@ -103,7 +102,4 @@ class ClapEncoder:
         return vectors
 
     def _network(self, tower: str) -> Network:
-        with self._opening:
-            if tower not in self._opened:
-                self._opened[tower] = self._open_network(tower)
-            return self._opened[tower]
+        return self._opened.get(tower, lambda: self._open_network(tower))

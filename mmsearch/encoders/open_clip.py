@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,6 +18,7 @@ from mmsearch.encoders.networks import open_tower
 from mmsearch.encoders.stored import space_of, stored_model
 from mmsearch.errors import ModelError
 from mmsearch.runtime.resize import fitted_pixels
+from mmsearch.runtime.threads import Once
 from mmsearch.types import Box, FitMode, PictureFit
 
 if TYPE_CHECKING:
@@ -67,8 +67,7 @@ class OpenClipEncoder:
         self._token_settings = TokenSettings.from_json(settings.get("tokens", {}))
         self._is_causal = bool(settings.get("is_causal"))
         self._open_network = open_network
-        self._locks = {name: threading.Lock() for name in ("image", "text", "tokens")}
-        self._opened: dict[str, Any] = {}
+        self._opened = Once()
 
     @staticmethod
     def repository(source: str) -> str:
@@ -90,7 +89,7 @@ class OpenClipEncoder:
     @property
     def batch(self) -> int:
         """How many pictures its network computes at once; 1 before it is open."""
-        network = self._opened.get("image")
+        network = self._opened.made.get("image")
         return 1 if network is None else int(network.batch)
 
     def prepare(self, pixels: PixelArray) -> PreparedPicture:
@@ -122,17 +121,10 @@ class OpenClipEncoder:
 
     @property
     def _tokens(self) -> Tokens:
-        found = self._once("tokens", lambda: Tokens.open(self._folder, self._token_settings))
-        return cast("Tokens", found)
+        return self._opened.get("tokens", lambda: Tokens.open(self._folder, self._token_settings))
 
     def _network(self, tower: str) -> Network:
-        return cast("Network", self._once(tower, lambda: self._open_network(tower)))
-
-    def _once(self, name: str, load: Callable[[], Any]) -> Any:
-        with self._locks[name]:
-            if name not in self._opened:
-                self._opened[name] = load()
-            return self._opened[name]
+        return self._opened.get(tower, lambda: self._open_network(tower))
 
 
 def picture_fit(settings: Mapping[str, Any]) -> PictureFit:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -13,6 +12,7 @@ from mmsearch.encoders.networks import open_tower
 from mmsearch.encoders.stored import space_of, stored_model
 from mmsearch.encoders.text_tokens import TextTokens
 from mmsearch.runtime.device import resolve
+from mmsearch.runtime.threads import Once
 
 if TYPE_CHECKING:
     from mmsearch.encoders.base import Context
@@ -64,8 +64,7 @@ class SentenceEncoder:
         self._tokens = TextTokens(stored.folder)
         self._open = {"queries": open_network, "passages": open_on_gpu or open_network}
         self._is_shared = open_on_gpu is None
-        self._opened: dict[str, Network] = {}
-        self._opening = threading.Lock()
+        self._opened = Once()
 
     @staticmethod
     def repository(source: str) -> str:
@@ -114,7 +113,4 @@ class SentenceEncoder:
 
     def _network(self, what: str) -> Network:
         name = "queries" if self._is_shared else what
-        with self._opening:
-            if name not in self._opened:
-                self._opened[name] = self._open[name]()
-            return self._opened[name]
+        return self._opened.get(name, self._open[name])

@@ -9,15 +9,20 @@ from mmsearch.runtime.model_card import StoredModel
 from mmsearch.types import Provenance, Space
 
 
+def find(spec: ModelSpec, context: Context) -> StoredModel | None:
+    """The model in the store, or None; raises WeightsMismatch for one that was tampered with."""
+    return context.store.find(
+        spec.encoder, spec.source, revision=spec.revision, weights_sha256=spec.weights_sha256
+    )
+
+
 def stored_model(spec: ModelSpec, context: Context) -> StoredModel:
     """The model in the store.
 
     Raises WeightsMissing where it is not there, and WeightsMismatch where there is one of the same
     name with other weights; both say what to do.
     """
-    found = context.store.find(
-        spec.encoder, spec.source, revision=spec.revision, weights_sha256=spec.weights_sha256
-    )
+    found = find(spec, context)
     if found is not None:
         return found
     other = context.store.find(spec.encoder, spec.source)

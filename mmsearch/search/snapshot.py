@@ -63,6 +63,11 @@ class Snapshot:
     file_rows: NDArray[np.int32]
     words: WordIndex
 
+    @property
+    def filled(self) -> frozenset[str]:
+        """The spaces that have vectors."""
+        return frozenset(name for name, arrays in self.spaces.items() if arrays.index.count)
+
     def asset_row(self, asset_id: str) -> int | None:
         """The row of an asset, None where it is not there or no file leads to it."""
         ids = self.reader.column(ASSETS, "asset_id").column("asset_id").to_pylist()

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 import tomllib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from mmsearch.errors import FormatVersionError, LibraryNotFound, StoreError
+from mmsearch.presets import ModelSpec
 from mmsearch.store.schema import FORMAT_VERSION
 from mmsearch.types import Provenance, Space, WeightFile
 
@@ -18,31 +20,18 @@ PART = f".{NAME}.part"
 
 
 @dataclass(frozen=True, slots=True)
-class Recorded:
-    """A model that was chosen for a place, as `mmsearch.presets.ModelSpec` names it."""
-
-    place: str
-    encoder: str
-    source: str
-    revision: str = ""
-    licence: str = ""
-    weights_sha256: str = ""
-    settings: tuple[tuple[str, str], ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
 class Manifest:
     """The form of the tables, the models that were chosen, and the spaces of its vectors.
 
-    A library of an earlier version records no `models` and no `speech`: those of its preset are
-    meant.
+    `models` are by place. A library of an earlier version records none and no `speech`: those of
+    its preset are meant.
     """
 
     preset: str
     speech_model: str
     spaces: tuple[Space, ...]
     format_version: int = FORMAT_VERSION
-    models: tuple[Recorded, ...] = ()
+    models: Mapping[str, ModelSpec] = field(default_factory=dict, hash=False)
     speech: Provenance | None = None
 
     def to_toml(self) -> str:
@@ -53,12 +42,12 @@ class Manifest:
             f"preset = {_quote(self.preset)}",
             f"speech_model = {_quote(self.speech_model)}",
         ]
-        for model in self.models:
-            lines += ["", f"[models.{_quote(model.place)}]", f"encoder = {_quote(model.encoder)}"]
+        for place, model in self.models.items():
+            lines += ["", f"[models.{_quote(place)}]", f"encoder = {_quote(model.encoder)}"]
             for name in ("source", "revision", "licence", "weights_sha256"):
                 lines += [f"{name} = {_quote(value)}"] if (value := getattr(model, name)) else []
-            if model.settings:
-                pairs = (f"{_quote(key)} = {_quote(value)}" for key, value in model.settings)
+            if settings := sorted(model.settings.items()):
+                pairs = (f"{_quote(key)} = {_quote(value)}" for key, value in settings)
                 lines.append(f"settings = {{ {', '.join(pairs)} }}")
         for space in self.spaces:
             lines += [
@@ -138,7 +127,7 @@ def read(library: Path) -> Manifest:
             )
             for space in loaded["spaces"]
         )
-        models = tuple(_recorded(place, of) for place, of in loaded.get("models", {}).items())
+        models = {place: _spec(of) for place, of in loaded.get("models", {}).items()}
         speech = loaded.get("speech")
         return Manifest(
             preset=str(loaded["preset"]),
@@ -168,16 +157,15 @@ def _files(loaded: dict[str, Any]) -> tuple[WeightFile, ...]:
     )
 
 
-def _recorded(place: str, loaded: dict[str, Any]) -> Recorded:
+def _spec(loaded: dict[str, Any]) -> ModelSpec:
     settings = loaded.get("settings", {})
-    return Recorded(
-        place=place,
+    return ModelSpec(
         encoder=str(loaded["encoder"]),
         source=str(loaded.get("source", "")),
         revision=str(loaded.get("revision", "")),
         licence=str(loaded.get("licence", "")),
         weights_sha256=str(loaded.get("weights_sha256", "")),
-        settings=tuple((str(key), str(value)) for key, value in settings.items()),
+        settings={str(key): str(value) for key, value in settings.items()},
     )
 
 

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 import mmsearch
 from mmsearch import errors, presets
 from mmsearch.errors import ConfigError, LibraryNotFound, MediaError, MmsearchError
-from mmsearch.presets import Calibration
+from mmsearch.presets import Calibration, ModelSpec
 from mmsearch.store import manifest as manifests
-from mmsearch.store.manifest import Manifest, Recorded
+from mmsearch.store.manifest import Manifest
 from mmsearch.types import (
     Hit,
     Place,
@@ -196,20 +196,19 @@ manifests_of_any_kind = st.builds(
     Manifest,
     preset=words,
     speech_model=words,
-    models=st.lists(
+    models=st.dictionaries(
+        words,
         st.builds(
-            Recorded,
-            place=words,
+            ModelSpec,
             encoder=words,
             source=words,
             revision=words,
             licence=words,
             weights_sha256=words,
-            settings=st.dictionaries(words, words, max_size=2).map(lambda d: tuple(d.items())),
+            settings=st.dictionaries(words, words, max_size=2),
         ),
-        unique_by=lambda model: model.place,
         max_size=3,
-    ).map(tuple),
+    ),
     speech=st.none()
     | st.builds(Provenance, model=words, revision=words, weights_sha256=words, files=weight_files),
     spaces=st.lists(

@@ -1,0 +1,47 @@
+"""What several threads share: things that are made once, and things made aside."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any, TypeVar, cast
+
+T = TypeVar("T")
+
+
+class Once:
+    """Things by their names, each made by whoever wants it first.
+
+    A lock for each, so that different ones are made side by side, and one that wants another while
+    it is made may have it. (`functools.cached_property` lets two threads make the same thing.)
+    """
+
+    def __init__(self) -> None:
+        self.made: dict[str, Any] = {}
+        self._locks: dict[str, threading.RLock] = {}
+        self._guard = threading.Lock()
+
+    def get(self, name: str, make: Callable[[], T]) -> T:
+        """The thing of that name, made now where it is not there yet."""
+        if name not in self.made:
+            with self._guard:
+                lock = self._locks.setdefault(name, threading.RLock())
+            with lock:
+                if name not in self.made:
+                    self.made[name] = make()
+        return cast("T", self.made[name])
+
+
+def started(make: Callable[[], T]) -> Future[T]:
+    """What `make` gives, made in a thread of its own, which keeps no process from ending."""
+    future: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(make())
+        except BaseException as exc:  # told where the result is wanted
+            future.set_exception(exc)
+
+    threading.Thread(target=run, daemon=True).start()
+    return future
