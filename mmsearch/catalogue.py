@@ -84,12 +84,17 @@ def _named(name: str, known: Mapping[str, Preset]) -> list[ModelSpec]:
     )
 
 
-def pull(specs: Sequence[ModelSpec], on_supply: OnSupply = supply.ignore) -> Iterator[StoredModel]:
-    """Bring models here, one after the other; what comes with the installation is passed over."""
+def pull(
+    specs: Sequence[ModelSpec], on_supply: OnSupply = supply.ignore, *, again: bool = False
+) -> Iterator[StoredModel]:
+    """Bring models here, one after the other; what comes with the installation is passed over.
+
+    With `again` those that are here are converted and measured anew.
+    """
     context = Runtime().context()
     for spec in specs:
         if supply.is_kept(spec):
-            yield stored_model(supply.renewed(spec, context, on_supply), context)
+            yield stored_model(supply.renewed(spec, context, on_supply, again=again), context)
 
 
 def take(folder: Path, names: Sequence[str]) -> list[StoredModel]:

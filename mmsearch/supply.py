@@ -7,6 +7,7 @@ An encoder whose model is kept in the store has, besides what `mmsearch.encoders
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -137,12 +138,14 @@ def supplied(spec: ModelSpec, context: Context, on_supply: OnSupply = ignore) ->
     return _filled_in(spec, stored or _bring(spec, context, on_supply))
 
 
-def renewed(spec: ModelSpec, context: Context, on_supply: OnSupply = ignore) -> ModelSpec:
-    """One model, brought here where it was not, or is not as it was any more."""
-    try:
-        return supplied(spec, context, on_supply)
-    except (WeightsMismatch, WeightsMissing):
-        return _filled_in(spec, _bring(spec, context, on_supply, is_damaged=True))
+def renewed(
+    spec: ModelSpec, context: Context, on_supply: OnSupply = ignore, *, again: bool = False
+) -> ModelSpec:
+    """One model, brought here where it was not, or is not as it was any more, or `again`."""
+    if not again:
+        with contextlib.suppress(WeightsMismatch, WeightsMissing):
+            return supplied(spec, context, on_supply)
+    return _filled_in(spec, _bring(spec, context, on_supply, is_stale=True))
 
 
 def _filled_in(spec: ModelSpec, stored: StoredModel) -> ModelSpec:
@@ -162,7 +165,7 @@ def is_kept(spec: ModelSpec) -> bool:
 
 
 def _bring(
-    spec: ModelSpec, context: Context, on_supply: OnSupply, *, is_damaged: bool = False
+    spec: ModelSpec, context: Context, on_supply: OnSupply, *, is_stale: bool = False
 ) -> StoredModel:
     family = encoder_class(spec)
     from mmsearch.runtime import hub  # here: a search never fetches
@@ -189,7 +192,7 @@ def _bring(
         )
     pinned = replace(spec, weights_sha256=digest)
     with context.store.lock():  # who waited here finds what the other has made
-        stored = None if is_damaged else find(pinned, context)
+        stored = None if is_stale else find(pinned, context)
         return stored or context.store.add(
             lambda folder: _kept(spec, family, located, folder, tell)
         )

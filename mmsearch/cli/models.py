@@ -76,6 +76,12 @@ def pull(
         Path | None,
         typer.Option("--from", metavar="FOLDER", help="From what `models export` wrote, offline."),
     ] = None,
+    again: Annotated[
+        bool,
+        typer.Option(
+            "--again", help="Convert and measure anew: they were pulled on a busy machine, say."
+        ),
+    ] = False,
 ) -> None:
     """Fetch models and convert them for this machine; what is here already costs nothing."""
     from mmsearch import catalogue
@@ -89,7 +95,7 @@ def pull(
         raise typer.BadParameter("name a preset or a model to pull: mmsearch models list")
     specs = catalogue.named(names)
     with SupplyDisplay(is_shown=True) as display:
-        for stored in catalogue.pull(specs, display.show):
+        for stored in catalogue.pull(specs, display.show, again=again):
             typer.echo(str(stored.folder))
 
 

@@ -151,6 +151,14 @@ def test_a_model_in_a_folder_is_converted_once_and_searched_without_torch(
     assert hit["spaces"]["image"]["model"] == str(source)
     assert len(hit["spaces"]["image"]["weights_sha256"]) == 64
 
+    pulled = cli("models", "pull", f"open-clip:{source}", timeout=500)
+    assert b"exporting" not in pulled.stderr
+    anew = cli("models", "pull", f"open-clip:{source}", "--again", timeout=500)
+    assert anew.returncode == 0, anew.stderr
+    assert b"exporting" in anew.stderr
+    assert anew.stdout == pulled.stdout  # the same folder
+    assert cli(*asked).returncode == 0
+
     shutil.rmtree(source)  # what was published is not needed any more, nor is torch
     assert cli(*asked).returncode == 0
 
