@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from mmsearch.search.upkeep import Building, Ready
+
 
 @dataclass(frozen=True, slots=True)
 class Indexed:
@@ -75,4 +77,6 @@ class Finished:
     seconds: float = 0.0
 
 
-Event = Indexed | Updated | Moved | Skipped | Failed | Removed | Progress | Finished
+Event = (
+    Indexed | Updated | Moved | Skipped | Failed | Removed | Progress | Building | Ready | Finished
+)

@@ -30,6 +30,7 @@ from mmsearch.config import cpu_count
 from mmsearch.media.base import LoadOptions
 from mmsearch.media.files import absolute, is_gone, storable
 from mmsearch.runtime.threads import started
+from mmsearch.store.location import Location
 from mmsearch.store.reader import Reader
 from mmsearch.store.rows import EncodedAsset, FileRow
 from mmsearch.store.schema import ASSETS
@@ -100,7 +101,7 @@ class _Batch:
 
 
 def index(
-    library: Path, roots: Sequence[Path], encoders: Encoders, wishes: Wishes
+    library: Location, roots: Sequence[Path], encoders: Encoders, wishes: Wishes
 ) -> Generator[Event]:
     """Index folders and files; yields events, `Finished` last.
 
@@ -111,7 +112,9 @@ def index(
     counts: Counter[str] = Counter()
     with Lock(library):
         reader = Reader.open(library)
-        found = discover(roots, wishes.selection, outside=library)
+        found = discover(
+            roots, wishes.selection, outside=None if library.is_remote else library.folder
+        )
         todo = plan(
             found,
             reader.files(),
@@ -127,7 +130,7 @@ def index(
                 for event in events:
                     counts[type(event).__name__.lower()] += 1
                     yield event
-        elif (library / DIRTY).exists():  # an earlier run was stopped: clear away what it left
+        elif library.exists(DIRTY):  # an earlier run was stopped: clear away what it left
             Writer.open(library).close()
     yield Finished(
         indexed=counts["indexed"],
@@ -158,8 +161,8 @@ def _run(
         if row.asset_id is not None:
             paths_of.setdefault(row.asset_id, []).append(row.path)
     # Opening it takes a second, most of it for importing lancedb: decoding has begun by then.
-    was_stopped = (reader.path / DIRTY).exists()
-    opening = started(lambda: Writer.open(reader.path))
+    was_stopped = reader.location.exists(DIRTY)
+    opening = started(lambda: Writer.open(reader.location))
     if was_stopped:
         opening.result()  # it clears away what a killed run left, before anything is looked up
     has_abandoned = False  # an asset that no path leads to any more
@@ -168,7 +171,7 @@ def _run(
     pipeline = Pipeline(
         encoders,
         load_options(encoders, wishes.options),
-        known=_known_assets(Reader.open(reader.path)),
+        known=_known_assets(Reader.open(reader.location)),
         kinds=wishes.kinds,
         workers=wishes.workers or cpu_count(),
     )

@@ -13,6 +13,7 @@ from mmsearch.encoders.bundle import Encoders
 from mmsearch.errors import ConfigError, WeightsMismatch
 from mmsearch.media.files import absolute
 from mmsearch.presets import ModelSpec, Preset, parse_model
+from mmsearch.store.location import Location
 from mmsearch.store.manifest import Manifest
 from mmsearch.store.writer import create
 from mmsearch.supply import OnSupply, on_gpu, supply
@@ -30,7 +31,7 @@ def _lasting(source: str) -> str:
     return absolute(path) if source and path.exists() else source
 
 
-def found(folder: Path, preset: Preset, context: Context, on_supply: OnSupply) -> None:
+def found(folder: Location, preset: Preset, context: Context, on_supply: OnSupply) -> None:
     """Make an empty library for a preset whose models are brought here first."""
     if preset.speech_on_gpu is not None and on_gpu(context):
         preset = replace(preset, speech=preset.speech_on_gpu)
@@ -71,7 +72,7 @@ def preset_of(manifest: Manifest) -> Preset:
 
 
 def check(
-    folder: Path, manifest: Manifest, *, preset: str | None, models: Mapping[str, ModelSpec]
+    folder: Location, manifest: Manifest, *, preset: str | None, models: Mapping[str, ModelSpec]
 ) -> None:
     """Raise ConfigError where another preset or model is asked for than the library has."""
     if preset is not None and preset != manifest.preset:
@@ -82,7 +83,7 @@ def check(
             raise ConfigError(_other(folder, f"{place} model", str(has[place]), str(spec)))
 
 
-def check_weights(folder: Path, manifest: Manifest, encoders: Encoders) -> None:
+def check_weights(folder: Location, manifest: Manifest, encoders: Encoders) -> None:
     """Raise WeightsMismatch where the vectors were made with other weights than are here."""
     now = {space.name: space for space in encoders.spaces}
     for recorded in manifest.spaces:
@@ -105,7 +106,7 @@ def _differs(one: ModelSpec, other: ModelSpec | None) -> bool:
     return other is None or (one.encoder, one.source) != (other.encoder, other.source)
 
 
-def _other(folder: Path, what: str, has: str, asked: str) -> str:
+def _other(folder: Location, what: str, has: str, asked: str) -> str:
     return (
         f"the library {folder} was made with {what} {has!r} and cannot take {asked!r}: "
         f"leave the option out, or make another library with --library DIR"

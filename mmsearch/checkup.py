@@ -14,8 +14,9 @@ from mmsearch.encoders.speech import TINY_EN
 from mmsearch.encoders.text import WEIGHTS
 from mmsearch.errors import LibraryLocked, MmsearchError
 from mmsearch.library import Library
-from mmsearch.search.snapshot import FOLDER, open_snapshot
+from mmsearch.search.snapshot import open_snapshot
 from mmsearch.store import manifest as manifests
+from mmsearch.store.location import Location
 from mmsearch.store.reader import Reader
 from mmsearch.store.schema import ASSETS, SEGMENTS, vectors_table
 from mmsearch.store.writer import DIRTY, Lock, Writer
@@ -34,9 +35,10 @@ class Finding:
     advice: str = ""
 
 
-def examine(library: Path, *, repair: bool = False) -> list[Finding]:
+def examine(path: Path | Location, *, repair: bool = False) -> list[Finding]:
     """Look at everything; with `repair`, mend first what can be mended without the files."""
     findings = [*_packages(), *_weights(), *_stored()]
+    library = Location.parse(path)
     if not manifests.exists(library):
         findings.append(Finding("library", True, f"none at {library} yet"))
         return findings
@@ -83,13 +85,13 @@ def _stored() -> Iterator[Finding]:
         )
 
 
-def _repair(library: Path) -> Finding:
+def _repair(library: Location) -> Finding:
     try:
         with Lock(library):
             writer = Writer.open(library)
             gone = writer.sweep()
             writer.close()
-            shutil.rmtree(library / FOLDER, ignore_errors=True)
+            shutil.rmtree(library.cache_folder, ignore_errors=True)
     except LibraryLocked:
         raise
     except Exception as exc:  # damaged tables make LanceDB raise anything
@@ -98,7 +100,7 @@ def _repair(library: Path) -> Finding:
     return Finding("repair", True, f"{gone} abandoned assets cleared away, index dropped")
 
 
-def _library(library: Path) -> Iterator[Finding]:
+def _library(library: Location) -> Iterator[Finding]:
     again = "run `mmsearch doctor --repair`, then `mmsearch index` on your folders"
     try:
         Library.open(library, create=False).close()
@@ -122,7 +124,7 @@ def _library(library: Path) -> Iterator[Finding]:
             )
         for subject, count in counts.items():
             yield Finding(subject, count == 0, str(count), again if count else "")
-        unfinished = (library / DIRTY).exists()
+        unfinished = library.exists(DIRTY)
         yield Finding(
             "last writer",
             not unfinished,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import platformdirs
@@ -84,11 +84,63 @@ def _seconds(name: str) -> float:
     return seconds
 
 
+@dataclass(frozen=True, slots=True)
+class StorageSettings:
+    """How an S3-compatible storage is reached; what is empty is left to the client."""
+
+    endpoint: str
+    region: str
+    key_id: str
+    secret: str = field(repr=False)
+    token: str = field(repr=False)
+    allow_http: bool
+
+
+def storage_settings() -> StorageSettings:
+    """What AWS_ENDPOINT_URL, AWS_REGION, AWS_ACCESS_KEY_ID and their like say now.
+
+    An endpoint that is written with http:// may be reached without TLS. A storage that is not of
+    AWS asks for no region; the signature wants one.
+    """
+
+    def first(*names: str) -> str:
+        return next((value for name in names if (value := os.environ.get(f"AWS_{name}"))), "")
+
+    endpoint = first("ENDPOINT_URL_S3", "ENDPOINT_URL", "ENDPOINT").rstrip("/")
+    return StorageSettings(
+        endpoint=endpoint,
+        region=first("REGION", "DEFAULT_REGION") or ("us-east-1" if endpoint else ""),
+        key_id=first("ACCESS_KEY_ID"),
+        secret=first("SECRET_ACCESS_KEY"),
+        token=first("SESSION_TOKEN"),
+        allow_http=endpoint.startswith("http://") or first("ALLOW_HTTP").lower() in {"1", "true"},
+    )
+
+
 def cpu_count() -> int:
     """The processors that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def free_memory_bytes() -> int:
+    """About what this process may still take: what the machine has free, and its limit allows."""
+    import psutil  # here: few commands ask
+
+    free: int = psutil.virtual_memory().available
+    limit = _cgroup_limit_bytes()
+    return free if limit is None else min(free, limit)
+
+
+def _cgroup_limit_bytes() -> int | None:
+    """What a container leaves to its processes, None where nothing is said."""
+    root = Path("/sys/fs/cgroup")
+    try:
+        most = int((root / "memory.max").read_text())
+        return max(0, most - int((root / "memory.current").read_text()))
+    except (OSError, ValueError):  # none, or "max"
+        return None
 
 
 def file_settings() -> Mapping[str, object]:

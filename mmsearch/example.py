@@ -55,13 +55,13 @@ def stored(asset_id: str, snapshot: Snapshot) -> tuple[Modality, Example] | None
     if row is None:
         return None
     (asset,) = snapshot.reader.assets([row])
-    rows = np.flatnonzero(snapshot.segment_assets == row).tolist()
-    segments = snapshot.reader.segments(rows)
+    segments = snapshot.reader.segments(snapshot.segments_of(row).tolist())
+    key = snapshot.asset_keys[row]
     vectors = {}
     for name, arrays in snapshot.spaces.items():
-        own = np.flatnonzero(arrays.assets == row)
-        owners = arrays.segment_rows[own]
-        values = arrays.index.vectors(own)
+        own = arrays.rows_of_asset(key)
+        owners = arrays.segments.take(own) if len(own) else own
+        values = arrays.matrix.take(own)
         means = [mean_direction(values[owners == one]) for one in np.unique(owners)]
         if means:
             vectors[name] = np.stack(means)

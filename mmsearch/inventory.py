@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from mmsearch.index import cached, planner
+from mmsearch.index.wish import EXACT
+from mmsearch.store.location import Location
 from mmsearch.store.manifest import Manifest
 from mmsearch.store.reader import Reader
 from mmsearch.store.schema import ASSETS, SEGMENTS, vectors_table
@@ -18,12 +19,23 @@ from mmsearch.types import Modality, Provenance, SegmentKind, Space
 
 @dataclass(frozen=True, slots=True)
 class IndexStatus:
-    """An index over one space: its kind, how many vectors, and its recall against exact search."""
+    """An index over one space: its kind, how many vectors, and what it was measured to do.
+
+    `recall_at_10` is against exact search, `latency_ms` for one query, None for exact search
+    itself; `tail` are the vectors that came since it was built and are searched exactly;
+    `size_bytes` and `seconds` are what it takes on disk and what building it took; `advice` says
+    what would make it faster, where anything would.
+    """
 
     space: str
     kind: str
     vectors: int
     recall_at_10: float
+    latency_ms: float | None = None
+    tail: int = 0
+    size_bytes: int = 0
+    seconds: float = 0.0
+    advice: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,16 +57,16 @@ class Status:
     last_indexed_at: datetime | None
 
 
-def status_of(path: Path, manifest: Manifest) -> Status:
-    """Look into the tables of the library at `path`."""
-    reader = Reader.open(path)
+def status_of(location: Location, manifest: Manifest) -> Status:
+    """Look into the tables of the library."""
+    reader = Reader.open(location)
     files = reader.files()
     listed = reader.column(ASSETS, "modality", "indexed_at")
     assets = Counter(listed.column("modality").to_pylist())
     times = listed.column("indexed_at").to_pylist()
     segments = Counter(reader.column(SEGMENTS, "kind").column(0).to_pylist())
     return Status(
-        library=str(path),
+        library=str(location),
         preset=manifest.preset,
         speech_model=manifest.speech_model,
         speech=manifest.speech,
@@ -63,25 +75,34 @@ def status_of(path: Path, manifest: Manifest) -> Status:
         segments=_counts(segments, SegmentKind),
         spaces=manifest.spaces,
         indexes=tuple(
-            IndexStatus(name, "exact", reader.count(vectors_table(name)), 1.0)
+            _index_status(location.cache_folder, name, reader.count(vectors_table(name)))
             for name in reader.space_names
         ),
         failed=sum(1 for row in files if row.error is not None),
-        size_bytes=_size_bytes(path),
+        size_bytes=location.size_bytes(),
         first_indexed_at=min(times, default=None),
         last_indexed_at=max(times, default=None),
+    )
+
+
+def _index_status(cache: Path, space: str, vectors: int) -> IndexStatus:
+    kept = cached.find(cache, space)
+    if kept is None or kept.header.kind == EXACT:
+        return IndexStatus(space, EXACT, vectors, 1.0, advice=planner.advice(EXACT, vectors))
+    header = kept.header
+    return IndexStatus(
+        space=space,
+        kind=header.kind,
+        vectors=vectors,
+        recall_at_10=header.measured.recall,
+        latency_ms=header.measured.latency_ms,
+        tail=max(0, vectors - header.count),
+        size_bytes=header.size_bytes,
+        seconds=header.seconds,
+        advice=planner.advice(header.kind, vectors),
     )
 
 
 def _counts(found: Mapping[str, int], kinds: Iterable[str]) -> dict[str, int]:
     """How many of each kind; what only plugins make is not mentioned where there is none."""
     return {str(kind): found[kind] for kind in kinds if kind != "other" or found[kind]}
-
-
-def _size_bytes(path: Path) -> int:
-    total = 0
-    for folder, _, names in os.walk(path):
-        for name in names:
-            with contextlib.suppress(OSError):  # a writer beside us replaces files all the time
-                total += os.lstat(os.path.join(folder, name)).st_size  # noqa: PTH118
-    return total

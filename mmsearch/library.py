@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any
@@ -16,14 +18,22 @@ from mmsearch.config import own_presets
 from mmsearch.encoders.bundle import Encoders
 from mmsearch.errors import MmsearchError, QueryError
 from mmsearch.example import example
+from mmsearch.index.wish import AS_SIZE_ASKS, Wish
 from mmsearch.inventory import Status, status_of
 from mmsearch.media.files import absolute, is_gone, storable
 from mmsearch.query import Query, Term, TermKind
-from mmsearch.search import probe, retrieve
+from mmsearch.search import probe, retrieve, upkeep
 from mmsearch.search.probe import Example
 from mmsearch.search.retrieve import Filter
-from mmsearch.search.snapshot import Snapshot, filled_spaces, open_snapshot
+from mmsearch.search.snapshot import (
+    Snapshot,
+    filled_spaces,
+    has_other_indexes,
+    open_snapshot,
+)
+from mmsearch.search.upkeep import Upkeep
 from mmsearch.store import manifest as manifests
+from mmsearch.store.location import Location
 from mmsearch.store.manifest import Manifest
 from mmsearch.store.reader import Reader
 from mmsearch.store.rows import FileRow
@@ -45,45 +55,64 @@ MIN_SCORE = 0.1
 class Library:
     """Open with `mmsearch.open`; close it, or use it as a context manager."""
 
-    def __init__(self, path: Path, manifest: Manifest, encoders: Encoders) -> None:
-        self.path = path
+    def __init__(
+        self,
+        location: Path | Location,
+        manifest: Manifest,
+        encoders: Encoders,
+        wish: Wish = AS_SIZE_ASKS,
+    ) -> None:
+        self.location = Location.parse(location)
         self.manifest = manifest
         self._encoders = encoders
+        self._wish = wish
         self._snapshot: Snapshot | None = None
+        self._upkeep = Upkeep(wish)
+
+    @property
+    def path(self) -> Path:
+        """Its folder; raises StoreError for a library on a storage, which has none."""
+        return self.location.folder
 
     @classmethod
     def open(
         cls,
-        path: str | os.PathLike[str],
+        path: str | os.PathLike[str] | Location,
         *,
         preset: str | None = None,
         models: Mapping[str, str] = MappingProxyType({}),
         create: bool = True,
         runtime: Runtime = RUNTIME,
+        index: Wish = AS_SIZE_ASKS,
         on_supply: OnSupply = ignore,
     ) -> Library:
         """Open a library, making an empty one where nothing is, unless `create` is False.
 
+        `path` is a folder, or `s3://BUCKET/PREFIX` on an S3-compatible storage (extra `s3`), which
+        is reached as the AWS_ variables of the environment say.
+
         `models` takes other models into places of the preset: `{"image": "ViT-B-32/openai"}`, by
         the places image, sound, speech and text. A library keeps the preset and the models that it
         was made with. Models that are not on this machine are fetched and converted, which
-        `on_supply` is told of.
+        `on_supply` is told of. `index` says how vectors are searched; by default as their number
+        asks for.
 
         Raises ConfigError for an unknown preset or another than its own, LibraryNotFound,
         FormatVersionError, StoreError, WeightsMissing, and WeightsMismatch when its vectors were
         made with other weights than those that are here.
         """
-        folder = Path(absolute(Path(path)))  # the same after a change of folder
+        location = Location.parse(path)
         context = runtime.context()
         specs = charter.chosen(models)
-        if not manifests.exists(folder) and create:
+        if not manifests.exists(location) and create:
             wanted = presets.find(preset or presets.DEFAULT, own_presets())
-            charter.found(folder, wanted.with_models(specs), context, on_supply)
-        manifest = manifests.read(folder)
-        charter.check(folder, manifest, preset=preset, models=specs)
+            charter.found(location, wanted.with_models(specs), context, on_supply)
+        manifest = manifests.read(location)
+        charter.check(location, manifest, preset=preset, models=specs)
         encoders = Encoders(charter.preset_of(manifest), context)
-        charter.check_weights(folder, manifest, encoders)
-        return cls(folder, manifest, encoders)
+        charter.check_weights(location, manifest, encoders)
+        wish = replace(index.checked(), device=runtime.device)
+        return cls(location, manifest, encoders, wish)
 
     def __enter__(self) -> Library:
         return self
@@ -98,6 +127,7 @@ class Library:
 
     def close(self) -> None:
         """Let go of what is mapped and loaded; the library can be opened again."""
+        self._upkeep.stop()
         self._snapshot = None
 
     def index(
@@ -109,7 +139,8 @@ class Library:
         """Bring the library up to date with folders and files; returns what was done.
 
         `on_event` is called with every event of `indexers.events`. Only files that cannot be read
-        are passed over; any other error ends the run, with what was written intact.
+        are passed over; any other error ends the run, with what was written intact. Where there are
+        many vectors, an index over them is built before the end.
         """
         # The composition root: the engine does not know how it is fed. See docs/adr/0002.
         from indexers import local
@@ -117,16 +148,21 @@ class Library:
 
         finished = Finished()
         run = local.index(
-            self.path, [Path(path) for path in paths], self._encoders, wishes or local.Wishes()
+            self.location, [Path(path) for path in paths], self._encoders, wishes or local.Wishes()
         )
         # Closed here and now when `on_event` raises: what is finished is written while it closes.
         with contextlib.closing(run) as events:
             for event in events:
-                on_event(event)
                 if isinstance(event, Finished):
                     finished = event
-        self._snapshot = None
-        _refresh(self.path)
+                else:
+                    on_event(event)
+        began = time.monotonic()
+        # What the next search needs is made now.
+        if upkeep.bring_up(self.snapshot(), self._wish, on_event=on_event):
+            self._snapshot = self._opened()
+        finished = replace(finished, seconds=finished.seconds + time.monotonic() - began)
+        on_event(finished)
         return finished
 
     def search(
@@ -217,9 +253,16 @@ class Library:
 
     def snapshot(self) -> Snapshot:
         """What is searched: the newest version of the tables."""
-        if self._snapshot is None or _is_stale(self._snapshot):
-            self._snapshot = open_snapshot(Reader.open(self.path))
+        known = self._snapshot
+        if known is not None and not _is_stale(known):
+            # Not before the second search: who asks once does not want to wait for an index.
+            self._upkeep.look_after(known)
+            return known
+        self._snapshot = self._opened()
         return self._snapshot
+
+    def _opened(self) -> Snapshot:
+        return open_snapshot(Reader.open(self.location), self._wish, self._snapshot)
 
     def warm_up(self) -> None:
         """Load what a search by words needs: the encoder in one thread, the index in another."""
@@ -231,7 +274,7 @@ class Library:
     def _warm_encoders(self) -> None:
         # What goes wrong here goes wrong again, and is told, where the encoder is used.
         with contextlib.suppress(MmsearchError):
-            self._encoders.enter(["warm"], filled_spaces(self.path))
+            self._encoders.enter(["warm"], filled_spaces(self.location.cache_folder))
 
     def remove(self, *paths: str | os.PathLike[str]) -> list[str]:
         """Take files, and all files below folders, out of the library; returns their paths.
@@ -248,24 +291,23 @@ class Library:
         return self._take_out(lambda row: is_gone(row.path))
 
     def _take_out(self, is_meant: Callable[[FileRow], bool]) -> list[str]:
-        with Lock(self.path):
-            gone = [row.path for row in Reader.open(self.path).files() if is_meant(row)]
+        with Lock(self.location):
+            gone = [row.path for row in Reader.open(self.location).files() if is_meant(row)]
             if gone:
-                writer = Writer.open(self.path)
+                writer = Writer.open(self.location)
                 writer.remove_files(gone)
                 writer.sweep()
                 writer.close()
-        self._snapshot = None
-        _refresh(self.path)
+        self.snapshot()
         return gone
 
     def failed(self) -> list[FileRow]:
         """The files that could not be indexed, with the reason."""
-        return Reader.open(self.path).failed()
+        return Reader.open(self.location).failed()
 
     def status(self) -> Status:
         """What is in the library."""
-        return status_of(self.path, self.manifest)
+        return status_of(self.location, self.manifest)
 
 
 def parse_kinds(kinds: Iterable[str]) -> frozenset[Modality]:
@@ -282,10 +324,5 @@ def _folders(under: Iterable[str | os.PathLike[str]]) -> tuple[str, ...]:
 
 
 def _is_stale(snapshot: Snapshot) -> bool:
-    now: dict[str, Any] = Reader.open(snapshot.reader.path).versions
-    return now != snapshot.reader.versions
-
-
-def _refresh(path: Path) -> None:
-    """Make the arrays of the newest version, so that the next search need not."""
-    open_snapshot(Reader.open(path))
+    now: dict[str, Any] = Reader.open(snapshot.reader.location).versions
+    return now != snapshot.reader.versions or has_other_indexes(snapshot)

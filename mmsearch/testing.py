@@ -207,12 +207,12 @@ def check_index(index: VectorIndex, vectors: FloatArray) -> None:
     """Finds every vector it holds as its own nearest neighbour, and only what is allowed."""
     assert index.count == len(vectors), f"it holds {index.count} of {len(vectors)}"
     for row in range(0, len(vectors), max(1, len(vectors) // 8)):
-        near = index.search(vectors[row : row + 1], 3, allowed=None)
-        assert int(near.rows[0]) == row, f"row {row} finds {near.rows.tolist()}"
+        near = index.nearest(vectors[row : row + 1], 3)
+        assert int(near.rows[0, 0]) == row, f"row {row} finds {near.rows.tolist()}"
         allowed = np.ones(len(vectors), dtype=np.bool_)
         allowed[row] = False
-        masked = index.search(vectors[row : row + 1], 3, allowed=allowed)
-        assert row not in masked.rows.tolist(), f"row {row} was masked, and is found"
+        masked = index.nearest(vectors[row : row + 1], 3, allowed=allowed)
+        assert row not in masked.rows[0].tolist(), f"row {row} was masked, and is found"
 
 
 def tone(seconds: float, *, rate_hz: int, pitch_hz: float = 220.0) -> SampleArray:

@@ -14,6 +14,9 @@ import typer
 from mmsearch.cli.options import (
     DeviceOption,
     ImageModelOption,
+    IndexKindOption,
+    IndexMemoryOption,
+    IndexRecallOption,
     JsonOption,
     KindsOption,
     LibraryOption,
@@ -23,8 +26,10 @@ from mmsearch.cli.options import (
     TextModelOption,
     models,
     split_kinds,
+    wish,
 )
 from mmsearch.config import default_library
+from mmsearch.index.wish import AUTO, WANTED_RECALL
 
 if TYPE_CHECKING:
     from indexers.events import Event
@@ -82,21 +87,25 @@ def index(
     decode_memory_gb: Annotated[
         float, typer.Option(min=0.25, help="What one decoder process may allocate.")
     ] = 2.0,
+    index_kind: IndexKindOption = AUTO,
+    index_memory: IndexMemoryOption = None,
+    index_recall: IndexRecallOption = WANTED_RECALL,
     json_lines: JsonOption = False,
 ) -> None:
     """Bring the library up to date with folders or files; unchanged files cost nothing."""
     from indexers.discover import Selection, check_roots
     from indexers.local import Wishes
-    from mmsearch.cli.render import IndexDisplay, print_summary
+    from mmsearch.cli.render import IndexDisplay, print_advice, print_summary
     from mmsearch.cli.supplying import SupplyDisplay
     from mmsearch.library import Library, parse_kinds
     from mmsearch.media.base import Limits, LoadOptions
     from mmsearch.runtime.device import resolve
     from mmsearch.store import manifest
+    from mmsearch.store.location import Location
     from mmsearch.supply import Runtime
 
     check_roots(paths)  # before a library is made for them
-    folder = library or default_library()
+    folder = Location.parse(library or default_library())
     limits = Limits(
         pixels=int(max_megapixels * MEGA),
         file_bytes=int(max_file_gb * 1000 * MEGA),
@@ -118,6 +127,7 @@ def index(
             preset=preset,
             models=models(image_model, sound_model, speech_model, text_model),
             runtime=Runtime(device=device, precision=precision, language=language),
+            index=wish(index_kind, index_memory, index_recall),
             on_supply=supplying.show,
         )
     with opened:
@@ -137,13 +147,14 @@ def index(
             report = opened.index(*paths, on_event=on_event, wishes=wishes)
         if not json_lines:
             print_summary(report, display.failures)
+            print_advice(opened.status())
     if strict and report.failed:
         raise typer.Exit(EXIT_FAILED_FILES)
 
 
 def _print_json(event: Event) -> None:
     name = type(event).__name__.lower()
-    if name != "progress":
+    if name not in ("progress", "building"):
         fields = dataclasses.asdict(event)
         sys.stdout.write(json.dumps({"event": name, **fields}, ensure_ascii=False) + "\n")
         if name == "finished":

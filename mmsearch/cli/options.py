@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from mmsearch.errors import ConfigError
+from mmsearch.index.wish import WANTED_RECALL, Wish
 
 LibraryOption = Annotated[
     Path | None,
@@ -80,6 +84,47 @@ PrecisionOption = Annotated[
         "--precision", metavar="P", help="On a CPU: auto (what was found good), fp32 or int8."
     ),
 ]
+
+IndexKindOption = Annotated[
+    str,
+    typer.Option(
+        "--index",
+        metavar="KIND",
+        help="How vectors are searched: auto (as their number asks for), exact, lance, hnsw, "
+        "ivf-rabitq and others.",
+    ),
+]
+IndexMemoryOption = Annotated[
+    str | None,
+    typer.Option(
+        "--index-memory",
+        metavar="SIZE",
+        help="What all indexes may take, as in 2GB; default half of what is free.",
+    ),
+]
+IndexRecallOption = Annotated[
+    float,
+    typer.Option(
+        "--index-recall",
+        min=0.5,
+        max=1.0,
+        help="The share of the ten true neighbours that an index must find; else search is exact.",
+    ),
+]
+_UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+
+
+def wish(kind: str, memory: str | None = None, recall: float = WANTED_RECALL) -> Wish:
+    """The index that was asked for; raises ConfigError for a kind or a size that there is not."""
+    return Wish(kind, None if memory is None else size_bytes(memory), recall).checked()
+
+
+def size_bytes(written: str) -> int:
+    """`2GB`, `500 MB` or `1.5g` in bytes; raises ConfigError for anything else."""
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?)I?B?\s*", written.upper())
+    if found is None or float(found[1]) <= 0:
+        raise ConfigError(f"{written!r} is no size: write one as 2GB or 500MB")
+    return int(float(found[1]) * _UNITS[found[2]])
 
 
 def models(

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from indexers.events import Event, Finished
     from mmsearch.checkup import Finding
     from mmsearch.evaluate import Report
-    from mmsearch.inventory import Status
+    from mmsearch.inventory import IndexStatus, Status
     from mmsearch.store.rows import FileRow
     from mmsearch.types import Hit, Moment, Provenance
 
@@ -210,9 +210,18 @@ class IndexDisplay:
     def show(self, event: Event) -> None:
         """Take note of an event of the run."""
         from indexers.events import Failed, Progress
+        from mmsearch.search.upkeep import Building
 
         if isinstance(event, Failed):
             self.failures.append((event.path, f"{event.error}: {event.message}"))
+        elif isinstance(event, Building) and self._bar is not None and self._task is not None:
+            self._bar.update(
+                self._task,
+                description=f"building the index of {event.space}",
+                completed=int(event.share * event.vectors),
+                total=event.vectors,
+                rate="",
+            )
         elif isinstance(event, Progress) and self._bar is not None and self._task is not None:
             task = self._bar.tasks[0]
             elapsed = task.elapsed or 0.0
@@ -243,6 +252,13 @@ def print_summary(report: Finished, failures: Sequence[tuple[str, str]]) -> None
     if len(failures) > SHOWN_FAILURES:
         more = len(failures) - SHOWN_FAILURES
         typer.secho(f"  and {more} more: mmsearch status --failed", err=True, dim=True)
+
+
+def print_advice(status: Status) -> None:
+    """A line on standard error where a package that is not installed would make search faster."""
+    for index in status.indexes:
+        if index.advice:
+            typer.echo(f"{index.vectors:,} vectors of {index.space}: {index.advice}", err=True)
 
 
 def print_failures(rows: Sequence[FileRow]) -> None:
@@ -276,8 +292,7 @@ def print_status(status: Status) -> None:
         rows.append(
             (
                 f"space {space.name}",
-                f"{index.vectors:,} vectors of {space.dim} dimensions; index {index.kind}, "
-                f"recall@10 {index.recall_at_10:.2f}",
+                f"{index.vectors:,} vectors of {space.dim} dimensions; {_index_told(index)}",
             )
         )
         rows.append(("", _told(space.provenance)))
@@ -285,6 +300,17 @@ def print_status(status: Status) -> None:
         rows.append(("failed", f"{status.failed:,} files: mmsearch status --failed"))
     for name, value in rows:
         typer.echo(f"{typer.style(f'{name:<12}', bold=True)} {printable(value)}")
+
+
+def _index_told(index: IndexStatus) -> str:
+    told = f"index {index.kind}, recall@10 {index.recall_at_10:.3g}"
+    if index.latency_ms is not None:
+        told += f", {index.latency_ms:.2g} ms, {size(index.size_bytes)}"
+    if index.tail:
+        told += f"; {index.tail:,} came since"
+    if index.advice:
+        told += f"; {index.advice}"
+    return told
 
 
 def _speech_rows(speech: Provenance | None) -> list[tuple[str, str]]:

@@ -11,6 +11,7 @@ import typer
 
 from mmsearch.cli.options import (
     ExplainOption,
+    IndexKindOption,
     JsonOption,
     KindsOption,
     LibraryOption,
@@ -20,9 +21,11 @@ from mmsearch.cli.options import (
     PathsOption,
     UnderOption,
     split_kinds,
+    wish,
 )
 from mmsearch.config import default_library
 from mmsearch.errors import QueryError
+from mmsearch.index.wish import AUTO, Wish
 
 if TYPE_CHECKING:
     from mmsearch.library import Library
@@ -51,6 +54,7 @@ def search(
     kinds: KindsOption = None,
     under: UnderOption = None,
     min_score: MinScoreOption = None,
+    index_kind: IndexKindOption = AUTO,
     explain: ExplainOption = False,
     json_object: JsonOption = False,
     paths: PathsOption = False,
@@ -75,6 +79,7 @@ def search(
         ),
         library=library,
         min_score=min_score,
+        index=wish(index_kind),
         form=_form(explain=explain, json_object=json_object, paths=paths, null=null),
     )
 
@@ -86,6 +91,7 @@ def similar(
     kinds: KindsOption = None,
     under: UnderOption = None,
     min_score: MinScoreOption = None,
+    index_kind: IndexKindOption = AUTO,
     explain: ExplainOption = False,
     json_object: JsonOption = False,
     paths: PathsOption = False,
@@ -103,6 +109,7 @@ def similar(
         ),
         library=library,
         min_score=min_score,
+        index=wish(index_kind),
         form=_form(explain=explain, json_object=json_object, paths=paths, null=null),
     )
 
@@ -125,6 +132,7 @@ def _answer(
     *,
     library: Path | None,
     min_score: float | None,
+    index: Wish,
     form: str,
 ) -> None:
     from mmsearch.cli import render
@@ -135,7 +143,9 @@ def _answer(
     started = time.perf_counter()
     # Words are encoded on the CPU, where that takes milliseconds and no torch.
     runtime = Runtime(device="cpu")
-    with Library.open(library or default_library(), create=False, runtime=runtime) as opened:
+    with Library.open(
+        library or default_library(), create=False, runtime=runtime, index=index
+    ) as opened:
         opened.warm_up()
         try:
             hits = run(opened, MIN_SCORE if min_score is None else min_score)

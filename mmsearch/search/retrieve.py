@@ -9,13 +9,13 @@ from pathlib import PurePath
 
 import numpy as np
 
-from mmsearch.index.base import RowMask
+from mmsearch.index.base import NO_ROW, RowMask, near_any
 from mmsearch.index.words import words
 from mmsearch.presets import Calibration
 from mmsearch.search.explain import why
 from mmsearch.search.fusion import noisy_or
 from mmsearch.search.probe import Probe, WeightedProbe, combined
-from mmsearch.search.snapshot import MODALITIES, Snapshot, SpaceArrays
+from mmsearch.search.snapshot import MODALITIES, Snapshot
 from mmsearch.types import Box, Hit, Modality, Moment, Provenance, SpaceScore
 
 NAMES = "name"
@@ -117,9 +117,8 @@ def rank(
     depth = max(MIN_DEPTH, limit * DEPTH)
     for probe in _joined(wanted):
         calibration = calibrations.get(f"{probe.asked}>{probe.space}")
-        arrays = snapshot.spaces.get(probe.space)
-        if calibration is not None and arrays is not None and arrays.index.count:
-            _search_space(arrays, probe, calibration, mask, depth, found)
+        if calibration is not None and probe.space in snapshot.filled:
+            _search_space(snapshot, probe, calibration, mask, depth, found)
     if name_query:
         _search_names(snapshot, name_query, mask, found)
     scored = [
@@ -152,28 +151,42 @@ def _joined(wanted: Sequence[WeightedProbe]) -> list[Probe]:
 
 
 def _search_space(
-    arrays: SpaceArrays,
+    snapshot: Snapshot,
     probe: Probe,
     calibration: Calibration,
     mask: RowMask | None,
     depth: int,
     found: defaultdict[int, _Found],
 ) -> None:
-    listed = arrays.assets >= 0
-    allowed = listed if mask is None else listed & np.append(mask, False)[arrays.assets]
-    near = arrays.index.search(
-        probe.vectors, depth, allowed=None if bool(allowed.all()) else allowed
-    )
+    arrays = snapshot.spaces[probe.space]
+    allowed = None if mask is None else _owned(snapshot, probe.space, mask)
+    near = near_any(arrays.index, probe.vectors, depth, allowed=allowed)
+    owners = snapshot.asset_rows(arrays.assets.take(near.rows))
+    if allowed is None and (owners == NO_ROW).any():
+        # An asset without a file is being removed, or was never finished: it is not found.
+        everything = np.ones(len(snapshot.modalities), dtype=np.bool_)
+        return _search_space(snapshot, probe, calibration, everything, depth, found)
+    segments = snapshot.segments.of(arrays.segments.take(near.rows))
+    boxes = arrays.boxes.take(near.rows)
     ranks: dict[int, int] = {}
-    for row, similarity in zip(near.rows.tolist(), near.similarities.tolist(), strict=True):
-        asset = int(arrays.assets[row])
+    for asset, segment, box, similarity in zip(
+        owners.tolist(), segments.tolist(), boxes, near.similarities.tolist(), strict=True
+    ):
+        if segment == NO_ROW:  # it was being written when the writer was killed
+            continue
         score = calibration.score(similarity)
         one = found[asset]
         position = ranks.setdefault(asset, len(ranks) + 1)
         one.add_space(probe.space, SpaceScore(position, score, similarity))
-        box = arrays.boxes[row]
         place = None if np.isnan(box[0]) else Box(*(float(edge) for edge in box))
-        one.add_moment(int(arrays.segment_rows[row]), score, place)
+        one.add_moment(segment, score, place)
+    return None
+
+
+def _owned(snapshot: Snapshot, space: str, mask: RowMask) -> RowMask:
+    """Which vectors of a space belong to an asset that passes."""
+    owners = snapshot.owners(space)
+    return np.append(mask, False)[owners]
 
 
 def _search_names(
@@ -232,5 +245,4 @@ def _hits(snapshot: Snapshot, best: Sequence[tuple[float, int, _Found]], query: 
 
 
 def _first_segment(snapshot: Snapshot, asset: int) -> list[int]:
-    rows = np.flatnonzero(snapshot.segment_assets == asset)
-    return [int(row) for row in rows[:1]]
+    return [int(row) for row in snapshot.segments_of(asset)[:1]]

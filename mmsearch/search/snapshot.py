@@ -2,48 +2,127 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import os
-import shutil
-import tempfile
-import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path, PurePath
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mmsearch.index.exact import ExactIndex
+from mmsearch.index import blocks, cached
+from mmsearch.index.base import NO_ROW, RowArray, RowMask, VectorIndex
+from mmsearch.index.blocks import Arrays, Draft
+from mmsearch.index.cached import Kept
+from mmsearch.index.lance_index import Effort, LanceIndex
+from mmsearch.index.lance_rows import LanceRows, Vectors
+from mmsearch.index.live import Built, LiveIndex
+from mmsearch.index.matrix import Column, Matrix
+from mmsearch.index.wish import AS_SIZE_ASKS, AUTO, LANCE, Wish
 from mmsearch.index.words import WordIndex
-from mmsearch.store.reader import Reader
+from mmsearch.runtime.threads import Once
+from mmsearch.store.reader import Fragment, Reader
 from mmsearch.store.schema import ASSETS, FILES, SEGMENTS, vectors_table
 from mmsearch.types import Modality
 
-FORM = 1
-"""Counts up when the arrays below change: older folders are then rebuilt."""
-FOLDER = "index"
-HEADER = "header.json"
-PART = ".part-"
-OWNERS = ".assets.npy"
+LOCK = "build.lock"
+"""Held by the process that builds an index."""
 NPY_HEADER_BYTES = 128
-ABANDONED_S = 3600.0
 MODALITIES = tuple(Modality)
 SCAN_ROWS = 16_384
+ID_DIGITS = 32
+KEY_DIGITS = 16
+"""Ids are known by their first 64 bits: among ten million the chance that two share them is
+one in 400,000."""
+_HEX_ID = re.compile(r"[0-9a-f]{32}")
+_HEX_VALUES = np.full(256, 255, dtype=np.uint8)
+_HEX_VALUES[[ord(digit) for digit in "0123456789abcdef"]] = np.arange(16)
 
 
 @dataclass(frozen=True, slots=True)
 class SpaceArrays:
-    """What is known of each vector row of a space, and the index over them."""
+    """The index over the vectors of a space, and what is known of each of its rows.
 
-    index: ExactIndex
-    segment_rows: NDArray[np.int32]
-    assets: NDArray[np.int32]
-    boxes: NDArray[np.float32]
+    `segments` and `assets` have the keys of their owners; `is_there` says which rows are in the
+    table still, None where all are.
+    """
+
+    index: VectorIndex
+    matrix: Vectors
+    addresses: Sequence[NDArray[np.uint64]]
+    keys: Column
+    segments: Column
+    assets: Column
+    boxes: Column
+    is_there: RowMask | None
+    kept: Kept | None = None
+    built: Built | None = None
+
+    @property
+    def there(self) -> int:
+        """How many of the rows are in the table still."""
+        return self.keys.count if self.is_there is None else int(np.count_nonzero(self.is_there))
+
+    @property
+    def changed(self) -> int:
+        """About how many rows came and went since the index was built."""
+        if self.kept is None:
+            return 0
+        if self.built is None or self.built.rows is None:
+            return abs(self.there - self.kept.header.count)
+        held_out = len(self.kept.keys) - len(self.kept.rows)
+        came = max(0, len(self.built.tail) - held_out)
+        lost = int(np.count_nonzero(self.built.rows == NO_ROW))
+        return came + lost + self.keys.count - self.there
+
+    def rows_of_asset(self, key: np.uint64) -> RowArray:
+        """The vectors of an asset, by its key."""
+        rows = self.assets.rows_of(key)
+        return rows if self.is_there is None else rows[self.is_there[rows]]
+
+
+class Rows:
+    """Which rows of a table have which key."""
+
+    def __init__(self, parts: Sequence[Arrays], is_there: RowMask | None) -> None:
+        self._keys = Column([part["keys"] for part in parts])
+        self._owners = Column([part["owners"] for part in parts])
+        self._orders = [part["order"] for part in parts]
+        self._is_there = is_there
+        # A table counts only rows that are there still.
+        self._positions = None if is_there is None else np.cumsum(is_there) - 1
+
+    def of(self, keys: NDArray[np.uint64]) -> RowArray:
+        """The row of the table for each key, -1 where there is none."""
+        found = np.full(len(keys), -1, dtype=np.int64)
+        for start, block, order in zip(
+            self._keys.starts.tolist(), self._keys.blocks, self._orders, strict=False
+        ):
+            if len(block):
+                at = np.minimum(np.searchsorted(block, keys, sorter=order), len(block) - 1)
+                rows = order[at]
+                is_it = (block[rows] == keys) & self._there(start + rows)
+                found[is_it] = start + rows[is_it]
+        return self._counted(found)
+
+    def owned_by(self, key: np.uint64) -> RowArray:
+        """The rows whose owner has that key, rising."""
+        rows = self._owners.rows_of(key)
+        return self._counted(rows[self._there(rows)])
+
+    def _there(self, rows: RowArray) -> RowMask:
+        if self._is_there is None:
+            return np.ones(len(rows), dtype=np.bool_)
+        return self._is_there[rows]
+
+    def _counted(self, rows: RowArray) -> RowArray:
+        if self._positions is None:
+            return rows
+        return np.where(rows >= 0, self._positions[rows], -1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,29 +130,49 @@ class Snapshot:
     """Everything that a search needs besides the rows it shows, memory-mapped.
 
     An asset is known by its row in `assets`: `modalities` has one entry for each, and the files of
-    asset i are `file_rows[file_offsets[i]:file_offsets[i + 1]]`, rows of `files`. `segment_assets`
-    has one entry for each row of `segments`.
+    asset i are `file_rows[file_offsets[i]:file_offsets[i + 1]]`, rows of `files`. `asset_keys` has
+    their keys, `asset_order` the rows by rising key.
     """
 
     reader: Reader
     spaces: dict[str, SpaceArrays]
-    segment_assets: NDArray[np.int32]
+    segments: Rows
     modalities: NDArray[np.uint8]
+    asset_keys: NDArray[np.uint64]
+    asset_order: NDArray[np.int64]
     file_offsets: NDArray[np.int64]
     file_rows: NDArray[np.int32]
     words: WordIndex
+    _joined: Once = field(default_factory=Once, compare=False)
 
     @property
     def filled(self) -> frozenset[str]:
         """The spaces that have vectors."""
         return frozenset(name for name, arrays in self.spaces.items() if arrays.index.count)
 
+    def asset_rows(self, keys: NDArray[np.uint64]) -> RowArray:
+        """The rows of assets; -1 for one that is not there or that no file leads to."""
+        if not len(self.asset_keys):
+            return np.full(len(keys), -1, dtype=np.int64)
+        at = np.searchsorted(self.asset_keys, keys, sorter=self.asset_order)
+        rows = self.asset_order[np.minimum(at, len(self.asset_keys) - 1)].astype(np.int64)
+        is_it = self.asset_keys[rows] == keys
+        is_listed = self.file_offsets[rows + 1] > self.file_offsets[rows]
+        return np.where(is_it & is_listed, rows, -1)
+
     def asset_row(self, asset_id: str) -> int | None:
         """The row of an asset, None where it is not there or no file leads to it."""
-        ids = self.reader.column(ASSETS, "asset_id").column("asset_id").to_pylist()
-        row = ids.index(asset_id) if asset_id in ids else -1
-        is_listed = row >= 0 and self.file_offsets[row + 1] > self.file_offsets[row]
-        return row if is_listed else None
+        (row,) = self.asset_rows(np.array([key_of(asset_id)], dtype=np.uint64)).tolist()
+        return None if row < 0 else row
+
+    def owners(self, space: str) -> RowArray:
+        """The asset row of each vector of a space, as `asset_rows` gives it; made when wanted."""
+        column = self.spaces[space].assets
+        return self._joined.get(space, lambda: self.asset_rows(column.whole()))
+
+    def segments_of(self, asset: int) -> RowArray:
+        """The rows of the segments of an asset, in their order."""
+        return self.segments.owned_by(self.asset_keys[asset])
 
     def paths(self, assets: Sequence[int]) -> list[list[str]]:
         """Where each asset lies, in the order of the paths; all are read at once."""
@@ -86,160 +185,303 @@ class Snapshot:
         return [sorted(islice(found, len(places))) for places in ranges]
 
 
-def open_snapshot(reader: Reader) -> Snapshot:
-    """Map the arrays for the versions that the reader sees, building them where they are missing.
+def open_snapshot(
+    reader: Reader, wish: Wish = AS_SIZE_ASKS, previous: Snapshot | None = None
+) -> Snapshot:
+    """Map the arrays for the versions that the reader sees, writing those that are missing.
 
-    A folder that is torn, or of another form or version, is built anew, never trusted.
+    What belongs to a part of a table that was not touched since is used again: after an addition
+    only what was added is read. A folder that is torn, or of another form, is written anew.
+    `previous` is an older snapshot of the library: its indexes are taken over where they are the
+    same still.
     """
-    snapshot = _map(reader, reader.path / FOLDER / _name(reader))
-    return build(reader) if snapshot is None else snapshot
+    cache = _Cache(reader, wish, previous)
+    spaces = {space.name: cache.space(space.name, space.dim) for space in reader.manifest.spaces}
+    segments = cache.rows(SEGMENTS, "segment_id")
+    joined = cache.made(_name(reader), lambda draft: _write_joined(reader, draft))
+    cache.tidy()
+    words = WordIndex(
+        joined["vocabulary"], joined["word_offsets"], joined["postings"], len(joined["modalities"])
+    )
+    return Snapshot(
+        reader=reader,
+        spaces=spaces,
+        segments=segments,
+        modalities=joined["modalities"],
+        asset_keys=joined["asset_keys"],
+        asset_order=joined["asset_order"],
+        file_offsets=joined["file_offsets"],
+        file_rows=joined["file_rows"],
+        words=words,
+    )
 
 
-def filled_spaces(library: Path) -> frozenset[str] | None:
+def has_other_indexes(snapshot: Snapshot) -> bool:
+    """Whether an index was built since the snapshot was opened, by whichever process."""
+    parent = snapshot.reader.location.cache_folder
+    had = [one.kept.folder.name for one in snapshot.spaces.values() if one.kept is not None]
+    return sorted(had) != cached.names(parent)
+
+
+def filled_spaces(cache: Path) -> frozenset[str] | None:
     """Which spaces had vectors when the arrays were last written; None where that is not known.
 
     Told by the sizes of files, before anything of the library is opened: good for a guess at which
     models a query will need.
     """
-    folders = list((library / FOLDER).glob("exact-*"))
-    if len(folders) != 1:
+    prefix = vectors_table("")
+    if not cache.is_dir():
         return None
     try:
-        sizes = {path.name: path.stat().st_size for path in folders[0].glob(f"*{OWNERS}")}
+        return frozenset(
+            folder.name.removeprefix(prefix).rpartition("-")[0]
+            for folder in cache.glob(f"{prefix}*")
+            if (folder / "keys.npy").stat().st_size > NPY_HEADER_BYTES
+        )
     except OSError:  # another process has just put new ones in their place
         return None
-    return frozenset(
-        name.removesuffix(OWNERS) for name, size in sizes.items() if size > NPY_HEADER_BYTES
-    )
+
+
+class _Cache:
+    """The folders of one library while they are looked up."""
+
+    def __init__(self, reader: Reader, wish: Wish, previous: Snapshot | None) -> None:
+        self._reader = reader
+        self._wish = wish
+        self._previous = {} if previous is None else previous.spaces
+        self._parent = reader.location.cache_folder
+        self._used: set[str] = set()
+        self._wrote = False
+
+    def made(self, name: str, write: Any) -> Arrays:
+        self._used.add(name)
+        arrays, wrote = blocks.made(self._parent, name, write)
+        self._wrote |= wrote
+        return arrays
+
+    def tidy(self) -> None:
+        """Drop what belongs to other versions, where something new was written."""
+        if self._wrote:
+            blocks.drop_others(self._parent, {*self._used, *cached.names(self._parent), LOCK})
+
+    def space(self, name: str, dim: int) -> SpaceArrays:
+        table = vectors_table(name)
+        parts = self._reader.fragments(table)
+        is_remote = self._reader.location.is_remote
+        # What lies on a storage stays there: only the keys are kept here.
+        width = 0 if is_remote else dim
+        arrays = [
+            self.made(_part_name(part), lambda draft, part=part: self._vectors(draft, part, width))
+            for part in parts
+        ]
+        is_there = self._is_there(parts, arrays)
+        keys = Column([one["keys"] for one in arrays])
+        kept = cached.find(self._parent, name)
+        addresses = [
+            one["offsets"].astype(np.uint64) | np.uint64(part.id << 32)
+            for part, one in zip(parts, arrays, strict=True)
+        ]
+        dataset = self._reader.dataset(table)
+        built = None
+        matrix: Vectors
+        index: VectorIndex
+        if is_remote:
+            matrix = LanceRows(dataset, dim, is_there, keys.count)
+            index = self._lance(dataset, addresses, kept)
+        else:
+            matrix = here = Matrix([one["vectors"] for one in arrays], dim)
+            if self._wish.kind == LANCE or _is_of(kept, LANCE, self._wish):
+                index = self._lance(dataset, addresses, kept)
+            else:
+                built = self._built(name, kept, keys) if keys.count else None
+                index = LiveIndex(here, is_there=is_there, built=built)
+        return SpaceArrays(
+            index=index,
+            matrix=matrix,
+            addresses=addresses,
+            keys=keys,
+            segments=Column([one["segments"] for one in arrays]),
+            assets=Column([one["assets"] for one in arrays]),
+            boxes=Column([one["boxes"] for one in arrays]),
+            is_there=is_there,
+            kept=kept,
+            built=built,
+        )
+
+    @staticmethod
+    def _lance(
+        dataset: Any, addresses: Sequence[NDArray[np.uint64]], kept: Kept | None
+    ) -> LanceIndex:
+        effort = Effort(*kept.header.effort) if kept and kept.header.kind == LANCE else None
+        return LanceIndex(dataset, _concatenated(addresses, np.uint64), effort)
+
+    def _built(self, name: str, kept: Kept | None, keys: Column) -> Built | None:
+        """The built index of a space; None where there is none that is good and wanted."""
+        recipe = None if kept is None else kept.header.recipe
+        if kept is None or recipe is None or self._wish.kind not in (AUTO, recipe.kind):
+            return None
+        before = self._previous.get(name)
+        if before is not None and before.kept is not None and before.built is not None:
+            is_same = before.kept.folder == kept.folder
+            index = before.built.index if is_same else cached.opened(kept, device=self._wish.device)
+        else:
+            index = cached.opened(kept, device=self._wish.device)
+        return None if index is None else cached.bound(kept, index, recipe, keys)
+
+    def rows(self, table: str, id_column: str) -> Rows:
+        parts = self._reader.fragments(table)
+
+        def write(draft: Draft, part: Fragment) -> None:
+            found = list(self._reader.scan(part, id_column, "asset_id", batch_size=SCAN_ROWS))
+            keys = _concatenated([keys_of(one.column(id_column)) for one in found], np.uint64)
+            owners = [keys_of(one.column("asset_id")) for one in found]
+            draft.save("keys", keys)
+            draft.save("owners", _concatenated(owners, np.uint64))
+            draft.save("order", np.argsort(keys, kind="stable"))
+            draft.save("offsets", _concatenated([_offsets(one) for one in found], np.int32))
+
+        arrays = [
+            self.made(_part_name(part), lambda draft, part=part: write(draft, part))
+            for part in parts
+        ]
+        return Rows(arrays, self._is_there(parts, arrays))
+
+    def _vectors(self, draft: Draft, part: Fragment, dim: int) -> None:
+        """Write what is known of the vectors of one part of the table of a space.
+
+        They themselves are left out where `dim` is 0.
+        """
+        columns = ("segment_id", "asset_id", "box", *(["vector"] if dim else []))
+        addresses = [_offsets(one) for one in self._reader.scan(part, batch_size=1 << 20)]
+        offsets = _concatenated(addresses, np.int32)
+        draft.save("offsets", offsets)
+        vectors = draft.room("vectors", np.float16, (len(offsets), dim)) if dim else None
+        segments = np.empty(len(offsets), dtype=np.uint64)
+        assets = np.empty(len(offsets), dtype=np.uint64)
+        boxes = np.full((len(offsets), 4), np.nan, dtype=np.float32)
+        at = 0
+        for batch in self._reader.scan(part, *columns, batch_size=SCAN_ROWS):
+            end = at + batch.num_rows
+            if vectors is not None:
+                flat = np.asarray(batch.column("vector").flatten())
+                vectors[at:end] = flat.reshape(-1, dim)
+            segments[at:end] = keys_of(batch.column("segment_id"))
+            assets[at:end] = keys_of(batch.column("asset_id"))
+            has_box = np.asarray(batch.column("box").is_valid())
+            if has_box.any():
+                kept = batch.column("box").drop_null()
+                boxes[at:end][has_box] = np.asarray(kept.flatten()).reshape(-1, 4)
+            at = end
+        draft.save("segments", segments)
+        draft.save("assets", assets)
+        draft.save("boxes", boxes)
+        draft.save("keys", _numbered(segments))
+
+    def _is_there(self, parts: Sequence[Fragment], arrays: Sequence[Arrays]) -> RowMask | None:
+        """Which rows are in the table still; None where all are."""
+        masks = []
+        for part, one in zip(parts, arrays, strict=True):
+            offsets = one["offsets"]
+            mask = np.ones(len(offsets), dtype=np.bool_)
+            if part.deletions:
+                left = [_offsets(batch) for batch in self._reader.scan(part, batch_size=1 << 20)]
+                mask = np.isin(offsets, _concatenated(left, np.int32), assume_unique=True)
+            masks.append(mask)
+        if all(mask.all() for mask in masks):
+            return None
+        return np.concatenate(masks)
+
+
+def _is_of(kept: Kept | None, kind: str, wish: Wish) -> bool:
+    return kept is not None and wish.kind == AUTO and kept.header.kind == kind
+
+
+def _part_name(part: Fragment) -> str:
+    return f"{part.table}-{part.key}"
 
 
 def _name(reader: Reader) -> str:
-    text = json.dumps([FORM, sorted(reader.versions.items())])
-    return f"exact-{hashlib.blake2b(text.encode(), digest_size=8).hexdigest()}"
+    versions = {table: reader.versions[table] for table in (ASSETS, FILES)}
+    text = json.dumps(versions, sort_keys=True)
+    return f"assets-{hashlib.blake2b(text.encode(), digest_size=8).hexdigest()}"
 
 
-def build(reader: Reader) -> Snapshot:
-    """Write and map the arrays for what the reader sees, and drop those of other versions.
+def _offsets(batch: Any) -> NDArray[np.int32]:
+    """The place of each row within its part: the lower half of its address."""
+    addresses = np.asarray(batch.column("_rowaddr"))
+    return (addresses & np.uint64(0xFFFFFFFF)).astype(np.int32)
 
-    Written under a temporary name and renamed, so that a folder is whole or not there; mapped
-    before that, for a process that sees another version may drop it as soon as it is in its place.
-    Where the library cannot be written to, the arrays have no place: they live as long as the
-    mapping.
+
+def _concatenated(parts: Sequence[NDArray[Any]], dtype: type[Any]) -> NDArray[Any]:
+    return np.concatenate([np.empty(0, dtype=dtype), *parts])
+
+
+def key_of(one_id: str) -> int:
+    """64 bits for an id: the first of 32 hex digits, or a hash of what is written otherwise."""
+    if _HEX_ID.fullmatch(one_id):
+        return int(one_id[:KEY_DIGITS], 16)
+    return int.from_bytes(hashlib.blake2b(one_id.encode(), digest_size=8).digest())
+
+
+def keys_of(ids: Any) -> NDArray[np.uint64]:
+    """The same for an Arrow array of strings, as (n,) uint64."""
+    if len(ids) == 0:
+        return np.empty(0, dtype=np.uint64)
+    _, edges, data = ids.buffers()
+    offsets = np.frombuffer(edges, dtype=np.int32)[ids.offset : ids.offset + len(ids) + 1]
+    if (np.diff(offsets) == ID_DIGITS).all():
+        text = np.frombuffer(data, dtype=np.uint8)[offsets[0] : offsets[-1]]
+        values = _HEX_VALUES[text].reshape(len(ids), ID_DIGITS)
+        if values.max() < 16:
+            first = values[:, :KEY_DIGITS]
+            pairs = np.ascontiguousarray((first[:, ::2] << 4) | first[:, 1::2])
+            return pairs.view(">u8").ravel().astype(np.uint64)
+    return np.array([key_of(one) for one in ids.to_pylist()], dtype=np.uint64)
+
+
+def _numbered(segments: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """A key for each vector: that of its segment, and how many of the segment came before it.
+
+    Vectors of one segment follow each other.
     """
-    parent = reader.path / FOLDER
-    try:
-        parent.mkdir(exist_ok=True)
-        part = Path(tempfile.mkdtemp(prefix=PART, dir=parent))
-    except OSError:
-        part = Path(tempfile.mkdtemp(prefix="mmsearch-index-"))
-    try:
-        _write(reader, part)
-        snapshot = _map(reader, part)
-        if snapshot is None:
-            raise AssertionError(f"{part} was just built and cannot be read")
-        if part.parent == parent:
-            _put_in_place(part, parent / _name(reader))
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
-    return snapshot
+    if not len(segments):
+        return segments
+    begins = np.flatnonzero(np.append(True, segments[1:] != segments[:-1]))
+    counts = np.diff(np.append(begins, len(segments)))
+    ordinals = np.arange(len(segments)) - np.repeat(begins, counts)
+    # An odd constant (the golden ratio's) spreads them over all 64 bits.
+    return segments + ordinals.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
 
 
-def _put_in_place(part: Path, target: Path) -> None:
-    if target.exists():  # torn, or written by another process in the meantime
-        shutil.rmtree(target, ignore_errors=True)
-    with contextlib.suppress(OSError):  # the other process won: its folder says the same
-        part.rename(target)
-    for other in target.parent.iterdir():
-        # Readers that have an old one mapped keep it until they let go.
-        if other != target and (other.name.startswith("exact-") or _is_abandoned(other)):
-            shutil.rmtree(other, ignore_errors=True)
-
-
-def _is_abandoned(folder: Path) -> bool:
-    """Whether a process was killed while it wrote this."""
-    try:
-        age_s = time.time() - folder.stat().st_mtime
-    except OSError:
-        return False
-    return folder.name.startswith(PART) and age_s > ABANDONED_S
-
-
-def _write(reader: Reader, folder: Path) -> None:
-    import pyarrow as pa
+def _write_joined(reader: Reader, draft: Draft) -> None:
+    """Which files lead to which assets, and what they are called."""
     import pyarrow.compute as pc
 
     assets = reader.column(ASSETS, "asset_id", "modality", "title", "artist", "album", "camera")
     asset_ids = assets.column("asset_id").combine_chunks()
     files = reader.column(FILES, "path", "asset_id")
-    segments = reader.column(SEGMENTS, "segment_id", "asset_id")
-    segment_ids = segments.column("segment_id").combine_chunks()
 
-    def rows_of(ids: Any, among: Any) -> NDArray[np.int32]:
-        found = pc.index_in(ids, value_set=among)
-        return np.asarray(pc.fill_null(found, -1), dtype=np.int32)
-
-    sizes: dict[str, list[int]] = {}
-
-    def save(name: str, array: NDArray[Any]) -> None:
-        with (folder / f"{name}.npy").open("wb") as stream:
-            np.save(stream, array, allow_pickle=False)
-            stream.flush()
-            os.fsync(stream.fileno())
-        sizes[name] = [*array.shape]
-
-    file_assets = rows_of(files.column("asset_id"), asset_ids)
+    found = pc.index_in(files.column("asset_id"), value_set=asset_ids)
+    file_assets = np.asarray(pc.fill_null(found, -1), dtype=np.int32)
     order = np.argsort(file_assets, kind="stable").astype(np.int32)
     order = order[file_assets[order] >= 0]
     per_asset = np.bincount(file_assets[order], minlength=len(asset_ids))
     modality_of = {modality.value: code for code, modality in enumerate(MODALITIES)}
     modalities = [modality_of[name] for name in assets.column("modality").to_pylist()]
-    save("modalities", np.array(modalities, dtype=np.uint8))
-    save("file_rows", order)
-    save("file_offsets", np.concatenate([[0], np.cumsum(per_asset)]).astype(np.int64))
-
-    segment_assets = rows_of(segments.column("asset_id"), asset_ids)
-    save("segment_assets", segment_assets)
-
-    for space in reader.manifest.spaces:
-        table = vectors_table(space.name)
-        count = reader.count(table)
-        target = folder / f"{space.name}.vectors.npy"
-        vectors = np.lib.format.open_memmap(
-            target, mode="w+", dtype=np.float16, shape=(count, space.dim)
-        )
-        segment_rows = np.empty(count, dtype=np.int32)
-        boxes = np.full((count, 4), np.nan, dtype=np.float32)
-        at = 0
-        columns = ("segment_id", "box", "vector")
-        for batch in reader.batches(table, *columns, batch_size=SCAN_ROWS):
-            end = at + batch.num_rows
-            flat = batch.column("vector").flatten()
-            vectors[at:end] = np.asarray(flat).reshape(-1, space.dim)
-            segment_rows[at:end] = rows_of(batch.column("segment_id"), segment_ids)
-            has_box = np.asarray(pc.is_valid(batch.column("box")))
-            if has_box.any():
-                kept = batch.column("box").filter(pa.array(has_box))
-                boxes[at:end][has_box] = np.asarray(kept.flatten()).reshape(-1, 4)
-            at = end
-        vectors.flush()
-        del vectors
-        sizes[f"{space.name}.vectors"] = [count, space.dim]
-        save(f"{space.name}.segment_rows", segment_rows)
-        of_rows = np.where(segment_rows >= 0, np.append(segment_assets, -1)[segment_rows], -1)
-        # An asset without a file is being removed, or was never finished: it is not found.
-        listed = np.append(per_asset > 0, False)
-        save(f"{space.name}.assets", np.where(listed[of_rows], of_rows, -1).astype(np.int32))
-        save(f"{space.name}.boxes", boxes)
+    draft.save("modalities", np.array(modalities, dtype=np.uint8))
+    keys = keys_of(asset_ids)
+    draft.save("asset_keys", keys)
+    draft.save("asset_order", np.argsort(keys, kind="stable"))
+    draft.save("file_rows", order)
+    draft.save("file_offsets", np.concatenate([[0], np.cumsum(per_asset)]).astype(np.int64))
 
     words = WordIndex.build(_texts(files, file_assets, assets), len(asset_ids))
-    save("vocabulary", words.vocabulary)
-    save("word_offsets", words.offsets)
-    save("postings", words.postings)
-    header = {"form": FORM, "versions": reader.versions, "shapes": sizes}
-    (folder / HEADER).write_text(json.dumps(header))
+    draft.save("vocabulary", words.vocabulary)
+    draft.save("word_offsets", words.offsets)
+    draft.save("postings", words.postings)
 
 
-def _texts(files: Any, file_assets: NDArray[np.int32], assets: Any) -> Any:
+def _texts(files: Any, file_assets: NDArray[np.int32], assets: Any) -> Iterator[tuple[int, str]]:
     for path, asset in zip(files.column("path").to_pylist(), file_assets.tolist(), strict=True):
         if asset >= 0:
             pure = PurePath(path)
@@ -249,43 +491,3 @@ def _texts(files: Any, file_assets: NDArray[np.int32], assets: Any) -> Any:
         for asset, value in enumerate(assets.column(name).to_pylist()):
             if value and asset in listed:
                 yield asset, value
-
-
-def _map(reader: Reader, folder: Path) -> Snapshot | None:
-    try:
-        header = json.loads((folder / HEADER).read_text())
-        if header["form"] != FORM or header["versions"] != reader.versions:
-            return None
-        shapes = header["shapes"]
-
-        def load(name: str) -> NDArray[Any]:
-            # An empty array cannot be memory-mapped.
-            mode: Literal["r"] | None = "r" if 0 not in shapes[name] else None
-            array = np.load(folder / f"{name}.npy", mmap_mode=mode, allow_pickle=False)
-            if [*array.shape] != shapes[name]:
-                raise ValueError(name)  # noqa: TRY301 - a torn file, like any other
-            return array  # type: ignore[no-any-return]  # NumPy types np.load as Any
-
-        spaces = {
-            name: SpaceArrays(
-                index=ExactIndex(load(f"{name}.vectors")),
-                segment_rows=load(f"{name}.segment_rows"),
-                assets=load(f"{name}.assets"),
-                boxes=load(f"{name}.boxes"),
-            )
-            for name in reader.space_names
-        }
-        words = WordIndex(
-            load("vocabulary"), load("word_offsets"), load("postings"), shapes["modalities"][0]
-        )
-        return Snapshot(
-            reader=reader,
-            spaces=spaces,
-            segment_assets=load("segment_assets"),
-            modalities=load("modalities"),
-            file_offsets=load("file_offsets"),
-            file_rows=load("file_rows"),
-            words=words,
-        )
-    except (OSError, EOFError, ValueError, KeyError, TypeError):
-        return None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,11 +11,12 @@ from typing import Any
 
 from mmsearch.errors import FormatVersionError, LibraryNotFound, StoreError
 from mmsearch.presets import ModelSpec
+from mmsearch.store.location import Location, part_name
 from mmsearch.store.schema import FORMAT_VERSION
 from mmsearch.types import Provenance, Space, WeightFile
 
 NAME = "library.toml"
-PART = f".{NAME}.part"
+PART = part_name(NAME)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,25 +85,26 @@ def _quote(text: str) -> str:
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
-def exists(library: Path) -> bool:
-    """Whether the folder is a library."""
-    return (library / NAME).is_file()
+def exists(library: Path | Location) -> bool:
+    """Whether there is a library. Raises StoreError where that cannot be told."""
+    return Location.parse(library).exists(NAME)
 
 
-def read(library: Path) -> Manifest:
+def read(library: Path | Location) -> Manifest:
     """Read library.toml.
 
     Raises LibraryNotFound where there is none, FormatVersionError for one from a newer mmsearch,
-    and StoreError for one that cannot be understood.
+    and StoreError for one that cannot be read or understood.
     """
-    path = library / NAME
+    path = f"{library}/{NAME}"
     try:
-        loaded = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError) as exc:
-        raise LibraryNotFound(
-            f"there is no library at {library}: make one with "
-            f"`mmsearch index FOLDER`, or name another with --library"
-        ) from exc
+        content = Location.parse(library).read(NAME)
+        if content is None:
+            raise LibraryNotFound(
+                f"there is no library at {library}: make one with "
+                f"`mmsearch index FOLDER`, or name another with --library"
+            )
+        loaded = tomllib.loads(content.decode())
     except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
         raise StoreError(f"{path} cannot be read: {exc}") from exc
     version = loaded.get("format_version")
@@ -169,11 +170,6 @@ def _spec(loaded: dict[str, Any]) -> ModelSpec:
     )
 
 
-def write(library: Path, manifest: Manifest) -> None:
+def write(library: Path | Location, manifest: Manifest) -> None:
     """Write library.toml whole or not at all."""
-    part = library / PART
-    with part.open("w", encoding="utf-8") as stream:
-        stream.write(manifest.to_toml())
-        stream.flush()
-        os.fsync(stream.fileno())
-    part.replace(library / NAME)
+    Location.parse(library).write(NAME, manifest.to_toml().encode())

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import json
 from collections.abc import Iterator, Sequence
-from functools import cached_property
+from dataclasses import dataclass
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmsearch.errors import StoreError
 from mmsearch.store import manifest as manifests
+from mmsearch.store.location import Location
 from mmsearch.store.manifest import Manifest
 from mmsearch.store.rows import FileRow, read_asset, read_segment
 from mmsearch.store.schema import ASSETS, FILES, SEGMENTS, vectors_table
@@ -19,7 +23,22 @@ if TYPE_CHECKING:
 
     from mmsearch.types import Asset, Segment
 
-TABLES = "tables"
+INDEX_CACHE_BYTES = 2 << 30
+METADATA_CACHE_BYTES = 256 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Fragment:
+    """A part of a table. Rows are taken out of it; else it never changes until it is merged.
+
+    `key` names its files, which no other fragment has; `id` is the upper half of the address of
+    each of its rows. `deletions` names what was taken out of it, empty for nothing.
+    """
+
+    table: str
+    id: int
+    key: str
+    deletions: str
 
 
 class Reader:
@@ -28,15 +47,20 @@ class Reader:
     It goes through `lance` alone; `lancedb` costs a second and more to import.
     """
 
-    def __init__(self, path: Path, manifest: Manifest) -> None:
-        self.path = path
+    def __init__(self, location: Path | Location, manifest: Manifest) -> None:
+        self.location = Location.parse(location)
         self.manifest = manifest
         self._datasets: dict[str, Any] = {}
 
     @classmethod
-    def open(cls, path: Path) -> Reader:
+    def open(cls, location: Path | Location) -> Reader:
         """Open; raises LibraryNotFound, FormatVersionError or StoreError."""
-        return cls(path, manifests.read(path))
+        return cls(location, manifests.read(location))
+
+    @property
+    def path(self) -> Path:
+        """The folder of the library; raises StoreError where it lies on a storage."""
+        return self.location.folder
 
     def dataset(self, table: str) -> Any:
         """The Lance dataset of a table, opened once."""
@@ -44,20 +68,25 @@ class Reader:
             import lance
 
             with self._reading(table):
-                self._datasets[table] = lance.dataset(str(self._uri(table)))
+                self._datasets[table] = lance.dataset(
+                    self.location.table_uri(table),
+                    storage_options=self.location.storage_options,
+                    session=_session() if self.location.is_remote else None,
+                )
         return self._datasets[table]
-
-    def _uri(self, table: str) -> Path:
-        return self.path / TABLES / f"{table}.lance"
 
     @contextlib.contextmanager
     def _reading(self, table: str) -> Iterator[None]:
         try:
             yield
         except (OSError, ValueError, RuntimeError) as exc:  # lance and Arrow raise all three
-            raise StoreError(
-                f"table {self._uri(table)} cannot be read ({exc}); try `mmsearch doctor --repair`"
-            ) from exc
+            raise StoreError(self._trouble(table, exc)) from exc
+
+    def _trouble(self, table: str, error: Exception) -> str:
+        if self.location.is_remote:
+            return f"table {table}: {self.location.objects.trouble(error)}"
+        place = self.location.table_uri(table)
+        return f"table {place} cannot be read ({error}); try `mmsearch doctor --repair`"
 
     @property
     def tables(self) -> list[str]:
@@ -83,12 +112,31 @@ class Reader:
         """The same as record batches, of which few are in memory at a time."""
         with self._reading(table):
             found = iter(self.dataset(table).to_batches(columns=list(names), batch_size=batch_size))
+        yield from self._read(table, found)
+
+    def _read(self, table: str, found: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         while True:
             with self._reading(table):
                 batch = next(found, None)
             if batch is None:
                 return
             yield batch
+
+    def fragments(self, table: str) -> list[Fragment]:
+        """The parts of a table, in the order of its rows."""
+        with self._reading(table):
+            return [_fragment(table, one) for one in self.dataset(table).get_fragments()]
+
+    def scan(self, part: Fragment, *names: str, batch_size: int) -> Iterator[pa.RecordBatch]:
+        """The rows of a fragment that are still there, with their addresses as `_rowaddr`."""
+        with self._reading(part.table):
+            fragment = self.dataset(part.table).get_fragment(part.id)
+            found = iter(
+                fragment.scanner(
+                    columns=list(names), with_row_address=True, batch_size=batch_size
+                ).to_batches()
+            )
+        yield from self._read(part.table, found)
 
     def count(self, table: str) -> int:
         """How many rows a table has."""
@@ -128,3 +176,27 @@ class Reader:
                 self.dataset(table).take(list(rows), columns=columns).to_pylist()
             )
         return taken
+
+
+@cache
+def _session() -> Any:
+    """What all readers of this process share of libraries on a storage.
+
+    Parts of an index and of a table's description never change: of a new version only what is new
+    is asked for. A query to 100,000 vectors took a new reader 18 requests, and 175 without this.
+    """
+    import lance
+
+    return lance.Session(
+        index_cache_size_bytes=INDEX_CACHE_BYTES, metadata_cache_size_bytes=METADATA_CACHE_BYTES
+    )
+
+
+def _fragment(table: str, fragment: Any) -> Fragment:
+    names = json.dumps([file.path for file in fragment.data_files()])
+    return Fragment(
+        table=table,
+        id=fragment.fragment_id,
+        key=hashlib.blake2b(names.encode(), digest_size=8).hexdigest(),
+        deletions=fragment.deletion_file() or "",
+    )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
@@ -12,10 +13,11 @@ from typing import Any
 import filelock
 
 from mmsearch.errors import LibraryLocked, LibraryNotFound, StoreError
+from mmsearch.store import lease, rows
 from mmsearch.store import manifest as manifests
-from mmsearch.store import rows
+from mmsearch.store.lease import Lease
+from mmsearch.store.location import TABLES, Location
 from mmsearch.store.manifest import Manifest
-from mmsearch.store.reader import TABLES
 from mmsearch.store.rows import EncodedAsset, FileRow
 from mmsearch.store.schema import (
     ASSETS,
@@ -36,25 +38,34 @@ KEEP_VERSIONS = timedelta(hours=1)
 MANY_FRAGMENTS = 8
 
 
-def create(path: Path, manifest: Manifest) -> None:
+def create(path: Path | Location, manifest: Manifest) -> None:
     """Make an empty library; raises StoreError where the folder holds something else.
 
     A folder in which this was cut short is finished. Raises LibraryLocked when another process is
     at it.
     """
-    if path.exists() and not _is_free(path, manifest):
-        raise StoreError(f"{path} is there and is no library: name an empty or a new folder")
-    path.mkdir(parents=True, exist_ok=True)
-    with Lock(path):
-        if manifests.exists(path):  # another process was quicker
+    location = Location.parse(path)
+    if not _is_free(location, manifest):
+        if manifests.exists(location):  # another process was quicker
             return
-        shutil.rmtree(path / TABLES, ignore_errors=True)
+        raise StoreError(f"{path} is there and is no library: name an empty or a new folder")
+    if not location.is_remote:
+        location.folder.mkdir(parents=True, exist_ok=True)
+    with Lock(location):
+        if manifests.exists(location):
+            return
+        _drop_tables(location)
         # Tables of LanceDB are datasets of Lance; to import lancedb takes a second more.
         import lance
 
         for name, schema in _schemas(manifest).items():
-            lance.write_dataset(schema.empty_table(), str(path / TABLES / f"{name}.lance"))
-        manifests.write(path, manifest)  # last: a folder without it is not yet a library
+            with _writing(location):
+                lance.write_dataset(
+                    schema.empty_table(),
+                    location.table_uri(name),
+                    storage_options=location.storage_options,
+                )
+        manifests.write(location, manifest)  # last: what has none is not yet a library
 
 
 def _schemas(manifest: Manifest) -> dict[str, Any]:
@@ -63,33 +74,70 @@ def _schemas(manifest: Manifest) -> dict[str, Any]:
     return schemas | vectors
 
 
-def _is_free(path: Path, manifest: Manifest) -> bool:
-    """Whether a folder is empty, or holds nothing but a library that was never finished."""
+def _is_free(location: Location, manifest: Manifest) -> bool:
+    """Whether nothing is there, or nothing but a library that was never finished."""
+    ours = {f"{name}.lance" for name in _schemas(manifest)}
+    if location.is_remote:
+        parts = [name.split("/") for name in location.objects.names()]
+        return all(
+            part == [lease.NAME] or (part[0] == TABLES and part[1] in ours) for part in parts
+        )
+    path = location.folder
+    if not path.exists():
+        return True
     if not path.is_dir():
         return False
     tables = path / TABLES
-    ours = {f"{name}.lance" for name in _schemas(manifest)}
     return {one.name for one in path.iterdir()} <= {TABLES, LOCK, manifests.PART} and (
         not tables.exists() or (tables.is_dir() and {one.name for one in tables.iterdir()} <= ours)
     )
 
 
-class Lock:
-    """The right to write to a library, held by one process at a time."""
+def _drop_tables(location: Location) -> None:
+    if location.is_remote:
+        objects = location.objects
+        objects.delete(*objects.names(TABLES))
+    else:
+        shutil.rmtree(location.folder / TABLES, ignore_errors=True)
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._lock = filelock.FileLock(path / LOCK)
+
+@contextlib.contextmanager
+def _writing(location: Location) -> Iterator[None]:
+    """Say of what goes wrong on a storage what it was; the errors of a folder say it themselves."""
+    if location.is_remote:
+        with location.objects.reaching():
+            yield
+    else:
+        yield
+
+
+class Lock:
+    """The right to write to a library, held by one process at a time.
+
+    In a folder it is the lock of a file, on a storage a lease.
+    """
+
+    def __init__(self, path: Path | Location) -> None:
+        self._location = Location.parse(path)
+        self._held: filelock.FileLock | Lease | None = None
 
     def __enter__(self) -> Lock:
-        if not self._path.is_dir():
-            raise LibraryNotFound(f"there is no library at {self._path}")
+        if self._location.is_remote:
+            found = Lease(self._location)
+            found.acquire()
+            self._held = found
+            return self
+        folder = self._location.folder
+        if not folder.is_dir():
+            raise LibraryNotFound(f"there is no library at {folder}")
+        lock = filelock.FileLock(folder / LOCK)
         try:
-            self._lock.acquire(timeout=0)
+            lock.acquire(timeout=0)
         except filelock.Timeout as exc:
             raise LibraryLocked(
-                f"{self._path} is being written to by another process: wait until it is done"
+                f"{folder} is being written to by another process: wait until it is done"
             ) from exc
+        self._held = lock
         return self
 
     def __exit__(
@@ -98,41 +146,59 @@ class Lock:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._lock.release()
+        if self._held is not None:
+            self._held.release()
+            self._held = None
 
 
 class Writer:
-    """Open under a `Lock`. Every method leaves the library readable, also when it is killed."""
+    """Open under a `Lock`. Every method leaves the library readable, also when it is killed.
 
-    def __init__(self, path: Path, manifest: Manifest, db: Any) -> None:
-        self._path = path
+    On a storage every method raises LibraryLocked where the right to write was lost, and
+    StoreError where the storage does not answer.
+    """
+
+    def __init__(self, location: Location, manifest: Manifest, db: Any) -> None:
+        self._location = location
         self._spaces = manifest.spaces
         self._db = db
+        self._lease = lease.held(location) if location.is_remote else None
         self._tables: dict[str, Any] = {}
         self._changed: set[str] = set()
 
     @classmethod
-    def open(cls, path: Path) -> Writer:
+    def open(cls, path: Path | Location) -> Writer:
         """Open, clearing away first what a killed writer left unfinished."""
-        manifest = manifests.read(path)
+        location = Location.parse(path)
+        manifest = manifests.read(location)
         import lancedb
 
-        writer = cls(path, manifest, lancedb.connect(str(path / TABLES)))
-        dirty = path / DIRTY
-        unfinished = dirty.exists()
-        dirty.touch()
-        if unfinished:
+        db = lancedb.connect(location.tables_uri, storage_options=location.storage_options)
+        writer = cls(location, manifest, db)
+        unfinished = location.exists(DIRTY)
+        if not unfinished:
+            location.write(DIRTY, b"")
+        else:
             writer.sweep()
         return writer
 
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        if self._lease is not None:
+            self._lease.check()
+        with _writing(self._location):
+            yield
+
     def _table(self, name: str) -> Any:
         if name not in self._tables:
-            self._tables[name] = self._db.open_table(name)
+            with _writing(self._location):
+                self._tables[name] = self._db.open_table(name)
         return self._tables[name]
 
     def _add(self, name: str, table: Any) -> None:
         if table is not None and table.num_rows:
-            self._table(name).add(table)
+            with self._writing():
+                self._table(name).add(table)
             self._changed.add(name)
 
     def add_assets(self, encoded: Sequence[EncodedAsset]) -> None:
@@ -153,9 +219,10 @@ class Writer:
         """Write the rows of paths that may have one already."""
         if files:
             merge = self._table(FILES).merge_insert("path")
-            merge.when_matched_update_all().when_not_matched_insert_all().execute(
-                rows.files_table(files)
-            )
+            with self._writing():
+                merge.when_matched_update_all().when_not_matched_insert_all().execute(
+                    rows.files_table(files)
+                )
             self._changed.add(FILES)
 
     def remove_files(self, paths: Sequence[str]) -> None:
@@ -168,7 +235,8 @@ class Writer:
                 "'" + value.replace("'", "''") + "'"
                 for value in values[begin : begin + IDS_PER_DELETE]
             )
-            self._table(table).delete(f"{column} IN ({quoted})")
+            with self._writing():
+                self._table(table).delete(f"{column} IN ({quoted})")
             self._changed.add(table)
 
     def sweep(self) -> int:
@@ -191,8 +259,9 @@ class Writer:
     def _ids(self, table: str) -> set[str]:
         import pyarrow.compute as pc
 
-        dataset = self._table(table).to_lance()
-        column = dataset.to_table(columns=["asset_id"]).column("asset_id")
+        with self._writing():
+            dataset = self._table(table).to_lance()
+            column = dataset.to_table(columns=["asset_id"]).column("asset_id")
         ids: Iterable[str | None] = pc.unique(column).to_pylist()
         return {one for one in ids if one is not None}
 
@@ -203,7 +272,8 @@ class Writer:
         """
         for name in sorted(self._changed) if tidy else ():
             table = self._table(name)
-            if len(table.to_lance().get_fragments()) > MANY_FRAGMENTS:
-                table.optimize(cleanup_older_than=KEEP_VERSIONS)
+            with self._writing():
+                if len(table.to_lance().get_fragments()) > MANY_FRAGMENTS:
+                    table.optimize(cleanup_older_than=KEEP_VERSIONS)
         if not is_unfinished:
-            (self._path / DIRTY).unlink(missing_ok=True)
+            self._location.delete(DIRTY)

@@ -27,7 +27,8 @@ from mmsearch.errors import (
     WeightsMismatch,
 )
 from mmsearch.library import Library
-from mmsearch.search.snapshot import FOLDER, open_snapshot
+from mmsearch.search.snapshot import open_snapshot
+from mmsearch.store.location import INDEX as FOLDER
 from mmsearch.store.reader import Reader
 from mmsearch.store.rows import EncodedAsset, EncodedSegment, FileRow
 from mmsearch.store.writer import DIRTY, Lock, Writer
@@ -205,16 +206,17 @@ def test_a_torn_index_is_rebuilt_and_answers_as_before(
 ) -> None:
     before = [(hit.path, hit.score) for hit in library.search("story number 3", min_score=0.0)]
     library.close()
-    (folder,) = (library.path / FOLDER).iterdir()
-    names = sorted(path.name for path in folder.iterdir())
-    assert "text.vectors.npy" in names
-    for name in names:
-        damage(folder / name)
+    index = library.path / FOLDER
+    files = sorted(path.relative_to(index) for path in index.rglob("*") if path.is_file())
+    assert {"vectors_text", "segments", "assets"} <= {file.parts[0].split("-")[0] for file in files}
+    for file in files:
+        damage(index / file)
 
         after = fake_library(library.path).search("story number 3", min_score=0.0)
 
-        assert [(hit.path, hit.score) for hit in after] == before, name
-        assert sorted(path.name for path in folder.iterdir()) == names
+        assert [(hit.path, hit.score) for hit in after] == before, file
+        left = sorted(path.relative_to(index) for path in index.rglob("*") if path.is_file())
+        assert left == files
 
 
 def test_an_index_folder_that_is_gone_is_made_again(library: Library) -> None:
@@ -224,10 +226,15 @@ def test_an_index_folder_that_is_gone_is_made_again(library: Library) -> None:
 
 
 def test_only_the_index_of_the_newest_version_is_kept(library: Library, media: Path) -> None:
+    before = {path.name for path in (library.path / FOLDER).iterdir()}
     write_text(media / "new.txt", "A new story.")
     library.index(media)
+    after = {path.name for path in (library.path / FOLDER).iterdir()}
 
-    assert len(list((library.path / FOLDER).iterdir())) == 1
+    kept, new = before & after, after - before
+    assert {name.split("-")[0] for name in before - after} == {"assets"}
+    assert {name.split("-")[0] for name in new} == {"assets", "segments", "vectors_text"}
+    assert {name.split("-")[0] for name in kept} == {"segments", "vectors_image", "vectors_text"}
 
 
 def test_a_kill_between_assets_and_files_leaves_no_duplicates(

@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from mmsearch.index import exact
+from mmsearch.index.base import NO_ROW, near_any
 from mmsearch.index.exact import ExactIndex
+from mmsearch.index.matrix import Matrix
 from mmsearch.index.words import MAX_WORD, WordIndex, words
 from mmsearch.search.fusion import noisy_or
 
@@ -40,7 +43,7 @@ def test_exact_search_is_brute_force(data: st.DataObject) -> None:
     k = data.draw(st.integers(1, 50))
     allowed = data.draw(st.none() | arrays.arrays(np.bool_, count))
 
-    found = ExactIndex(vectors).search(queries, k, allowed=allowed)
+    found = near_any(ExactIndex(Matrix.of(vectors)), queries, k, allowed=allowed)
 
     expected = oracle(vectors, queries, k, allowed)
     assert found.rows.tolist() == [row for row, _, _ in expected]
@@ -55,12 +58,15 @@ def test_exact_search_over_many_blocks_finds_the_nearest(seed: int, k: int) -> N
     rng = np.random.default_rng(seed)
     vectors = rng.standard_normal((50, 8)).astype(np.float16)
     query = rng.standard_normal((1, 8)).astype(np.float32)
-    rows = exact.BLOCK_ROWS
-    try:
-        exact.BLOCK_ROWS = 7
-        found = ExactIndex(vectors).search(query, k)
-    finally:
-        exact.BLOCK_ROWS = rows
+    cuts = sorted(rng.integers(0, 51, 3).tolist())
+    blocks = np.split(vectors, cuts)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(exact, "ALONE_ROWS", 10)
+        patched.setattr(exact, "GATHERED_ROWS", 7)
+        index = ExactIndex(Matrix(blocks, 8))
+        found = near_any(index, query, k)
+        gathered = index.among(np.arange(50), query, k)
+    assert gathered.rows[0, : len(found.rows)].tolist() == found.rows.tolist()
 
     similarities = vectors.astype(np.float32) @ query[0]
     assert len(found.rows) == min(k, 50)
@@ -71,9 +77,11 @@ def test_exact_search_over_many_blocks_finds_the_nearest(seed: int, k: int) -> N
 def test_an_empty_index_and_an_empty_mask_find_nothing() -> None:
     query = np.ones((1, 4), dtype=np.float32)
 
-    assert len(ExactIndex(np.zeros((0, 4), dtype=np.float16)).search(query, 5).rows) == 0
-    full = ExactIndex(np.ones((3, 4), dtype=np.float16))
-    assert len(full.search(query, 5, allowed=np.zeros(3, dtype=np.bool_)).rows) == 0
+    empty = ExactIndex(Matrix([], 4)).nearest(query, 5)
+    assert (empty.rows == NO_ROW).all()
+    assert np.isneginf(empty.similarities).all()
+    full = ExactIndex(Matrix.of(np.ones((3, 4), dtype=np.float16)))
+    assert (full.nearest(query, 5, allowed=np.zeros(3, dtype=np.bool_)).rows == NO_ROW).all()
     assert full.count == 3
 
 

@@ -1,0 +1,121 @@
+"""The vectors of a space and what is known of each, as blocks of memory-mapped rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmsearch.index.base import RowArray
+
+if TYPE_CHECKING:
+    from mmsearch.types import FloatArray
+
+Block = NDArray[np.float16] | NDArray[np.float32]
+BATCH_BYTES = 1 << 20
+"""Vectors that are widened to float32 at a time, by default: they stay in the cache of a core."""
+_SIGN_AND_VALUE = np.int32(-0x70002000)
+_BIAS = np.float32(2.0**112)
+
+
+def widened(values: Block) -> FloatArray:
+    """Finite float16 as float32, three to five times as fast as NumPy casts them.
+
+    The bits are put where float32 has them, which makes every number 2^112 times too small (its
+    exponent counts from 127, that of float16 from 15); the product mends that, exactly.
+    """
+    if values.dtype == np.float32:
+        return np.ascontiguousarray(values)
+    bits = values.view(np.int16).astype(np.int32)
+    np.left_shift(bits, 13, out=bits)
+    np.bitwise_and(bits, _SIGN_AND_VALUE, out=bits)
+    wide: FloatArray = bits.view(np.float32)
+    np.multiply(wide, _BIAS, out=wide)
+    return wide
+
+
+class Column:
+    """An array over several blocks; a row is known by its number over all of them."""
+
+    def __init__(self, blocks: Sequence[NDArray[Any]]) -> None:
+        self.blocks = tuple(blocks)
+        self.starts = np.cumsum([0, *(len(block) for block in blocks)], dtype=np.int64)
+
+    @property
+    def count(self) -> int:
+        """How many rows there are."""
+        return int(self.starts[-1])
+
+    def take(self, rows: RowArray) -> NDArray[Any]:
+        """The entries of these rows, in their order; there must be a block."""
+        if len(self.blocks) == 1:
+            return np.asarray(self.blocks[0][rows])
+        at = np.searchsorted(self.starts, rows, side="right") - 1
+        found = np.empty((len(rows), *self.blocks[0].shape[1:]), dtype=self.blocks[0].dtype)
+        for number, block in enumerate(self.blocks):
+            here = at == number
+            if here.any():
+                found[here] = block[rows[here] - self.starts[number]]
+        return found
+
+    def whole(self) -> NDArray[Any]:
+        """All of it in memory; there must be a block."""
+        return np.concatenate(self.blocks) if len(self.blocks) != 1 else np.asarray(self.blocks[0])
+
+    def rows_of(self, value: Any) -> RowArray:
+        """The rows with that value, rising."""
+        found = [
+            start + np.flatnonzero(block == value)
+            for start, block in zip(self.starts.tolist(), self.blocks, strict=False)
+        ]
+        return np.concatenate([np.empty(0, dtype=np.int64), *found])
+
+
+class Matrix:
+    """(count, dim) unit vectors as float16 or float32, in blocks that follow each other.
+
+    A row is known by its number over all blocks. Nothing is read before it is asked for.
+    """
+
+    def __init__(self, blocks: Sequence[Block], dim: int) -> None:
+        self._column = Column([block for block in blocks if len(block)])
+        self.blocks: tuple[Block, ...] = self._column.blocks
+        self.starts = self._column.starts
+        self.dim = dim
+
+    @classmethod
+    def of(cls, vectors: Block) -> Matrix:
+        """One block."""
+        return cls([vectors], vectors.shape[1])
+
+    @property
+    def count(self) -> int:
+        """How many rows there are."""
+        return self._column.count
+
+    @property
+    def size_bytes(self) -> int:
+        """What they take on disk."""
+        return sum(block.nbytes for block in self.blocks)
+
+    def take(self, rows: RowArray) -> FloatArray:
+        """(n, dim) float32: the vectors in these rows, in their order."""
+        if not len(rows):
+            return np.empty((0, self.dim), dtype=np.float32)
+        return widened(self._column.take(rows))
+
+    def batches(
+        self, part: tuple[int, int] | None = None, *, rows: int | None = None
+    ) -> Iterator[tuple[int, FloatArray]]:
+        """(first row, (n, dim) float32) for the rows of `part`, all by default, in their order.
+
+        `part` is (first, end); at most `rows` come at a time, by default some that stay in cache.
+        """
+        rows = rows or max(1, BATCH_BYTES // (4 * self.dim))
+        first, end = part or (0, self.count)
+        for start, block in zip(self.starts.tolist(), self.blocks, strict=False):
+            for begin in range(max(first, start), min(end, start + len(block)), rows):
+                some = block[begin - start : min(begin + rows, end) - start]
+                yield begin, widened(some)
