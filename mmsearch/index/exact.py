@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from itertools import pairwise
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mmsearch.config import cpu_count
-from mmsearch.index.base import NO_ROW, Nearest, RowArray, RowMask, best_of
+from mmsearch.index.base import Nearest, RowArray, RowMask, best_of
 from mmsearch.index.matrix import Matrix
 
 if TYPE_CHECKING:
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 SPARSE = 0.25
 """Where fewer rows than this share may answer, they are gathered before they are compared."""
-GATHERED_ROWS = 4096
 SCORED_ROWS = 65_536
 """Rows whose similarities are kept until the best of them are chosen."""
-ALONE_ROWS = 16_384
-"""Up to here a second thread costs more than it saves."""
+ALONE_BYTES = 4 << 20
+"""Up to so much of vectors a second thread costs more than it saves."""
 FEW_QUERIES = 8
+"""More are one large product, for which the library below NumPy has threads of its own."""
 
 
 class ExactIndex:
@@ -43,50 +43,61 @@ class ExactIndex:
             rows = np.flatnonzero(allowed)
             if len(rows) <= SPARSE * self.count:
                 return self.among(rows, queries, k)
-        turned = _turned(queries)
 
-        def best_in(part: tuple[int, int]) -> Nearest:
-            found = []
-            for first in range(*part, SCORED_ROWS):
-                end = min(first + SCORED_ROWS, part[1])
-                scores = np.empty((end - first, len(queries)), dtype=np.float32)
-                for begin, values in self.matrix.batches((first, end)):
-                    np.matmul(values, turned, out=scores[begin - first :][: len(values)])
-                found.append(_best(first, scores, k, allowed))
-            return _merged(found, len(queries), k)
+        def best_in(first: int, end: int, turned: FloatArray) -> Nearest:
+            scores = np.empty((end - first, len(queries)), dtype=np.float32)
+            for begin, values in self.matrix.batches((first, end)):
+                np.matmul(values, turned, out=scores[begin - first :][: len(values)])
+            numbers = np.arange(first, end, dtype=np.int64)
+            if allowed is not None:
+                passing = allowed[first:end]
+                numbers, scores = numbers[passing], scores[passing]
+            return _best(numbers, scores, k)
 
-        # Many queries are one large product, for which the library of NumPy has threads of its own.
-        is_small = self.count <= ALONE_ROWS or len(queries) > FEW_QUERIES
-        threads = 1 if is_small else cpu_count()
-        edges = np.linspace(0, self.count, threads + 1).astype(int).tolist()
-        parts = list(pairwise(edges))
-        if threads == 1:
-            return best_in(parts[0])
-        with ThreadPoolExecutor(threads) as pool:  # NumPy lets go of the interpreter meanwhile
-            return _merged(pool.map(best_in, parts), len(queries), k)
+        return self._merged(best_in, self.count, queries, k)
 
     def among(self, rows: RowArray, queries: FloatArray, k: int) -> Nearest:
         """The k nearest of (n,) rising `rows` to each query; none but these are read."""
-        turned = _turned(queries)
-        found = []
-        for begin in range(0, len(rows), GATHERED_ROWS):
-            some = rows[begin : begin + GATHERED_ROWS]
-            best = _best(0, self.matrix.take(some) @ turned, k, None)
-            named = np.where(best.rows == NO_ROW, NO_ROW, some[best.rows])
-            found.append(Nearest(named, best.similarities))
-        return _merged(found, len(queries), k)
+        step = self.matrix.batch_rows
+
+        def best_in(first: int, end: int, turned: FloatArray) -> Nearest:
+            scores = np.empty((end - first, len(queries)), dtype=np.float32)
+            for begin in range(first, end, step):
+                some = rows[begin : min(begin + step, end)]
+                at = begin - first
+                np.matmul(self.matrix.take(some), turned, out=scores[at : at + len(some)])
+            return _best(rows[first:end], scores, k)
+
+        return self._merged(best_in, len(rows), queries, k)
+
+    def _merged(
+        self,
+        best_in: Callable[[int, int, FloatArray], Nearest],
+        count: int,
+        queries: FloatArray,
+        k: int,
+    ) -> Nearest:
+        """The best of all parts of `count` rows, each part looked through in a thread."""
+        turned = np.ascontiguousarray(np.asarray(queries, dtype=np.float32).T)
+        is_small = count * self.matrix.dim * 2 <= ALONE_BYTES or len(queries) > FEW_QUERIES
+        threads = 1 if is_small else cpu_count()
+        size = min(SCORED_ROWS, max(1, -(-count // threads)))
+        parts = [(first, min(first + size, count)) for first in range(0, count, size)]
+        found: Iterable[Nearest]
+        if threads == 1:
+            found = (best_in(first, end, turned) for first, end in parts)
+        else:  # NumPy lets go of the interpreter meanwhile
+            found = _threads().map(lambda part: best_in(part[0], part[1], turned), parts)
+        return _joined(found, len(queries), k)
 
 
-def _turned(queries: FloatArray) -> FloatArray:
-    return np.ascontiguousarray(np.asarray(queries, dtype=np.float32).T)
+@lru_cache(maxsize=1)
+def _threads() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(cpu_count(), thread_name_prefix="exact")
 
 
-def _best(begin: int, scores: FloatArray, k: int, allowed: RowMask | None) -> Nearest:
-    """The k best of each column of (n, q) `scores`, whose first row has the number `begin`."""
-    rows = np.arange(begin, begin + len(scores), dtype=np.int64)
-    if allowed is not None:
-        passing = allowed[rows]
-        rows, scores = rows[passing], scores[passing]
+def _best(rows: RowArray, scores: FloatArray, k: int) -> Nearest:
+    """The k best of (n,) rising rows for each column of their (n, q) scores."""
     if len(rows) <= k:
         named = np.broadcast_to(rows, (scores.shape[1], len(rows)))
         return best_of(named, np.ascontiguousarray(scores.T), k)
@@ -101,7 +112,7 @@ def _best(begin: int, scores: FloatArray, k: int, allowed: RowMask | None) -> Ne
     return best_of(rows[kept], np.take_along_axis(scores.T, kept, axis=1), k)
 
 
-def _merged(found: Iterable[Nearest], queries: int, k: int) -> Nearest:
+def _joined(found: Iterable[Nearest], queries: int, k: int) -> Nearest:
     parts = list(found)
     if len(parts) == 1:
         return parts[0]

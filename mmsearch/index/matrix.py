@@ -96,6 +96,11 @@ class Matrix:
         return self._column.count
 
     @property
+    def batch_rows(self) -> int:
+        """How many rows are best widened at a time."""
+        return max(1, BATCH_BYTES // (4 * max(1, self.dim)))
+
+    @property
     def size_bytes(self) -> int:
         """What they take on disk."""
         return sum(block.nbytes for block in self.blocks)
@@ -113,7 +118,7 @@ class Matrix:
 
         `part` is (first, end); at most `rows` come at a time, by default some that stay in cache.
         """
-        rows = rows or max(1, BATCH_BYTES // (4 * self.dim))
+        rows = rows or self.batch_rows
         first, end = part or (0, self.count)
         for start, block in zip(self.starts.tolist(), self.blocks, strict=False):
             for begin in range(max(first, start), min(end, start + len(block)), rows):

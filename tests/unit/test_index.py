@@ -61,8 +61,8 @@ def test_exact_search_over_many_blocks_finds_the_nearest(seed: int, k: int) -> N
     cuts = sorted(rng.integers(0, 51, 3).tolist())
     blocks = np.split(vectors, cuts)
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(exact, "ALONE_ROWS", 10)
-        patched.setattr(exact, "GATHERED_ROWS", 7)
+        patched.setattr(exact, "ALONE_BYTES", 10)
+        patched.setattr(exact, "SCORED_ROWS", 7)
         index = ExactIndex(Matrix(blocks, 8))
         found = near_any(index, query, k)
         gathered = index.among(np.arange(50), query, k)
