@@ -71,6 +71,9 @@ class LiveIndex:
         self._exact = ExactIndex(matrix)
         self._is_there = is_there
         self._built = built
+        # Which rows of the index are there still; None where all are.
+        stays = None if built is None or built.rows is None else built.rows != NO_ROW
+        self._stays = None if stays is None or stays.all() else stays
         default = max(FEW_ROWS, int(FEW_SHARE * matrix.count))
         self._few_rows = default if few_rows is None else few_rows
 
@@ -99,15 +102,11 @@ class LiveIndex:
     def _refined(
         self, built: Built, queries: FloatArray, k: int, passing: RowMask | None
     ) -> Nearest:
-        within = passing
-        if passing is not None and built.rows is not None:
-            within = np.where(built.rows == NO_ROW, False, passing[built.rows])
-        elif passing is not None:
-            within = passing[: built.index.count]
-        elif built.rows is not None and (built.rows == NO_ROW).any():
-            within = built.rows != NO_ROW
-        if within is not None and within.all():
-            within = None
+        within = self._stays
+        if passing is not None:
+            within = passing[: built.index.count] if built.rows is None else passing[built.rows]
+            within = within if self._stays is None else within & self._stays
+            within = None if within.all() else within
         rows = built.index.candidates(queries, k * built.refine, allowed=within)
         if built.rows is not None:
             rows = np.where(rows == NO_ROW, NO_ROW, built.rows[rows])

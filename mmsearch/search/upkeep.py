@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmsearch.config import free_memory_bytes
+from mmsearch.errors import LibraryLocked
 from mmsearch.index import cached, planner
 from mmsearch.index.base import RowArray, best_of
 from mmsearch.index.cached import Header, Measured
@@ -73,9 +74,12 @@ class Upkeep:
         self._is_stopped = threading.Event()
 
     def look_after(self, snapshot: Snapshot) -> None:
-        """Begin to build what is due over a snapshot, once; returns at once."""
+        """Begin to build what is due over a snapshot, once; returns at once.
+
+        Not on a storage: who searches there need not have the right to write, nor take it.
+        """
         is_busy = self._thread is not None and self._thread.is_alive()
-        if is_busy or snapshot is self._seen:
+        if is_busy or snapshot is self._seen or snapshot.reader.location.is_remote:
             return
         self._seen = snapshot
         if due(snapshot, self._wish):
@@ -86,6 +90,8 @@ class Upkeep:
     def _run(self, snapshot: Snapshot) -> None:
         try:
             bring_up(snapshot, self._wish, is_stopped=self._is_stopped.is_set)
+        except LibraryLocked:
+            pass  # it will be due again when the writer is done
         except Exception:  # searching goes on without it
             _log.exception("no index could be built over %s", snapshot.reader.location)
 
