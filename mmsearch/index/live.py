@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 FEW_ROWS = 20_000
 """A filter that leaves no more than this is searched exactly: 3 ms at 512 dimensions."""
+TAIL_BYTES = 4 << 20
 GATHERED_ROWS = 4096
 """Candidates whose vectors are gathered at a time: 8 MB at 512 dimensions."""
 FEW_SHARE = 0.02
@@ -74,6 +75,10 @@ class LiveIndex:
         # Which rows of the index are there still; None where all are.
         stays = None if built is None or built.rows is None else built.rows != NO_ROW
         self._stays = None if stays is None or stays.all() else stays
+        # A short tail is read once, not at every query.
+        tail = () if built is None else built.tail
+        is_short = 0 < len(tail) * matrix.dim * 4 <= TAIL_BYTES
+        self._tail = matrix.take(np.asarray(tail)) if is_short else None
         default = max(FEW_ROWS, int(FEW_SHARE * matrix.count))
         self._few_rows = default if few_rows is None else few_rows
 
@@ -111,10 +116,14 @@ class LiveIndex:
         if built.rows is not None:
             rows = np.where(rows == NO_ROW, NO_ROW, built.rows[rows])
         near = compared(self._matrix, queries, rows, k)
-        tail = built.tail if passing is None else built.tail[passing[built.tail]]
-        if not len(tail):
+        if not len(built.tail):
             return near
-        late = self._exact.among(tail, queries, k)
+        if passing is None and self._tail is not None:
+            rows = np.broadcast_to(built.tail, (len(queries), len(built.tail)))
+            late = best_of(rows, queries @ self._tail.T, k)
+        else:
+            tail = built.tail if passing is None else built.tail[passing[built.tail]]
+            late = self._exact.among(tail, queries, k)
         return best_of(
             np.concatenate([near.rows, late.rows], axis=1),
             np.concatenate([near.similarities, late.similarities], axis=1),
