@@ -46,8 +46,8 @@ class ExactIndex:
 
         def best_in(first: int, end: int, turned: FloatArray) -> Nearest:
             scores = np.empty((end - first, len(queries)), dtype=np.float32)
-            for begin, values in self.matrix.batches((first, end)):
-                np.matmul(values, turned, out=scores[begin - first :][: len(values)])
+            for begin, values in self.matrix.batches((first, end), is_kept=False):
+                _multiply(values, turned, scores[begin - first :][: len(values)])
             numbers = np.arange(first, end, dtype=np.int64)
             if allowed is not None:
                 passing = allowed[first:end]
@@ -65,7 +65,7 @@ class ExactIndex:
             for begin in range(first, end, step):
                 some = rows[begin : min(begin + step, end)]
                 at = begin - first
-                np.matmul(self.matrix.take(some), turned, out=scores[at : at + len(some)])
+                _multiply(self.matrix.take(some), turned, scores[at : at + len(some)])
             return _best(rows[first:end], scores, k)
 
         return self._merged(best_in, len(rows), queries, k)
@@ -94,6 +94,15 @@ class ExactIndex:
 @lru_cache(maxsize=1)
 def _threads() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(cpu_count(), thread_name_prefix="exact")
+
+
+def _multiply(values: FloatArray, turned: FloatArray, out: FloatArray) -> None:
+    """(n, dim) times (dim, q) into (n, q)."""
+    if turned.shape[1] == 1:
+        # For one column BLAS would begin threads of its own, beside those that call it.
+        np.vecdot(values, turned[:, 0], out=out[:, 0])
+    else:
+        np.matmul(values, turned, out=out)
 
 
 def _best(rows: RowArray, scores: FloatArray, k: int) -> Nearest:

@@ -14,21 +14,23 @@ if TYPE_CHECKING:
     from mmsearch.types import FloatArray
 
 Block = NDArray[np.float16] | NDArray[np.float32]
-BATCH_BYTES = 1 << 20
-"""Vectors that are widened to float32 at a time, by default: they stay in the cache of a core."""
+BATCH_BYTES = 4 << 20
+"""Vectors that are widened to float32 at a time, by default."""
 _SIGN_AND_VALUE = np.int32(-0x70002000)
 _BIAS = np.float32(2.0**112)
 
 
-def widened(values: Block) -> FloatArray:
+def widened(values: Block, room: NDArray[np.int32] | None = None) -> FloatArray:
     """Finite float16 as float32, three to five times as fast as NumPy casts them.
 
     The bits are put where float32 has them, which makes every number 2^112 times too small (its
-    exponent counts from 127, that of float16 from 15); the product mends that, exactly.
+    exponent counts from 127, that of float16 from 15); the product mends that, exactly. `room` is
+    of the same shape, and the result is put there: asking for memory takes a third of the time.
     """
     if values.dtype == np.float32:
         return np.ascontiguousarray(values)
-    bits = values.view(np.int16).astype(np.int32)
+    bits = np.empty(values.shape, dtype=np.int32) if room is None else room
+    np.copyto(bits, values.view(np.int16))
     np.left_shift(bits, 13, out=bits)
     np.bitwise_and(bits, _SIGN_AND_VALUE, out=bits)
     wide: FloatArray = bits.view(np.float32)
@@ -112,15 +114,21 @@ class Matrix:
         return widened(self._column.take(rows))
 
     def batches(
-        self, part: tuple[int, int] | None = None, *, rows: int | None = None
+        self,
+        part: tuple[int, int] | None = None,
+        *,
+        rows: int | None = None,
+        is_kept: bool = True,
     ) -> Iterator[tuple[int, FloatArray]]:
         """(first row, (n, dim) float32) for the rows of `part`, all by default, in their order.
 
-        `part` is (first, end); at most `rows` come at a time, by default some that stay in cache.
+        `part` is (first, end); at most `rows` come at a time, by default BATCH_BYTES of them.
+        Unless `is_kept`, each may be written over by the next.
         """
         rows = rows or self.batch_rows
+        room = None if is_kept else np.empty((rows, self.dim), dtype=np.int32)
         first, end = part or (0, self.count)
         for start, block in zip(self.starts.tolist(), self.blocks, strict=False):
             for begin in range(max(first, start), min(end, start + len(block)), rows):
                 some = block[begin - start : min(begin + rows, end) - start]
-                yield begin, widened(some)
+                yield begin, widened(some, None if room is None else room[: len(some)])

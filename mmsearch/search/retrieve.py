@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import PurePath
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from mmsearch.search.explain import why
 from mmsearch.search.fusion import noisy_or
 from mmsearch.search.probe import Probe, WeightedProbe, combined
 from mmsearch.search.snapshot import MODALITIES, Snapshot
+from mmsearch.store.schema import FILES
 from mmsearch.types import Box, Hit, Modality, Moment, Provenance, SpaceScore
 
 NAMES = "name"
@@ -83,12 +84,13 @@ def allowed_assets(snapshot: Snapshot, passing: Filter) -> RowMask | None:
 
 
 def _under(snapshot: Snapshot, folders: Sequence[str]) -> RowMask:
-    paths = snapshot.reader.column("files", "path").column("path").to_pylist()
-    roots = [PurePath(folder) for folder in folders]
-    inside = np.array(
-        [any(PurePath(path).is_relative_to(root) for root in roots) for path in paths],
-        dtype=np.bool_,
-    )
+    import pyarrow.compute as pc
+
+    paths = snapshot.reader.column(FILES, "path").column("path")
+    inside = np.zeros(len(paths), dtype=np.bool_)
+    for folder in folders:
+        below = pc.starts_with(paths, folder.rstrip(os.sep) + os.sep)
+        inside |= np.asarray(pc.or_(below, pc.equal(paths, folder)))
     owners = np.repeat(np.arange(len(snapshot.modalities)), np.diff(snapshot.file_offsets))
     mask = np.zeros(len(snapshot.modalities), dtype=np.bool_)
     mask[owners[inside[snapshot.file_rows]]] = True
