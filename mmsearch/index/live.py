@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 FEW_ROWS = 20_000
 """A filter that leaves no more than this is searched exactly: 3 ms at 512 dimensions."""
 TAIL_BYTES = 4 << 20
+MOST_CANDIDATES = 1024
 GATHERED_ROWS = 4096
 """Candidates whose vectors are gathered at a time: 8 MB at 512 dimensions."""
 FEW_SHARE = 0.02
@@ -47,7 +48,8 @@ class Built:
 
     `rows` has a row of the matrix for each of the index, NO_ROW for one that is gone; None where
     row i stands for row i. `tail` are the rows that came since. Of each query `refine` times as
-    many candidates are compared exactly as are asked for.
+    many candidates are compared exactly as are asked for; no more than MOST_CANDIDATES, unless two
+    for each are more.
     """
 
     index: Candidates
@@ -112,7 +114,9 @@ class LiveIndex:
             within = passing[: built.index.count] if built.rows is None else passing[built.rows]
             within = within if self._stays is None else within & self._stays
             within = None if within.all() else within
-        rows = built.index.candidates(queries, k * built.refine, allowed=within)
+        # Of hundreds of rows that are wanted the last are not worth thousands of candidates.
+        count = min(k * built.refine, max(2 * k, MOST_CANDIDATES))
+        rows = built.index.candidates(queries, count, allowed=within)
         if built.rows is not None:
             rows = np.where(rows == NO_ROW, NO_ROW, built.rows[rows])
         near = compared(self._matrix, queries, rows, k)
