@@ -144,10 +144,12 @@ def bring_up(
     """
     parent = snapshot.reader.location.cache_folder
     names = due(snapshot, wish)
+    if not names:
+        return False
     with _alone(parent) as is_alone:
         for name in names if is_alone else ():
             _build(snapshot, name, wish, parent, on_event, is_stopped)
-    return bool(names) and is_alone
+    return is_alone
 
 
 @contextlib.contextmanager

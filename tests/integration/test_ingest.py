@@ -93,7 +93,7 @@ def library_ills(path: Path) -> list[str]:
 def _doctor_knows_fakes(monkeypatch: pytest.MonkeyPatch) -> None:
     """The doctor opens the library by its preset: hand it the fake one."""
     monkeypatch.setattr(
-        Library, "open", classmethod(lambda cls, path, **_: fake_library(Path(path)))
+        Library, "open", classmethod(lambda cls, path, **_: fake_library(Path(str(path))))
     )
     monkeypatch.setattr("mmsearch.checkup._packages", list)
     monkeypatch.setattr("mmsearch.checkup._weights", list)

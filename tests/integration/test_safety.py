@@ -383,7 +383,7 @@ def test_a_damaged_table_is_a_finding_of_the_doctor_and_a_store_error(
     library: Library, table: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        Library, "open", classmethod(lambda cls, path, **_: fake_library(Path(path)))
+        Library, "open", classmethod(lambda cls, path, **_: fake_library(Path(str(path))))
     )
     monkeypatch.setattr("mmsearch.checkup._packages", list)
     monkeypatch.setattr("mmsearch.checkup._weights", list)
