@@ -24,24 +24,31 @@ ABANDONED_S = 3600.0
 Arrays = Mapping[str, NDArray[Any]]
 
 
+def save_array(path: Path, array: NDArray[Any]) -> None:
+    """Write an array as .npy, to the disk."""
+    with path.open("wb") as stream:
+        np.save(stream, array, allow_pickle=False)
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
 class Draft:
     """Arrays that are being written into a folder."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._shapes: dict[str, list[int]] = {}
+        self._rooms: list[str] = []
 
     def save(self, name: str, array: NDArray[Any]) -> None:
         """Write a whole array, to the disk."""
-        with self._path(name).open("wb") as stream:
-            np.save(stream, array, allow_pickle=False)
-            stream.flush()
-            os.fsync(stream.fileno())
+        save_array(self._path(name), array)
         self._shapes[name] = [*array.shape]
 
     def room(self, name: str, dtype: type[Any], shape: tuple[int, ...]) -> NDArray[Any]:
         """An array on the disk, to be filled a part at a time and flushed by `close`."""
         self._shapes[name] = [*shape]
+        self._rooms.append(name)
         return np.lib.format.open_memmap(self._path(name), mode="w+", dtype=dtype, shape=shape)
 
     def _path(self, name: str) -> Path:
@@ -49,7 +56,7 @@ class Draft:
 
     def close(self) -> None:
         """Write the header: without it a folder is not whole."""
-        for name in self._shapes:
+        for name in self._rooms:
             with self._path(name).open("rb") as stream:
                 os.fsync(stream.fileno())
         header = json.dumps({"form": FORM, "shapes": self._shapes})

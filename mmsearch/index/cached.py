@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from mmsearch.errors import StoreError
 from mmsearch.index.base import NO_ROW, RowArray, RowMask
-from mmsearch.index.blocks import PART, put_in_place
+from mmsearch.index.blocks import PART, put_in_place, save_array
 from mmsearch.index.faiss_index import FaissIndex, faiss_version, is_available
 from mmsearch.index.live import Built, Candidates
 from mmsearch.index.matrix import Column
@@ -114,8 +114,8 @@ def save(
     parent.mkdir(parents=True, exist_ok=True)
     part = Path(tempfile.mkdtemp(prefix=PART, dir=parent))
     try:
-        _save_array(part / KEYS, keys)
-        _save_array(part / ROWS, rows)
+        save_array(part / KEYS, keys)
+        save_array(part / ROWS, rows)
         if write is not None:
             write(part / INDEX)
             _to_disk(part / INDEX)
@@ -130,13 +130,6 @@ def save(
     finally:
         shutil.rmtree(part, ignore_errors=True)
     return name
-
-
-def _save_array(path: Path, array: NDArray[Any]) -> None:
-    with path.open("wb") as stream:
-        np.save(stream, array, allow_pickle=False)
-        stream.flush()
-        os.fsync(stream.fileno())
 
 
 def _to_disk(path: Path) -> None:
@@ -163,9 +156,9 @@ def _checksum(folder: Path) -> str:
 
 def find(parent: Path, space: str) -> Kept | None:
     """The newest index of a space that is whole; None where there is none."""
-    own = [name for name in names(parent) if name.rpartition("-")[0] == PREFIX + space]
-    found = [kept for name in own if (kept := _kept(parent / name)) is not None]
-    return max(found, key=lambda kept: kept.header.store_version, default=None)
+    found = (_kept(parent / name) for name in _names_of(parent, space))
+    whole = [kept for kept in found if kept is not None]
+    return max(whole, key=lambda kept: kept.header.store_version, default=None)
 
 
 def names(parent: Path) -> list[str]:
@@ -176,10 +169,14 @@ def names(parent: Path) -> list[str]:
         return []
 
 
+def _names_of(parent: Path, space: str) -> list[str]:
+    return [name for name in names(parent) if name.rpartition("-")[0] == PREFIX + space]
+
+
 def drop(parent: Path, space: str, *, but: str) -> None:
     """Remove the other indexes of a space; who has one open keeps it until it is let go."""
-    for name in names(parent):
-        if name != but and name.rpartition("-")[0] == PREFIX + space:
+    for name in _names_of(parent, space):
+        if name != but:
             shutil.rmtree(parent / name, ignore_errors=True)
 
 

@@ -38,7 +38,7 @@ class Watch:
     """Tells how far a build is, and stops it where that is wanted."""
 
     def __init__(
-        self, on_progress: Callable[[float], None] | None, is_stopped: Callable[[], bool] | None
+        self, on_progress: Callable[[float], object] | None, is_stopped: Callable[[], bool] | None
     ) -> None:
         self.on_progress = on_progress
         self.is_stopped = is_stopped

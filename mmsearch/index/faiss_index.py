@@ -83,7 +83,7 @@ class FaissIndex:
         *,
         rows: RowArray | None = None,
         threads: int | None = None,
-        on_progress: Callable[[float], None] | None = None,
+        on_progress: Callable[[float], object] | None = None,
         is_stopped: Callable[[], bool] | None = None,
     ) -> FaissIndex:
         """The index of a recipe over `rows` of the matrix, all by default.

@@ -98,7 +98,7 @@ def make(
     planned: Iterable[Recipe],
     wanted: float,
     *,
-    on_progress: Callable[[float], None] = lambda _share: None,
+    on_progress: Callable[[float], object] = lambda _share: None,
     is_stopped: Callable[[], bool] = lambda: False,
 ) -> Made:
     """Build the first of the recipes that is found to be good enough, and find out how good.
@@ -123,32 +123,34 @@ def make(
             matrix, one, rows=kept, on_progress=on_progress, is_stopped=is_stopped
         )
         for harder in ladder(one, len(kept)):
-            best = _measured(index, harder, matrix, kept, queries, truth, wanted)
+            best = _measured(_asking(index.at(harder), matrix, kept), queries, truth, wanted)
             if best.recall >= wanted:
                 seconds = time.perf_counter() - started
                 return Made(index.at(harder), harder, kept, best, seconds)
     return Made(None, None, kept[:0], best, time.perf_counter() - started)
 
 
+def _asking(index: FaissIndex, matrix: Matrix, kept: RowArray) -> Callable[[FloatArray], RowArray]:
+    """How an index over the rows `kept` is asked: its candidates compared with the vectors."""
+
+    def ask(query: FloatArray) -> RowArray:
+        found = index.candidates(query, AT * index.recipe.refine)
+        named = np.where(found == NO_ROW, NO_ROW, kept[found])
+        return compared(matrix, query, named, AT).rows
+
+    return ask
+
+
 def _measured(
-    index: FaissIndex,
-    one: Recipe,
-    matrix: Matrix,
-    kept: RowArray,
-    queries: FloatArray,
-    truth: RowArray,
-    wanted: float,
+    ask: Callable[[FloatArray], RowArray], queries: FloatArray, truth: RowArray, wanted: float
 ) -> Measured:
-    """How many of the true neighbours are found at the effort of a recipe, and how quickly."""
-    at_effort = index.at(one)
+    """How many of the true neighbours are found, one query at a time, and how quickly."""
     hits, times = 0, []
     for query, true in zip(queries, truth, strict=True):
         began = time.perf_counter()
-        found = at_effort.candidates(query[None], AT * one.refine)
-        named = np.where(found == NO_ROW, NO_ROW, kept[found])
-        near = compared(matrix, query[None], named, AT)
+        found = ask(query[None])[0]
         times.append(time.perf_counter() - began)
-        hits += len(np.intersect1d(near.rows[0], true[true != NO_ROW]))
+        hits += len(np.intersect1d(found[found != NO_ROW], true[true != NO_ROW]))
     possible = max(1, int(np.count_nonzero(truth != NO_ROW)))
     latency_ms = float(np.median(times)) * 1e3 if times else 0.0
     return Measured(hits / possible, latency_ms, len(queries), wanted)
@@ -172,14 +174,11 @@ def make_lance(
     effort = lance_index.efforts(len(addresses))[0]
     for effort in lance_index.efforts(len(addresses)):
         index = LanceIndex(dataset, addresses, effort)
-        hits, times = 0, []
-        for query, expected in zip(vectors, true, strict=True):
-            began = time.perf_counter()
-            found = index.nearest(query[None], true.shape[1]).rows[0]
-            times.append(time.perf_counter() - began)
-            hits += len(np.intersect1d(found[found != NO_ROW], expected[expected != NO_ROW]))
-        possible = max(1, int(np.count_nonzero(true != NO_ROW)))
-        best = Measured(hits / possible, float(np.median(times)) * 1e3, len(vectors), wanted)
+
+        def ask(query: FloatArray, index: LanceIndex = index) -> RowArray:
+            return index.nearest(query, true.shape[1]).rows
+
+        best = _measured(ask, vectors, true, wanted)
         if best.recall >= wanted:
             break
     return dataset, effort, best, time.perf_counter() - started

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path, PurePath
@@ -15,12 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmsearch.index import blocks, cached
+from mmsearch.index.addresses import AddressArray
 from mmsearch.index.base import NO_ROW, RowArray, RowMask, VectorIndex
 from mmsearch.index.blocks import Arrays, Draft
 from mmsearch.index.cached import Kept
 from mmsearch.index.lance_index import Effort, LanceIndex
 from mmsearch.index.lance_rows import LanceRows, Vectors
-from mmsearch.index.live import Built, LiveIndex
+from mmsearch.index.live import Built, Candidates, LiveIndex
 from mmsearch.index.matrix import Column, Matrix
 from mmsearch.index.wish import AS_SIZE_ASKS, AUTO, LANCE, Wish
 from mmsearch.index.words import WordIndex
@@ -48,12 +49,12 @@ class SpaceArrays:
     """The index over the vectors of a space, and what is known of each of its rows.
 
     `segments` and `assets` have the keys of their owners; `is_there` says which rows are in the
-    table still, None where all are.
+    table still, None where all are. `addresses` makes those of the rows, which only Lance wants.
     """
 
     index: VectorIndex
     matrix: Vectors
-    addresses: Sequence[NDArray[np.uint64]]
+    addresses: Callable[[], AddressArray]
     keys: Column
     segments: Column
     assets: Column
@@ -131,7 +132,8 @@ class Snapshot:
 
     An asset is known by its row in `assets`: `modalities` has one entry for each, and the files of
     asset i are `file_rows[file_offsets[i]:file_offsets[i + 1]]`, rows of `files`. `asset_keys` has
-    their keys, `asset_order` the rows by rising key.
+    their keys, `asset_order` the rows by rising key. `indexes` are the folders of built indexes
+    that there were, whole or not.
     """
 
     reader: Reader
@@ -143,6 +145,7 @@ class Snapshot:
     file_offsets: NDArray[np.int64]
     file_rows: NDArray[np.int32]
     words: WordIndex
+    indexes: tuple[str, ...]
     _joined: Once = field(default_factory=Once, compare=False)
 
     @property
@@ -196,6 +199,7 @@ def open_snapshot(
     same still.
     """
     cache = _Cache(reader, wish, previous)
+    indexes = tuple(cached.names(reader.location.cache_folder))
     spaces = {space.name: cache.space(space.name, space.dim) for space in reader.manifest.spaces}
     segments = cache.rows(SEGMENTS, "segment_id")
     joined = cache.made(_name(reader), lambda draft: _write_joined(reader, draft))
@@ -213,14 +217,14 @@ def open_snapshot(
         file_offsets=joined["file_offsets"],
         file_rows=joined["file_rows"],
         words=words,
+        indexes=indexes,
     )
 
 
 def has_other_indexes(snapshot: Snapshot) -> bool:
     """Whether an index was built since the snapshot was opened, by whichever process."""
-    parent = snapshot.reader.location.cache_folder
-    had = [one.kept.folder.name for one in snapshot.spaces.values() if one.kept is not None]
-    return sorted(had) != cached.names(parent)
+    now = cached.names(snapshot.reader.location.cache_folder)
+    return now != list(snapshot.indexes)
 
 
 def filled_spaces(cache: Path) -> frozenset[str] | None:
@@ -277,21 +281,25 @@ class _Cache:
         is_there = self._is_there(parts, arrays)
         keys = Column([one["keys"] for one in arrays])
         kept = cached.find(self._parent, name)
-        addresses = [
-            one["offsets"].astype(np.uint64) | np.uint64(part.id << 32)
-            for part, one in zip(parts, arrays, strict=True)
-        ]
+
+        def addresses() -> AddressArray:
+            whole = [
+                one["offsets"].astype(np.uint64) | np.uint64(part.id << 32)
+                for part, one in zip(parts, arrays, strict=True)
+            ]
+            return _concatenated(whole, np.uint64)
+
         dataset = self._reader.dataset(table)
         built = None
         matrix: Vectors
         index: VectorIndex
         if is_remote:
             matrix = LanceRows(dataset, dim, is_there, keys.count)
-            index = self._lance(dataset, addresses, kept)
+            index = self._lance(dataset, addresses(), kept)
         else:
             matrix = here = Matrix([one["vectors"] for one in arrays], dim)
             if self._wish.kind == LANCE or _is_of(kept, LANCE, self._wish):
-                index = self._lance(dataset, addresses, kept)
+                index = self._lance(dataset, addresses(), kept)
             else:
                 built = self._built(name, kept, keys) if keys.count else None
                 index = LiveIndex(here, is_there=is_there, built=built)
@@ -309,11 +317,9 @@ class _Cache:
         )
 
     @staticmethod
-    def _lance(
-        dataset: Any, addresses: Sequence[NDArray[np.uint64]], kept: Kept | None
-    ) -> LanceIndex:
+    def _lance(dataset: Any, addresses: AddressArray, kept: Kept | None) -> LanceIndex:
         effort = Effort(*kept.header.effort) if kept and kept.header.kind == LANCE else None
-        return LanceIndex(dataset, _concatenated(addresses, np.uint64), effort)
+        return LanceIndex(dataset, addresses, effort)
 
     def _built(self, name: str, kept: Kept | None, keys: Column) -> Built | None:
         """The built index of a space; None where there is none that is good and wanted."""
@@ -321,9 +327,9 @@ class _Cache:
         if kept is None or recipe is None or self._wish.kind not in (AUTO, recipe.kind):
             return None
         before = self._previous.get(name)
-        if before is not None and before.kept is not None and before.built is not None:
-            is_same = before.kept.folder == kept.folder
-            index = before.built.index if is_same else cached.opened(kept, device=self._wish.device)
+        index: Candidates | None
+        if before and before.built and before.kept and before.kept.folder == kept.folder:
+            index = before.built.index
         else:
             index = cached.opened(kept, device=self._wish.device)
         return None if index is None else cached.bound(kept, index, recipe, keys)
@@ -379,6 +385,8 @@ class _Cache:
 
     def _is_there(self, parts: Sequence[Fragment], arrays: Sequence[Arrays]) -> RowMask | None:
         """Which rows are in the table still; None where all are."""
+        if not any(part.deletions for part in parts):
+            return None
         masks = []
         for part, one in zip(parts, arrays, strict=True):
             offsets = one["offsets"]

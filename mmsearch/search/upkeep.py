@@ -214,7 +214,7 @@ def _build_faiss(
             has_gpu=wish.device != CPU and gpu_count() > 0,
         ),
         wish.recall,
-        on_progress=lambda share: _ignore(on_event(Building(name, arrays.there, share))),
+        on_progress=lambda share: on_event(Building(name, arrays.there, share)),
         is_stopped=is_stopped,
     )
     header = Header(
@@ -237,7 +237,7 @@ def _build_lance(snapshot: Snapshot, name: str, arrays: SpaceArrays, wish: Wish)
     )
     order = np.random.default_rng(0).permutation(len(there))
     asked = arrays.matrix.take(np.sort(there[order[:ASKED_OF_LANCE]]))
-    addresses = np.concatenate([np.empty(0, dtype=np.uint64), *arrays.addresses])
+    addresses = arrays.addresses()
     with Lock(reader.location):  # an index of Lance is a version of its table
         dataset, effort, measured, seconds = planner.make_lance(
             reader.dataset(vectors_table(name)),
@@ -280,10 +280,6 @@ def _truly_nearest(
 
 def _nothing(queries: int) -> tuple[RowArray, FloatArray]:
     return np.empty((queries, 0), dtype=np.int64), np.empty((queries, 0), dtype=np.float32)
-
-
-def _ignore(_result: object) -> None:
-    return None
 
 
 def _memory(snapshot: Snapshot, matrix: Matrix, wish: Wish) -> int:

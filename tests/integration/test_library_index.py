@@ -183,3 +183,16 @@ def test_lance_keeps_an_index_with_its_table_where_that_is_asked_for(
     assert library.search("zanzibar quarry", limit=1)[0].path == str(media / "new.txt")
     library.remove(media / "new.txt")
     assert library.search("zanzibar quarry", min_score=0.6) == []
+
+
+def test_what_is_left_of_an_index_does_not_make_every_search_open_the_library_anew(
+    tmp_path: Path, media: Path
+) -> None:
+    library = fake_library(tmp_path / "library")
+    library.index(media)
+    (tmp_path / "library" / INDEX / "ann-text-torn").mkdir()
+
+    first = library.snapshot()
+
+    assert library.snapshot() is first
+    library.close()
