@@ -254,11 +254,16 @@ class SpaceScore:
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """A segment of a hit with its own score, and where in the picture it matched."""
+    """A segment of a hit with its own score, and where in the picture it matched.
+
+    `span` is the stretch of time that matches: that of the segment, longer where its neighbours
+    match too; None where the asset has no time.
+    """
 
     segment: Segment
     score: float
     box: Box | None = None
+    span: Span | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,6 +272,8 @@ class Hit:
 
     `score` is calibrated to 0..1. `path` is where the asset lies; further copies are in `also_at`.
     `moments` are its matching segments, the best first; `segment` is the first of them.
+    `duplicates` are the paths of near-duplicates (resized, re-encoded, cropped a little) that were
+    found too and are shown under this one.
     """
 
     rank: int
@@ -277,6 +284,7 @@ class Hit:
     spaces: dict[str, SpaceScore] = field(default_factory=dict)
     moments: tuple[Moment, ...] = ()
     also_at: tuple[str, ...] = ()
+    duplicates: tuple[str, ...] = ()
     why: str = ""
 
     @property

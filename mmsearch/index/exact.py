@@ -1,33 +1,42 @@
-"""Exact search with NumPy over memory-mapped blocks: the oracle, fast to about 100k rows."""
+"""Exact search over memory-mapped blocks: the oracle, fast to about 100k rows."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mmsearch.config import cpu_count
 from mmsearch.index.base import Nearest, RowArray, RowMask, best_of
 from mmsearch.index.matrix import Matrix
+from mmsearch.index.products import Products
 
 if TYPE_CHECKING:
     from mmsearch.types import FloatArray
 
 SPARSE = 0.25
 """Where fewer rows than this share may answer, they are gathered before they are compared."""
-SCORED_ROWS = 65_536
-"""Rows whose similarities are kept until the best of them are chosen."""
+SCORED_ROWS, SCORED = 65_536, 1 << 23
+"""Rows, and similarities to all queries, that are kept until the best of them are chosen."""
 ALONE_BYTES = 4 << 20
 """Up to so much of vectors a second thread costs more than it saves."""
-FEW_QUERIES = 8
-"""More are one large product, for which the library below NumPy has threads of its own."""
+GATHERED_BYTES = 4 << 20
+"""Rows that are gathered at a time."""
+
+Scored = tuple[RowArray, NDArray[Any]]
+"""Rows, rising, and the similarity of each to one query, to within a slack."""
 
 
 class ExactIndex:
-    """Compares every row that may answer; fulfils `mmsearch.index.base.VectorIndex`."""
+    """Compares every row that may answer; fulfils `mmsearch.index.base.VectorIndex`.
+
+    All rows are compared with the query as they are stored, which tells to within a slack how near
+    they are; those that are too near to the k-th to be told from it are compared in float32.
+    """
 
     def __init__(self, matrix: Matrix) -> None:
         self.matrix = matrix
@@ -43,88 +52,96 @@ class ExactIndex:
             rows = np.flatnonzero(allowed)
             if len(rows) <= SPARSE * self.count:
                 return self.among(rows, queries, k)
+        products = self._products(queries)
 
-        def best_in(first: int, end: int, turned: FloatArray) -> Nearest:
-            scores = np.empty((end - first, len(queries)), dtype=np.float32)
-            for begin, values in self.matrix.batches((first, end), is_kept=False):
-                _multiply(values, turned, scores[begin - first :][: len(values)])
+        def scored(first: int, end: int) -> tuple[RowArray, NDArray[Any]]:
+            parts = [products.of(block) for _, block in self.matrix.parts(first, end)]
+            scores = parts[0] if len(parts) == 1 else np.concatenate(parts)
             numbers = np.arange(first, end, dtype=np.int64)
-            if allowed is not None:
-                passing = allowed[first:end]
-                numbers, scores = numbers[passing], scores[passing]
-            return _best(numbers, scores, k)
+            if allowed is None:
+                return numbers, scores
+            passing = allowed[first:end]
+            return numbers[passing], scores[passing]
 
-        return self._merged(best_in, self.count, queries, k)
+        return self._best(scored, self.count, products, queries, k)
 
     def among(self, rows: RowArray, queries: FloatArray, k: int) -> Nearest:
         """The k nearest of (n,) rising `rows` to each query; none but these are read."""
-        step = self.matrix.batch_rows
+        products = self._products(queries)
+        step = max(1, GATHERED_BYTES // (2 * max(1, self.matrix.dim)))
 
-        def best_in(first: int, end: int, turned: FloatArray) -> Nearest:
-            scores = np.empty((end - first, len(queries)), dtype=np.float32)
-            for begin in range(first, end, step):
-                some = rows[begin : min(begin + step, end)]
-                at = begin - first
-                _multiply(self.matrix.take(some), turned, scores[at : at + len(some)])
-            return _best(rows[first:end], scores, k)
+        def scored(first: int, end: int) -> tuple[RowArray, NDArray[Any]]:
+            parts = [
+                products.of(self.matrix.stored(rows[begin : min(begin + step, end)]))
+                for begin in range(first, end, step)
+            ]
+            return rows[first:end], parts[0] if len(parts) == 1 else np.concatenate(parts)
 
-        return self._merged(best_in, len(rows), queries, k)
+        return self._best(scored, len(rows), products, queries, k)
 
-    def _merged(
+    def _products(self, queries: FloatArray) -> Products:
+        blocks = self.matrix.blocks
+        is_half = bool(blocks) and all(block.dtype == np.float16 for block in blocks)
+        return Products(queries, np.dtype(np.float16 if is_half else np.float32))
+
+    def _best(
         self,
-        best_in: Callable[[int, int, FloatArray], Nearest],
+        scored: Callable[[int, int], tuple[RowArray, NDArray[Any]]],
         count: int,
+        products: Products,
         queries: FloatArray,
         k: int,
     ) -> Nearest:
         """The best of all parts of `count` rows, each part looked through in a thread."""
-        turned = np.ascontiguousarray(np.asarray(queries, dtype=np.float32).T)
-        is_small = count * self.matrix.dim * 2 <= ALONE_BYTES or len(queries) > FEW_QUERIES
-        threads = 1 if is_small else cpu_count()
-        size = min(SCORED_ROWS, max(1, -(-count // threads)))
+
+        def near(part: tuple[int, int]) -> list[Scored]:
+            rows, scores = scored(*part)
+            return [
+                _near(rows, column, k, slack)
+                for column, slack in zip(scores.T, products.slack.tolist(), strict=True)
+            ]
+
+        if not count or not len(queries):
+            none = np.empty((len(queries), 0))
+            return best_of(none.astype(np.int64), none.astype(np.float32), k)
+        threads = 1 if count * self.matrix.dim * 2 <= ALONE_BYTES else cpu_count()
+        size = min(SCORED_ROWS, SCORED // len(queries) + 1, -(-count // threads))
         parts = [(first, min(first + size, count)) for first in range(0, count, size)]
-        found: Iterable[Nearest]
-        if threads == 1:
-            found = (best_in(first, end, turned) for first, end in parts)
-        else:  # NumPy lets go of the interpreter meanwhile
-            found = _threads().map(lambda part: best_in(part[0], part[1], turned), parts)
-        return _joined(found, len(queries), k)
+        found: Iterable[list[Scored]]
+        # NumPy and NumKong let go of the interpreter meanwhile.
+        found = map(near, parts) if threads == 1 else _threads().map(near, parts)
+        listed = list(found)
+        nearest = [
+            self._compared([one[number] for one in listed], query, k, slack)
+            for number, (query, slack) in enumerate(
+                zip(queries, products.slack.tolist(), strict=True)
+            )
+        ]
+        return Nearest(
+            np.concatenate([one.rows for one in nearest]),
+            np.concatenate([one.similarities for one in nearest]),
+        )
+
+    def _compared(self, parts: list[Scored], query: FloatArray, k: int, slack: float) -> Nearest:
+        """The k best of the rows of all parts, by their own vectors."""
+        rows = np.concatenate([np.empty(0, dtype=np.int64), *(part[0] for part in parts)])
+        if len(parts) > 1:
+            scores = np.concatenate([part[1] for part in parts])
+            rows, _ = _near(rows, scores, k, slack)
+        similarities = np.vecdot(self.matrix.take(rows), np.asarray(query, dtype=np.float32))
+        return best_of(rows[None], similarities[None], k)
+
+
+def _near(rows: RowArray, scores: NDArray[Any], k: int, slack: float) -> Scored:
+    """Those of (n,) rows that may be among the k best, each score being off by up to `slack`."""
+    if len(rows) <= k:
+        return rows, scores
+    # By partition: sorting a hundred thousand rows costs more than comparing them.
+    least = np.partition(scores, len(scores) - k)[len(scores) - k]
+    near = scores >= least - 2 * slack
+    return rows[near], scores[near]
 
 
 @lru_cache(maxsize=1)
 def _threads() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(cpu_count(), thread_name_prefix="exact")
-
-
-def _multiply(values: FloatArray, turned: FloatArray, out: FloatArray) -> None:
-    """(n, dim) times (dim, q) into (n, q)."""
-    if turned.shape[1] == 1:
-        # For one column BLAS would begin threads of its own, beside those that call it.
-        np.vecdot(values, turned[:, 0], out=out[:, 0])
-    else:
-        np.matmul(values, turned, out=out)
-
-
-def _best(rows: RowArray, scores: FloatArray, k: int) -> Nearest:
-    """The k best of (n,) rising rows for each column of their (n, q) scores."""
-    if len(rows) <= k:
-        named = np.broadcast_to(rows, (scores.shape[1], len(rows)))
-        return best_of(named, np.ascontiguousarray(scores.T), k)
-    kept = np.empty((scores.shape[1], k), dtype=np.int64)
-    for query, column in enumerate(scores.T):
-        # By partition first: sorting a hundred thousand rows costs more than comparing them. It
-        # says which similarity is the k-th; of the rows that have it, the first are kept.
-        least = np.partition(column, len(column) - k)[len(column) - k]
-        above = np.flatnonzero(column > least)
-        equal = np.flatnonzero(column == least)
-        kept[query] = np.concatenate([above, equal[: k - len(above)]])
-    return best_of(rows[kept], np.take_along_axis(scores.T, kept, axis=1), k)
-
-
-def _joined(found: Iterable[Nearest], queries: int, k: int) -> Nearest:
-    parts = list(found)
-    if len(parts) == 1:
-        return parts[0]
-    rows = [np.empty((queries, 0), dtype=np.int64), *(one.rows for one in parts)]
-    similarities = [np.empty((queries, 0), np.float32), *(one.similarities for one in parts)]
-    return best_of(np.concatenate(rows, axis=1), np.concatenate(similarities, axis=1), k)
