@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
 
@@ -56,6 +61,24 @@ class Query:
             parts.append(f"{sign}{weight}{term.value}")
         return " ".join(parts)
 
+    def arguments(self) -> list[str]:
+        """The words that `parse` takes for the same terms; pictures and recordings are files."""
+        found = []
+        for number, term in enumerate(self.terms):
+            is_text = term.kind is TermKind.TEXT
+            body = term.value.strip() if is_text else term.value
+            if not is_text and not body.startswith(_PATH):
+                body = f"./{body}"
+            sign = "-" if term.weight < 0 else "+"
+            weight = "" if abs(term.weight) == 1.0 else f"{Decimal(repr(abs(term.weight))):f}:"
+            if number == 0 and sign == "+" and not weight:
+                sign = ""
+            # A space in front: what follows is no sign, weight or path.
+            is_marked = _MARKED.match(body) or (weight and body[:1].isdigit())
+            space = " " if is_text and is_marked else ""
+            found.append(f"{sign}{weight}{space}{body}")
+        return found
+
     def checked(self) -> Query:
         """Itself; raises QueryError when there is nothing in it that could be looked for."""
         if not any(term.weight > 0 for term in self.terms):
@@ -66,6 +89,8 @@ class Query:
         for term in self.terms:
             if not term.value.strip():
                 raise QueryError(f"a {term.kind} term of the query is empty")
+            if not math.isfinite(term.weight):
+                raise QueryError(f"the weight of {term.value!r} is {term.weight}, not a number")
         return self
 
 
@@ -89,24 +114,80 @@ def file(path: str | Path) -> Query:
     return Query((Term(TermKind.FILE, str(path)),))
 
 
-def parse(words: list[str]) -> Query:
+def parse(words: Sequence[str], *, without: Sequence[str] = ()) -> Query:
     """The words of a command line as a query.
 
-    Words are joined to one text. A word that begins with `./`, `../` or `/` is the path of an
-    example; raises QueryError when there is no such file.
+    A word may begin with a sign (`+`, `-`; also alone, for the word after it) and a weight
+    (`0.5:`, where no digit follows, so that 10:30 stays a time). What begins with `./`, `../`, `/`
+    or `~/` is the path of an example. Words without any of these belong to the text before them, so that
+    `dog + black cat` are two terms. `without` are terms to avoid, written in the same way.
+
+    Raises QueryError for a path where no file is, a sign or a weight with nothing behind it, and a
+    weight that is no number between 0 and 1000.
     """
-    texts = []
-    query = Query(())
+    terms: list[Term] = []
+    last_text: int | None = None
+    sign = ""
     for word in words:
-        if word.startswith(("./", "../", "/", "~/")):
-            path = Path(word).expanduser()
-            if not path.is_file():
-                raise QueryError(
-                    f"{word!r} looks like the path of an example, but there is no such file: "
-                    f"correct it, or put a space in front to search for it as text"
-                )
-            query += file(path)
-        elif word.strip():
-            # Bytes that are no UTF-8 come from a command line as lone surrogates.
-            texts.append(word.strip().encode("utf-8", "replace").decode())
-    return text(" ".join(texts)) + query if texts else query
+        if word in ("+", "-") and not sign:
+            sign = word
+            continue
+        if not word.strip() and not sign:
+            continue
+        found = _WORD.fullmatch(word)
+        if found is None:
+            raise AssertionError(word)
+        term = _term(sign + found["sign"], found["weight"], found["body"], word)
+        is_marked = bool(sign or found["sign"] or found["weight"])
+        sign = ""
+        if term.kind is not TermKind.TEXT:
+            terms.append(term)
+        elif is_marked or last_text is None:
+            last_text = len(terms)
+            terms.append(term)
+        else:
+            known = terms[last_text]
+            terms[last_text] = replace(known, value=f"{known.value} {term.value}")
+    if sign:
+        raise QueryError(f"there is nothing behind the last {sign!r} of the query: {_MARKS}")
+    avoided = [one for word in without for one in parse([word]).terms]
+    return Query((*terms, *(replace(one, weight=-abs(one.weight)) for one in avoided)))
+
+
+_WORD = re.compile(
+    r"(?P<sign>[+-]?)(?:(?P<weight>\d+(?:\.\d+)?|\.\d+):(?!\d))?(?P<body>.*)", re.DOTALL
+)
+_MARKED = re.compile(r"[+-]|\d+(\.\d+)?:|\.\d+:|\.\.?/|/|~/")
+_PATH = ("./", "../", "/", "~/")
+_MARKS = "write +WORDS, -WORDS, 0.5:WORDS, or put a space in front of what is meant literally"
+MAX_WEIGHT = 1000.0
+
+
+def _term(signs: str, weight: str, body: str, word: str) -> Term:
+    factor = float(weight) if weight else 1.0
+    if not 0.0 < factor <= MAX_WEIGHT:
+        raise QueryError(f"{word!r}: a weight lies between 0 and {MAX_WEIGHT:g}")
+    if signs.count("-") % 2:
+        factor = -factor
+    if body.startswith(_PATH):
+        return Term(TermKind.FILE, str(_example(body)), factor)
+    if not body.strip():
+        raise QueryError(f"there is nothing behind {word!r} in the query: {_MARKS}")
+    # Bytes that are no UTF-8 come from a command line as lone surrogates.
+    return Term(TermKind.TEXT, body.strip().encode("utf-8", "replace").decode(), factor)
+
+
+def _example(written: str) -> Path:
+    path = Path(written)
+    with contextlib.suppress(RuntimeError):  # no home folder is known
+        path = path.expanduser()
+    try:
+        is_file = path.is_file()
+    except (OSError, ValueError):  # a name that is too long, or has a NUL
+        is_file = False
+    if not is_file:
+        raise QueryError(
+            f"{written!r} looks like the path of an example, but there is no such file: "
+            f"correct it, or put a space in front to search for it as text"
+        )
+    return path

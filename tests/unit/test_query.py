@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import pytest
@@ -86,7 +87,7 @@ def test_paths_with_a_slash_in_front_are_examples(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
 
-    assert parse(["./boat.jpg", "at", "night"]) == text("at night") + file("boat.jpg")
+    assert parse(["./boat.jpg", "at", "night"]) == file("boat.jpg") + text("at night")
     assert parse([str(tmp_path / "boat.jpg")]) == file(tmp_path / "boat.jpg")
     assert parse(["~/sub/it's.jpg"]) == file(tmp_path / "sub/it's.jpg")
     assert parse(["boat.jpg"]) == text("boat.jpg")  # without the slash it is a word
@@ -109,9 +110,99 @@ def test_blank_words_are_an_empty_query(words: list[str]) -> None:
     assert parse(words) == Query(())
 
 
-@given(st.lists(st.text(st.characters(exclude_characters="/.~"), max_size=8)))
-def test_words_without_paths_never_fail_to_parse(words: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("words", "query"),
+    [
+        (["dog", "+", "black", "cat"], text("dog") + text("black cat")),
+        (["dog", "-", "cat"], text("dog") - text("cat")),
+        (["dog", "+wet cat", "2:stripes"], text("dog") + text("wet cat") + 2 * text("stripes")),
+        (["dog", "-.5:cat"], text("dog") - 0.5 * text("cat")),
+        (["the", "10:30", "train"], text("the 10:30 train")),
+        (["3:1:2"], text("3:1:2")),
+        (["1 +1"], text("1 +1")),
+        (["dog", "+ ./none.jpg"], text("dog") + text("./none.jpg")),
+        (['"exact words"'], text('"exact words"')),
+    ],
+)
+def test_signs_and_weights_make_terms(words: list[str], query: Query) -> None:
+    assert parse(words) == query
+
+
+def test_signs_and_weights_stand_before_examples_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "boat.jpg").touch()
+    monkeypatch.chdir(tmp_path)
+
+    found = parse(["sunset", "+0.5:./boat.jpg", "at sea", "-", "./boat.jpg"])
+
+    boat = file("boat.jpg")
+    assert found == text("sunset at sea") + 0.5 * boat - boat
+
+
+def test_what_is_to_be_avoided_is_written_as_any_term() -> None:
+    assert parse(["dog"], without=["people", "2:red"]) == (
+        text("dog") - text("people") - 2 * text("red")
+    )
+    assert parse(["dog"], without=["-people"]) == text("dog") - text("people")
+
+
+@pytest.mark.parametrize(
+    "words", [["dog", "+"], ["dog", "-"], ["dog", "+", " "], ["2:"], ["dog", "-3: "]]
+)
+def test_a_sign_or_a_weight_with_nothing_behind_it_is_an_error(words: list[str]) -> None:
+    with pytest.raises(QueryError, match="nothing behind"):
+        parse(words)
+
+
+@pytest.mark.parametrize("word", ["0:dog", "0.0:dog", "1001:dog", "9" * 400 + ":dog"])
+def test_a_weight_that_says_nothing_is_an_error(word: str) -> None:
+    with pytest.raises(QueryError, match="weight"):
+        parse([word])
+
+
+@pytest.mark.parametrize("weight", [float("nan"), float("inf")])
+def test_weights_are_numbers(weight: float) -> None:
+    with pytest.raises(QueryError, match="not a number"):
+        (text("dog") + weight * text("cat")).checked()
+
+
+@pytest.mark.parametrize("word", ["./" + "a" * 5000, "./nul\0byte", "~nobody/x/../..", "./\udcff"])
+def test_hostile_paths_are_errors_or_words(word: str) -> None:
+    with contextlib.suppress(QueryError):
+        assert parse([word]).terms[0].kind is TermKind.TEXT
+
+
+@given(st.lists(st.text(st.characters(exclude_characters="/.~+-:"), max_size=8)))
+def test_words_without_marks_are_one_text(words: list[str]) -> None:
     found = parse(words)
 
     assert all(term.kind is TermKind.TEXT for term in found.terms)
     assert len(found.terms) == (1 if any(word.strip() for word in words) else 0)
+
+
+@given(st.lists(st.text(st.sampled_from('ab +-.:/~5"\n'), max_size=6), max_size=5))
+def test_any_words_give_a_query_or_an_error_that_says_why(words: list[str]) -> None:
+    with contextlib.suppress(QueryError):
+        found = parse(words)
+        assert all(term.value.strip() and term.weight for term in found.terms)
+
+
+texts = st.text(st.characters(codec="utf-8"), min_size=1, max_size=12).filter(
+    lambda value: value == value.strip() != ""
+)
+text_queries = st.lists(
+    st.builds(
+        Term,
+        kind=st.just(TermKind.TEXT),
+        value=texts
+        | st.sampled_from(["./a", "+a", "-", "2:a", ".5:", "/", "~/b", "10:30", "-- a"]),
+        weight=st.floats(0.001, 1000) | st.floats(-1000, -0.001) | st.sampled_from([1.0, -1.0]),
+    ),
+    max_size=4,
+).map(lambda listed: Query(tuple(listed)))
+
+
+@given(text_queries)
+def test_a_query_is_what_its_own_words_say(query: Query) -> None:
+    assert parse(query.arguments()) == query
