@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 import subprocess
 import sys
@@ -53,7 +54,7 @@ def library(path: Path, segments: int) -> None:
         writer = Writer.open(path)
         while made < segments:
             number = len(assets)
-            name = f"{number:032x}"
+            name = hashlib.blake2b(str(number).encode(), digest_size=16).hexdigest()
             kind = (Modality.IMAGE, Modality.TEXT, Modality.IMAGE, Modality.AUDIO)[number % 4]
             count = 1 if kind is Modality.IMAGE else 8
             parts = [_segment(name, kind, i, encoders, generator, words) for i in range(count)]

@@ -273,4 +273,4 @@ def _encoded(draft: _Draft, modality: Modality) -> EncodedAsset:
         metadata = replace(metadata, duration_s=max(ends, default=None))
     asset = Asset(draft.asset_id, modality, draft.job.found.size_bytes, metadata)
     unique = {one.segment.id: one for one in draft.segments}
-    return EncodedAsset(asset, tuple(unique.values()))
+    return EncodedAsset(asset, tuple(unique.values()), draft.description.look)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from mmsearch.encoders.base import PreparedPicture
 from mmsearch.encoders.sound import WindowCutter
 from mmsearch.encoders.speech import SpeechCutter
+from mmsearch.encoders.writing import Writing, Written
 from mmsearch.media.base import (
     AudioBlock,
     Content,
@@ -21,8 +22,10 @@ from mmsearch.media.base import (
     Reading,
 )
 from mmsearch.media.chunking import chunks
+from mmsearch.media.look import look_of, unpadded
 from mmsearch.store.rows import EncodedSegment
 from mmsearch.types import (
+    Box,
     Metadata,
     Modality,
     Place,
@@ -35,20 +38,23 @@ from mmsearch.types import (
 
 if TYPE_CHECKING:
     from mmsearch.encoders.bundle import Encoders
-    from mmsearch.types import FloatArray, SampleArray
+    from mmsearch.types import FloatArray, PixelArray, SampleArray
 
 SPEECH_RATE_HZ = 16_000
 """What Whisper was trained on."""
 CHUNK_TOKENS = 96
 OVERLAP_TOKENS = 16
 MAX_TAGS = 8
+LEGIBLE_PX = 1600
+"""The longer side of a picture that is read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
     """A segment that waits for its vectors: a picture, a window of sound, or its own text.
 
-    `reading` is what a plugin's loader read, for the encoder named `encoder`.
+    `reading` is what a plugin's loader read, for the encoder named `encoder`; `box` is where in its
+    picture the text stands.
     """
 
     segment: Segment
@@ -56,6 +62,7 @@ class Work:
     window: SampleArray | None = None
     reading: FloatArray | None = None
     encoder: str = ""
+    box: Box | None = None
 
     @property
     def size_bytes(self) -> int:
@@ -68,16 +75,31 @@ class Work:
 
 @dataclass(slots=True)
 class Description:
-    """What a file said of itself while it was read; filled in as it goes."""
+    """What a file said of itself while it was read; filled in as it goes.
+
+    `look` is that of a still picture: a file with several pictures has none.
+    """
 
     modality: Modality | None = None
     metadata: Metadata = field(default_factory=Metadata)
+    look: bytes | None = None
 
 
-def load_options(encoders: Encoders, options: LoadOptions) -> LoadOptions:
-    """How files are to be decoded for these encoders, within the limits of `options`."""
+def load_options(
+    encoders: Encoders, options: LoadOptions, *, with_writing: bool = True
+) -> LoadOptions:
+    """How files are to be decoded for these encoders, within the limits of `options`.
+
+    `with_writing` is whether the writing in pictures is to be read, where the library reads it at
+    all. Raises MissingExtra where it does and what reads it is not installed.
+    """
     rates_hz = {SPEECH_RATE_HZ, encoders.sound.sample_rate_hz}
-    return replace(options, picture=encoders.image.fit, sample_rates_hz=tuple(sorted(rates_hz)))
+    return replace(
+        options,
+        picture=encoders.image.fit,
+        sample_rates_hz=tuple(sorted(rates_hz)),
+        legible_px=LEGIBLE_PX if with_writing and encoders.ocr is not None else 0,
+    )
 
 
 def works(
@@ -106,14 +128,21 @@ def _works(
     )
     speech = SpeechCutter(sample_rate_hz=SPEECH_RATE_HZ)
     has_cues = False
+    pictures = 0
+    writing = Writing(lambda: encoders.reader, encoders.text.count_tokens, max_tokens=CHUNK_TOKENS)
     for content in contents:
         match content:
             case Described(modality, metadata):
                 description.modality, description.metadata = modality, metadata
-            case Picture(pixels, place, is_frame):
+            case Picture(pixels, place, is_frame, legible):
                 kind = SegmentKind.FRAME if is_frame else SegmentKind.IMAGE
+                pictures += 1
+                is_still = pictures == 1 and description.modality is Modality.IMAGE
+                description.look = _look(pixels, description, encoders) if is_still else None
                 prepared = encoders.image.prepare(pixels)
                 yield Work(_segment(asset_id, kind, place), picture=prepared)
+                seen = () if legible is None else (legible.pixels, legible.boxes)
+                yield from (_written_in(asset_id, one) for one in writing.feed(place, *seen))
             case Cue(text, place):
                 has_cues = True
                 yield Work(_segment(asset_id, SegmentKind.SPEECH, place, text))
@@ -129,6 +158,7 @@ def _works(
             case Passage():
                 passages = (one for one in chain([content], contents) if isinstance(one, Passage))
                 yield from _written(asset_id, passages, encoders)
+    yield from (_written_in(asset_id, one) for one in writing.finish())
     for window, span in cutter.finish():
         yield _sound(asset_id, window, span)
     for stretch, stretch_start_s in speech.finish():
@@ -139,6 +169,13 @@ def _segment(asset_id: str, kind: SegmentKind, place: Place, text: str | None = 
     # A lone surrogate cannot be stored.
     text = text and text.encode("utf-8", "replace").decode()
     return Segment(segment_id(asset_id, kind, place), asset_id, kind, place, text)
+
+
+def _look(pixels: PixelArray, description: Description, encoders: Encoders) -> bytes | None:
+    said = description.metadata
+    if said.width_px and said.height_px:
+        pixels = unpadded(pixels, encoders.image.fit, said.width_px, said.height_px)
+    return look_of(pixels)
 
 
 def _sound(asset_id: str, window: SampleArray, span: Span) -> Work:
@@ -158,6 +195,12 @@ def _spoken(
 ) -> Iterator[Work]:
     for said in encoders.transcriber.transcribe(samples, start_s):
         yield Work(_segment(asset_id, SegmentKind.SPEECH, Place(span=said.span), said.text))
+
+
+def _written_in(asset_id: str, written: Written) -> Work:
+    paragraph = written.paragraph
+    segment = _segment(asset_id, SegmentKind.OCR, written.place, paragraph.text)
+    return Work(segment, box=paragraph.box)
 
 
 def _written(asset_id: str, passages: Iterator[Passage], encoders: Encoders) -> Iterator[Work]:
@@ -200,5 +243,7 @@ def encode(batch: Sequence[Work], encoders: Encoders) -> list[EncodedSegment]:
     if worded:
         values = encoders.text.encode([text for segment in segments if (text := segment.text)])
         for i, value in zip(worded, values, strict=True):
-            vectors[i] += (Vectors(encoders.text.space.name, value[None]),)
+            box = batch[i].box
+            boxes = None if box is None else (box,)
+            vectors[i] += (Vectors(encoders.text.space.name, value[None], boxes),)
     return [EncodedSegment(*pair) for pair in zip(segments, vectors, strict=True)]

@@ -10,6 +10,7 @@ from mmsearch import presets
 from mmsearch.config import own_presets
 from mmsearch.encoders.base import Context
 from mmsearch.encoders.bundle import Encoders
+from mmsearch.encoders.registry import encoder_class
 from mmsearch.errors import ConfigError, WeightsMismatch
 from mmsearch.media.files import absolute
 from mmsearch.presets import ModelSpec, Preset, parse_model
@@ -35,7 +36,7 @@ def found(folder: Location, preset: Preset, context: Context, on_supply: OnSuppl
     """Make an empty library for a preset whose models are brought here first."""
     if preset.speech_on_gpu is not None and on_gpu(context):
         preset = replace(preset, speech=preset.speech_on_gpu)
-    preset = supply(preset, context, on_supply)
+    preset = replace(supply(preset, context, on_supply), ocr=_reading(preset, context))
     encoders = Encoders(preset, context)
     manifest = Manifest(
         preset=preset.name,
@@ -45,6 +46,17 @@ def found(folder: Location, preset: Preset, context: Context, on_supply: OnSuppl
         speech=encoders.speech,
     )
     create(folder, manifest)
+
+
+def _reading(preset: Preset, context: Context) -> ModelSpec:
+    """What reads writing: as asked for, else what is installed; raises MissingExtra."""
+    from mmsearch.encoders import ocr
+
+    spec = preset.ocr or (presets.RAPIDOCR if ocr.is_installed() else presets.NO_OCR)
+    if spec == presets.NO_OCR:
+        return spec
+    made_by = encoder_class(spec).describe(spec, context)
+    return replace(spec, revision=made_by.revision, weights_sha256=made_by.weights_sha256)
 
 
 def preset_of(manifest: Manifest) -> Preset:
@@ -67,7 +79,10 @@ def preset_of(manifest: Manifest) -> Preset:
         kept,
         **places,  # type: ignore[arg-type]  # the names of its fields, as checked above
         name=manifest.preset,
-        others=tuple(spec for place, spec in models.items() if place not in presets.PLACES),
+        ocr=models.get(presets.OCR, presets.NO_OCR),
+        others=tuple(
+            spec for place, spec in models.items() if place not in (*presets.PLACES, presets.OCR)
+        ),
     )
 
 
@@ -79,8 +94,9 @@ def check(
         raise ConfigError(_other(folder, "preset", manifest.preset, preset))
     has = preset_of(manifest).specs
     for place, spec in models.items():
-        if _differs(spec, has[place]):
-            raise ConfigError(_other(folder, f"{place} model", str(has[place]), str(spec)))
+        made_with = has.get(place, presets.NO_OCR)
+        if _differs(spec, made_with):
+            raise ConfigError(_other(folder, f"{place} model", str(made_with), str(spec)))
 
 
 def check_weights(folder: Location, manifest: Manifest, encoders: Encoders) -> None:

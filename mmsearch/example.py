@@ -76,8 +76,10 @@ def encoded(path: Path, encoders: Encoders) -> tuple[Modality | None, Example]:
     values: defaultdict[str, list[FloatArray]] = defaultdict(list)
     texts: list[str] = []
     tags: list[Tag] = []
+    # A picture is asked with for what it shows; reading it would take longer than all the rest.
+    options = assembly.load_options(encoders, LoadOptions(), with_writing=False)
     with Decoder() as decoder:
-        contents = decoder.load(path, assembly.load_options(encoders, LoadOptions()))
+        contents = decoder.load(path, options)
         works = assembly.works("query", contents, encoders, description)
         while batch := list(islice(works, BATCH_WORKS)):
             for part in assembly.encode(batch, encoders):

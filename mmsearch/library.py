@@ -16,15 +16,18 @@ from mmsearch import charter, presets
 from mmsearch import query as queries
 from mmsearch.config import own_presets
 from mmsearch.encoders.bundle import Encoders
-from mmsearch.errors import MmsearchError, QueryError
+from mmsearch.errors import ConfigError, MmsearchError, QueryError
 from mmsearch.example import example
 from mmsearch.index.wish import AS_SIZE_ASKS, Wish
 from mmsearch.inventory import Status, status_of
+from mmsearch.labels import AT_MOST, MIN_PROBABILITY
 from mmsearch.media.files import absolute, is_gone, storable
 from mmsearch.query import Query, Term, TermKind
-from mmsearch.search import probe, retrieve, upkeep
+from mmsearch.search import background, filters, probe, retrieve, upkeep
+from mmsearch.search.filters import Day, Filter
 from mmsearch.search.probe import Example
-from mmsearch.search.retrieve import Filter
+from mmsearch.search.ranking import USUAL, Ranking, cutoff
+from mmsearch.search.retrieve import Asked
 from mmsearch.search.snapshot import (
     Snapshot,
     filled_spaces,
@@ -39,17 +42,19 @@ from mmsearch.store.reader import Reader
 from mmsearch.store.rows import FileRow
 from mmsearch.store.writer import Lock, Writer
 from mmsearch.supply import OnSupply, Runtime, ignore
-from mmsearch.types import Hit, Modality
+from mmsearch.types import Hit, Modality, Moment
 from mmsearch.wording import words_in
 
 if TYPE_CHECKING:
     from indexers.events import Event, Finished
     from indexers.local import Wishes
     from mmsearch.encoders.base import Word
+    from mmsearch.heatmap import HeatMap
+    from mmsearch.labels.classifier import Classified
+    from mmsearch.labels.tagging import Report as TagReport
+    from mmsearch.search.expressions import Expression
 
 RUNTIME = Runtime()
-MIN_SCORE = 0.1
-"""The default cut-off: 87 of 100 captions of photographs find their own above it."""
 
 
 class Library:
@@ -67,6 +72,7 @@ class Library:
         self._encoders = encoders
         self._wish = wish
         self._snapshot: Snapshot | None = None
+        self._stamp: tuple[int, ...] | None = None
         self._upkeep = Upkeep(wish)
 
     @property
@@ -142,6 +148,7 @@ class Library:
         are passed over; any other error ends the run, with what was written intact. Where there are
         many vectors, an index over them is built before the end.
         """
+        self._upkeep.stop()  # it may hold the right to write
         # The composition root: the engine does not know how it is fed. See docs/adr/0002.
         from indexers import local
         from indexers.events import Finished
@@ -161,6 +168,8 @@ class Library:
         # What the next search needs is made now.
         if upkeep.bring_up(self.snapshot(), self._wish, on_event=on_event):
             self._snapshot = self._opened()
+        if background.is_due(self.snapshot()):
+            background.measure(self.snapshot(), self._encoders)
         finished = replace(finished, seconds=finished.seconds + time.monotonic() - began)
         on_event(finished)
         return finished
@@ -172,13 +181,22 @@ class Library:
         limit: int = 10,
         kinds: Iterable[str] = (),
         under: Iterable[str | os.PathLike[str]] = (),
-        min_score: float = MIN_SCORE,
+        after: Day | None = None,
+        before: Day | None = None,
+        where: str | Expression | None = None,
+        min_score: float | None = None,
+        ranking: Ranking = USUAL,
     ) -> list[Hit]:
         """The best hits, best first; empty where nothing passes `min_score`.
 
-        `kinds` are among image, audio, video, text; `under` are folders. Raises QueryError for an
-        empty query, an unknown kind, or an example that cannot be read.
+        `kinds` are among image, audio, video, text; `under` are folders. `after` and `before` are
+        dates, as "2024-05" or "7d", from the beginning of which or before which something was
+        taken, or last changed where that is not known. `where` is a condition such as
+        "ext = jpg and size > 10MB and not camera ~ canon": docs/filters.md has the language.
+        Raises QueryError for an empty query, an unknown kind, a filter that cannot be read, or an
+        example that cannot be read.
         """
+        condition = filters.condition(where, after=after, before=before)
         asked = queries.text(query) if isinstance(query, str) else query
         snapshot = self.snapshot()
         wanted = probe.probes(
@@ -187,11 +205,8 @@ class Library:
             lambda term: example(term, self._encoders, snapshot),
             snapshot.filled,
         )
-        words = " ".join(
-            term.value for term in asked.terms if term.kind is TermKind.TEXT and term.weight > 0
-        )
-        passing = Filter(kinds=parse_kinds(kinds), under=_folders(under))
-        return self._rank(snapshot, wanted, words, passing, limit, min_score)
+        passing = Filter(kinds=parse_kinds(kinds), under=_folders(under), where=condition)
+        return self._rank(snapshot, asked, wanted, passing, limit, min_score, ranking)
 
     def similar(
         self,
@@ -200,12 +215,18 @@ class Library:
         limit: int = 10,
         kinds: Iterable[str] = (),
         under: Iterable[str | os.PathLike[str]] = (),
-        min_score: float = MIN_SCORE,
+        after: Day | None = None,
+        before: Day | None = None,
+        where: str | Expression | None = None,
+        min_score: float | None = None,
+        ranking: Ranking = USUAL,
     ) -> list[Hit]:
         """The neighbours of a file, indexed or not; the file itself is not among them.
 
-        Raises QueryError when the file cannot be read.
+        What narrows the answer is as for `search`. Raises QueryError when the file or a filter
+        cannot be read.
         """
+        condition = filters.condition(where, after=after, before=before)
         file = Path(path).expanduser()
         snapshot = self.snapshot()
         itself: set[str] = set()
@@ -215,9 +236,15 @@ class Library:
             itself.add(found.asset_id)
             return found
 
-        wanted = probe.probes(queries.file(file), self._encoders, encode, snapshot.filled)
-        passing = Filter(kinds=parse_kinds(kinds), under=_folders(under), without=frozenset(itself))
-        return self._rank(snapshot, wanted, "", passing, limit, min_score)
+        asked = queries.file(file)
+        wanted = probe.probes(asked, self._encoders, encode, snapshot.filled)
+        passing = Filter(
+            kinds=parse_kinds(kinds),
+            under=_folders(under),
+            without=frozenset(itself),
+            where=condition,
+        )
+        return self._rank(snapshot, asked, wanted, passing, limit, min_score, ranking)
 
     def words(self, hit: Hit) -> tuple[Word, ...]:
         """The words said in the best moment of a hit, each with its time and probability.
@@ -229,37 +256,90 @@ class Library:
             return ()
         return words_in(Path(hit.path), hit.segment.span, self._encoders.transcriber)
 
+    def heat_map(
+        self,
+        hit: Hit,
+        query: str | Query,
+        *,
+        moment: Moment | None = None,
+        is_quick: bool = False,
+    ) -> HeatMap:
+        """Where in the picture of a hit lies what was asked for.
+
+        The picture is that of `moment`, by default the best moment that has one. The file is
+        decoded again and looked at in some forty crops, which takes about a second. `is_quick`
+        makes a coarse map of the vectors that the library has, in milliseconds, where they stand
+        for parts of pictures, as those of `mini` do. Raises QueryError where there is no picture or
+        nothing that can be looked for in one, and where the file is gone, has changed or cannot be
+        decoded any more.
+        """
+        # Here, so that a search that asks for no map imports nothing for it.
+        from mmsearch import locating
+
+        asked = queries.text(query) if isinstance(query, str) else query
+        seen = moment or locating.pictured(hit)
+        if seen is None:
+            raise QueryError(f"{hit.path} has no picture among what was found in it")
+        snapshot = self.snapshot()
+        image = self._encoders.image
+        found = probe.probes(
+            asked,
+            self._encoders,
+            lambda term: example(term, self._encoders, snapshot),
+            {image.space.name},
+        )
+        wanted = [one for one in found if one.probe.space == image.space.name]
+        if not any(one.weight > 0 for one in wanted):
+            raise QueryError("nothing in the query can be looked for in a picture")
+        curves = self._encoders.preset.calibrations
+        if is_quick and (quick := locating.from_stored(hit, seen, wanted, snapshot, curves)):
+            return quick
+        return locating.from_pixels(locating.read_again(hit, seen), wanted, image, curves)
+
     def _rank(
         self,
         snapshot: Snapshot,
+        asked: Query,
         wanted: Sequence[probe.WeightedProbe],
-        words: str,
         passing: Filter,
         limit: int,
-        min_score: float,
+        min_score: float | None,
+        ranking: Ranking,
     ) -> list[Hit]:
         if limit < 1:
             raise QueryError(f"the limit must be at least 1, not {limit}")
+        texts = {at: one.value for at, one in enumerate(asked.terms) if one.kind is TermKind.TEXT}
         return retrieve.rank(
             snapshot,
-            wanted,
+            Asked(tuple(wanted), texts, tuple(term.weight for term in asked.terms)),
             self._encoders.preset.calibrations,
             models={space.name: space.provenance for space in self.manifest.spaces},
-            name_query=words,
-            passing=passing,
+            where=passing,
             limit=limit,
-            min_score=min_score,
+            cutoff=cutoff(min_score, is_by_words=any(asked.terms[at].weight > 0 for at in texts)),
+            ranking=ranking.checked(),
         )
 
     def snapshot(self) -> Snapshot:
         """What is searched: the newest version of the tables."""
         known = self._snapshot
-        if known is not None and not _is_stale(known):
+        if known is not None and not self._is_stale(known):
             # Not before the second search: who asks once does not want to wait for an index.
             self._upkeep.look_after(known)
             return known
         self._snapshot = self._opened()
         return self._snapshot
+
+    def _is_stale(self, snapshot: Snapshot) -> bool:
+        if has_other_indexes(snapshot):
+            return True
+        stamp = snapshot.reader.stamp()
+        if stamp is not None and stamp == self._stamp:
+            return False
+        now: dict[str, Any] = Reader.open(self.location).versions
+        # Taken before the versions were read: what changed since has another.
+        self._stamp = stamp
+        return now != snapshot.reader.versions
 
     def _opened(self) -> Snapshot:
         return open_snapshot(Reader.open(self.location), self._wish, self._snapshot)
@@ -291,6 +371,7 @@ class Library:
         return self._take_out(lambda row: is_gone(row.path))
 
     def _take_out(self, is_meant: Callable[[FileRow], bool]) -> list[str]:
+        self._upkeep.stop()
         with Lock(self.location):
             gone = [row.path for row in Reader.open(self.location).files() if is_meant(row)]
             if gone:
@@ -300,6 +381,82 @@ class Library:
                 writer.close()
         self.snapshot()
         return gone
+
+    def tag(
+        self,
+        labels: Sequence[str],
+        *,
+        templates: Sequence[str] = (),
+        sound_templates: Sequence[str] = (),
+        min_probability: float = MIN_PROBABILITY,
+        at_most: int = AT_MOST,
+    ) -> TagReport:
+        """Tag pictures, frames and sounds with those of some labels that fit, from their vectors.
+
+        A probability is that of one label against the others. What the labels gave before is
+        replaced, the tags that the encoder made stay. `templates` are sentences with a `{}` for
+        the label, whose vectors are averaged. No file is read. Raises ConfigError for labels or
+        templates that cannot be used, or where no model of the library takes words, and
+        LibraryLocked.
+        """
+        from mmsearch.labels import tagging
+        from mmsearch.labels.classifier import Prompts, classifiers
+
+        keep = tagging.Keep(min_probability, at_most).checked()
+        prompts = Prompts.of(labels, templates, sound_templates)
+        found, left_out = classifiers(prompts, self._encoders, self.snapshot().filled)
+        if left_out and not found:
+            raise ConfigError("; ".join(left_out))
+        self._upkeep.stop()
+        with Lock(self.location):
+            writer = Writer.open(self.location)
+            report = tagging.tag(found, self._anew, writer.replace_tags, keep)
+            writer.close()
+        self.snapshot()
+        return replace(report, left_out=tuple(left_out))
+
+    def untag(self) -> int:
+        """Take away all tags that labels gave; returns from how many segments.
+
+        Raises LibraryLocked.
+        """
+        self._upkeep.stop()
+        from mmsearch.labels import tagging
+
+        with Lock(self.location):
+            writer = Writer.open(self.location)
+            count = tagging.untag(self._anew(), writer.replace_tags)
+            writer.close()
+        self.snapshot()
+        return count
+
+    def _anew(self) -> Snapshot:
+        self._snapshot = self._opened()
+        return self._snapshot
+
+    def classify(
+        self,
+        path: str | os.PathLike[str],
+        labels: Sequence[str],
+        *,
+        templates: Sequence[str] = (),
+        sound_templates: Sequence[str] = (),
+    ) -> Classified:
+        """How probable each of some labels is for a file, indexed or not.
+
+        Raises ConfigError as `tag` does, and QueryError where the file cannot be read, or has
+        nothing to see or hear that words can be compared with.
+        """
+        from mmsearch.labels.classifier import Prompts, classified, classifiers
+
+        prompts = Prompts.of(labels, templates, sound_templates)
+        file = str(Path(path).expanduser())
+        seen = example(Term(TermKind.FILE, file), self._encoders, self.snapshot())
+        found, left_out = classifiers(prompts, self._encoders, frozenset(seen.vectors))
+        if not found:
+            reason = "; ".join(left_out) or "there is nothing to see or hear in it"
+            raise QueryError(f"{file} cannot be classified: {reason}")
+        return classified(found, seen.vectors, left_out)
 
     def failed(self) -> list[FileRow]:
         """The files that could not be indexed, with the reason."""
@@ -321,8 +478,3 @@ def parse_kinds(kinds: Iterable[str]) -> frozenset[Modality]:
 
 def _folders(under: Iterable[str | os.PathLike[str]]) -> tuple[str, ...]:
     return tuple(storable(absolute(Path(folder))) for folder in under)
-
-
-def _is_stale(snapshot: Snapshot) -> bool:
-    now: dict[str, Any] = Reader.open(snapshot.reader.location).versions
-    return now != snapshot.reader.versions or has_other_indexes(snapshot)

@@ -119,7 +119,7 @@ def parse(words: Sequence[str], *, without: Sequence[str] = ()) -> Query:
 
     A word may begin with a sign (`+`, `-`; also alone, for the word after it) and a weight
     (`0.5:`, where no digit follows, so that 10:30 stays a time). What begins with `./`, `../`, `/`
-    or `~/` is the path of an example. Words without any of these belong to the text before them, so that
+    or `~/` is the path of an example. Words without any of these belong to the text before, so that
     `dog + black cat` are two terms. `without` are terms to avoid, written in the same way.
 
     Raises QueryError for a path where no file is, a sign or a weight with nothing behind it, and a

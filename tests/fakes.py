@@ -159,6 +159,7 @@ class FakeEncoders:
 
     preset = FAKE_PRESET
     is_on_gpu = False
+    ocr = None
     batch = 16
     spaces = (FakeText.space, FakeImage.space, FakeSound.space)
 
@@ -219,4 +220,21 @@ def write_sound(
         file.setsampwidth(2)
         file.setframerate(RATE)
         file.writeframes(samples.tobytes())
+    return path
+
+
+def write_film(path: Path, colours: Sequence[str], *, seconds_each: float = 4.0) -> Path:
+    """An MP4 without sound that shows one colour after the other."""
+    import av
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=5)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for colour in colours:
+            pixels = np.full((48, 64, 3), 10, dtype=np.uint8)
+            pixels[:, :, COLOURS.index(colour)] = 220
+            for _ in range(round(5 * seconds_each)):
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        container.mux(stream.encode(None))
     return path

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperOption
 
-from mmsearch.cli import evaluate, index, library, models, search
+from mmsearch.cli import evaluate, index, labels, library, models, search
 from mmsearch.cli.imports import leave_pandas_out
 from mmsearch.config import settings
 from mmsearch.errors import MmsearchError
@@ -31,6 +31,8 @@ _COMMANDS: tuple[tuple[str, Callable[..., Any]], ...] = (
     ("index", index.index),
     ("search", search.search),
     ("similar", search.similar),
+    ("tag", labels.tag),
+    ("classify", labels.classify),
     ("status", library.status),
     ("remove", library.remove),
     ("prune", library.prune),

@@ -48,6 +48,14 @@ def index(
     sound_model: SoundModelOption = None,
     speech_model: SpeechModelOption = None,
     text_model: TextModelOption = None,
+    ocr: Annotated[
+        bool | None,
+        typer.Option(
+            "--ocr/--no-ocr",
+            help="For a new library: read the writing in pictures; default where it is installed.",
+            show_default=False,
+        ),
+    ] = None,
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
     language: Annotated[
@@ -125,7 +133,7 @@ def index(
         opened = Library.open(
             folder,
             preset=preset,
-            models=models(image_model, sound_model, speech_model, text_model),
+            models=models(image_model, sound_model, speech_model, text_model) | _reading(ocr),
             runtime=Runtime(device=device, precision=precision, language=language),
             index=wish(index_kind, index_memory, index_recall),
             on_supply=supplying.show,
@@ -150,6 +158,10 @@ def index(
             print_advice(opened.status())
     if strict and report.failed:
         raise typer.Exit(EXIT_FAILED_FILES)
+
+
+def _reading(ocr: bool | None) -> dict[str, str]:
+    return {} if ocr is None else {"ocr": "rapidocr" if ocr else "none"}
 
 
 def _print_json(event: Event) -> None:

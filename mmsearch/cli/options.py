@@ -29,7 +29,32 @@ UnderOption = Annotated[
 MinScoreOption = Annotated[
     float | None,
     typer.Option(
-        "--min-score", min=0.0, max=1.0, help="Hits below are no match; 0 shows the best there are."
+        "--min-score",
+        min=0.0,
+        max=1.0,
+        help="Hits below are no match; 0 shows the best there are. By default a search by words "
+        "answers where a hit has 0.3.",
+    ),
+]
+WithoutOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--not", metavar="TERM", help="Nothing that matches this: words, or an example; repeatable."
+    ),
+]
+GroupOption = Annotated[
+    bool, typer.Option("--group/--no-group", help="One hit a file, or one for every moment.")
+]
+DedupeOption = Annotated[
+    bool,
+    typer.Option("--dedupe/--no-dedupe", help="Near-duplicates under the best of them, or each."),
+]
+RankingOption = Annotated[
+    str,
+    typer.Option(
+        "--ranking",
+        metavar="SETTINGS",
+        help="To compare ways of ranking: fusion=rrf, words=off, vectors=off; joined by commas.",
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]

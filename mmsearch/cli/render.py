@@ -6,11 +6,13 @@ import dataclasses
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import typer
+
+from mmsearch.types import Modality
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
@@ -18,13 +20,12 @@ if TYPE_CHECKING:
 
     from indexers.events import Event, Finished
     from mmsearch.checkup import Finding
-    from mmsearch.evaluate import Report
     from mmsearch.inventory import IndexStatus, Status
     from mmsearch.store.rows import FileRow
     from mmsearch.types import Hit, Moment, Provenance
 
 SHOWN_FAILURES = 5
-SHOWN_MOMENTS = 3
+SHOWN_DUPLICATES = 3
 
 
 def clock(seconds: float) -> str:
@@ -83,8 +84,19 @@ def hit_object(hit: Hit) -> dict[str, Any]:
         "indexed_at": None if hit.asset.indexed_at is None else hit.asset.indexed_at.isoformat(),
         "moments": [_moment_object(moment) for moment in hit.moments],
         "also_at": list(hit.also_at),
+        "duplicates": list(hit.duplicates),
+        "play": play(hit),
         "why": hit.why,
     }
+
+
+def play(hit: Hit) -> str | None:
+    """The command that plays the best moment of a recording or a film, else None."""
+    if hit.kind not in (Modality.AUDIO, Modality.VIDEO):
+        return None
+    from mmsearch.export.play import play_command
+
+    return play_command(hit.path, hit.moments[0].span if hit.moments else hit.segment.span)
 
 
 def _maker(made_by: Provenance | None) -> dict[str, str]:
@@ -98,7 +110,7 @@ def _maker(made_by: Provenance | None) -> dict[str, str]:
 
 
 def _moment_object(moment: Moment) -> dict[str, Any]:
-    span = moment.segment.span
+    span = moment.span or moment.segment.span
     box = moment.box
     return {
         "kind": moment.segment.kind.value,
@@ -111,7 +123,12 @@ def _moment_object(moment: Moment) -> dict[str, Any]:
 
 
 def print_json(query: str, preset: str, took_ms: float, hits: Sequence[Hit]) -> None:
-    """The object of `search --json`."""
+    """Print the object of `search --json`."""
+    typer.echo(json_text(query, preset, took_ms, hits))
+
+
+def json_text(query: str, preset: str, took_ms: float, hits: Sequence[Hit]) -> str:
+    """The object of `search --json`, as one line."""
     told = {
         "query": query,
         "preset": preset,
@@ -119,7 +136,7 @@ def print_json(query: str, preset: str, took_ms: float, hits: Sequence[Hit]) -> 
         "total": len(hits),
         "hits": [hit_object(hit) for hit in hits],
     }
-    typer.echo(json.dumps(told, ensure_ascii=False))
+    return json.dumps(told, ensure_ascii=False)
 
 
 def print_paths(hits: Sequence[Hit], *, end: str) -> None:
@@ -130,36 +147,41 @@ def print_paths(hits: Sequence[Hit], *, end: str) -> None:
     sys.stdout.buffer.flush()
 
 
-def print_hits(hits: Sequence[Hit], *, is_explained: bool) -> None:
-    """For people: score, place, path, and why."""
+def print_hits(
+    hits: Sequence[Hit], *, reasons: Callable[[Hit], Iterable[str]] | None = None
+) -> None:
+    """For people: score, place, path, and why, in the lines of `reasons` where they are given."""
     for hit in hits:
         score = typer.style(f"{hit.score:4.2f}", bold=True, fg=_colour(hit.score))
         name = typer.style(shown_path(hit.path), bold=True)
-        typer.echo(f"{hit.rank:>3}  {score}  {hit.kind.value:<5}  {name}{_place(hit.moments[0])}")
-        if hit.why:
+        place = shown_place(hit.moments[0])
+        typer.echo(f"{hit.rank:>3}  {score}  {hit.kind.value:<5}  {name}{place}")
+        if hit.why and reasons is None:
             typer.echo(typer.style(f"{'':18}{printable(hit.why)}", dim=True))
         if hit.also_at:
             copies = ", ".join(shown_path(path) for path in hit.also_at)
             typer.echo(typer.style(f"{'':18}also at {copies}", dim=True))
-        if is_explained:
-            for name, one in hit.spaces.items():
-                typer.echo(
-                    f"{'':18}{name}: rank {one.rank}, score {one.score:.2f}, "
-                    f"similarity {one.similarity:.3f}"
-                )
-            for moment in hit.moments[1 : SHOWN_MOMENTS + 1]:
-                typer.echo(f"{'':18}{moment.score:4.2f} {moment.segment.kind}{_place(moment)}")
+        if hit.duplicates:
+            near = ", ".join(shown_path(path) for path in hit.duplicates[:SHOWN_DUPLICATES])
+            more = len(hit.duplicates) - SHOWN_DUPLICATES
+            rest = f" and {more} more" if more > 0 else ""
+            count = f"{len(hit.duplicates)} near-duplicate{'s' if len(hit.duplicates) > 1 else ''}"
+            typer.echo(typer.style(f"{'':18}{count}: {near}{rest}", dim=True))
+        for line in reasons(hit) if reasons is not None else ():
+            typer.echo(line)
 
 
 def _colour(score: float) -> str:
     return "green" if score >= 0.6 else "yellow" if score >= 0.35 else "red"
 
 
-def _place(moment: Moment) -> str:
+def shown_place(moment: Moment) -> str:
+    """Two spaces and `1:05–1:09, page 2`, as far as it applies."""
     place = moment.segment.place
+    span = moment.span or place.span
     parts = []
-    if place.span is not None:
-        parts.append(f"{clock(place.span.start_s)}–{clock(place.span.end_s)}")
+    if span is not None:
+        parts.append(f"{clock(span.start_s)}–{clock(span.end_s)}")
     if place.page is not None:
         parts.append(f"page {place.page}")
     return "  " + ", ".join(parts) if parts else ""
@@ -329,17 +351,3 @@ def print_findings(findings: Sequence[Finding]) -> None:
         typer.echo(f"{mark} {finding.subject}: {printable(finding.detail)}")
         if finding.advice:
             typer.echo(f"     {finding.advice}")
-
-
-def print_report(report: Report) -> None:
-    """The figures of an evaluation."""
-    rows = [("queries", f"{report.queries}")]
-    rows += [(f"recall@{cut}", f"{value:.3f}") for cut, value in report.recall.items()]
-    rows += [("MRR", f"{report.mrr:.3f}"), ("nDCG@10", f"{report.ndcg_at_10:.3f}")]
-    if report.spans:
-        rows.append(("span hits", f"{report.span_hits:.3f} of {report.spans}"))
-    rows.append(
-        ("latency", f"p50 {report.latency_ms_p50:.1f} ms, p95 {report.latency_ms_p95:.1f} ms")
-    )
-    for name, value in rows:
-        typer.echo(f"{name:<12} {value}")

@@ -3,14 +3,45 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mmsearch.cli.export import (
+    DEFAULT_FPS,
+    CopyToOption,
+    ExportAsOption,
+    ExportOption,
+    FpsOption,
+    LinkToOption,
+    Outlet,
+    SymlinkToOption,
+    deliver,
+    outlet,
+)
+from mmsearch.cli.heat_maps import HeatMapsOption, check_folder, write_heat_maps
+from mmsearch.cli.narrowing import (
+    AfterOption,
+    ArtistOption,
+    BeforeOption,
+    BoxOption,
+    CameraOption,
+    DurationOption,
+    ExtOption,
+    HeightOption,
+    LangOption,
+    NearOption,
+    SizeOption,
+    WhereOption,
+    WidthOption,
+    narrowed,
+)
 from mmsearch.cli.options import (
+    DedupeOption,
     ExplainOption,
+    GroupOption,
     IndexKindOption,
     JsonOption,
     KindsOption,
@@ -19,7 +50,9 @@ from mmsearch.cli.options import (
     MinScoreOption,
     NulOption,
     PathsOption,
+    RankingOption,
     UnderOption,
+    WithoutOption,
     split_kinds,
     wish,
 )
@@ -29,6 +62,8 @@ from mmsearch.index.wish import AUTO, Wish
 
 if TYPE_CHECKING:
     from mmsearch.library import Library
+    from mmsearch.query import Query
+    from mmsearch.search.ranking import Ranking
     from mmsearch.types import Hit
 
 EXIT_NO_MATCH = 4
@@ -39,7 +74,8 @@ def search(
         list[str] | None,
         typer.Argument(
             metavar="QUERY...",
-            help="Words, and examples as paths that begin with ./ or /.",
+            help="Words, and examples as paths that begin with ./ or /; +TERM adds one, "
+            '2:TERM weighs it, "quoted words" must stand together.',
             show_default=False,
         ),
     ] = None,
@@ -49,38 +85,81 @@ def search(
     audio: Annotated[
         list[Path] | None, typer.Option("--audio", metavar="FILE", help="Like this recording.")
     ] = None,
+    without: WithoutOption = None,
     library: LibraryOption = None,
     limit: LimitOption = 10,
     kinds: KindsOption = None,
     under: UnderOption = None,
+    after: AfterOption = None,
+    before: BeforeOption = None,
+    ext: ExtOption = None,
+    size: SizeOption = None,
+    duration: DurationOption = None,
+    width: WidthOption = None,
+    height: HeightOption = None,
+    camera: CameraOption = None,
+    artist: ArtistOption = None,
+    lang: LangOption = None,
+    near: NearOption = None,
+    box: BoxOption = None,
+    where: WhereOption = None,
     min_score: MinScoreOption = None,
+    group: GroupOption = True,
+    dedupe: DedupeOption = True,
+    ranking: RankingOption = "",
     index_kind: IndexKindOption = AUTO,
     explain: ExplainOption = False,
+    heat_maps: HeatMapsOption = None,
     json_object: JsonOption = False,
     paths: PathsOption = False,
     null: NulOption = False,
+    export: ExportOption = None,
+    export_as: ExportAsOption = None,
+    fps: FpsOption = DEFAULT_FPS,
+    copy_to: CopyToOption = None,
+    link_to: LinkToOption = None,
+    symlink_to: SymlinkToOption = None,
 ) -> None:
     """Find by meaning: pictures, sounds, moments of videos, texts."""
     from mmsearch import query as queries
 
-    asked = queries.parse(query or [])
+    asked = queries.parse(query or [], without=without or [])
     for picture in image or []:
         asked += queries.image(picture)
     for recording in audio or []:
         asked += queries.audio(recording)
+    passing = narrowed(
+        where,
+        after=after,
+        before=before,
+        ext=ext,
+        size=size,
+        duration=duration,
+        width=width,
+        height=height,
+        camera=camera,
+        artist=artist,
+        lang=lang,
+        near=near,
+        box=box,
+    )
     _answer(
-        str(asked),
-        lambda opened, cut_off: opened.search(
+        asked,
+        lambda opened, ranking: opened.search(
             asked.checked(),
             limit=limit,
             kinds=split_kinds(kinds),
             under=under or (),
-            min_score=cut_off,
+            where=passing,
+            min_score=min_score,
+            ranking=ranking,
         ),
         library=library,
-        min_score=min_score,
         index=wish(index_kind),
+        ranking=settings(ranking, group=group, dedupe=dedupe),
         form=_form(explain=explain, json_object=json_object, paths=paths, null=null),
+        heat_maps=heat_maps,
+        to=outlet(export, export_as, fps, copy_to=copy_to, link_to=link_to, symlink_to=symlink_to),
     )
 
 
@@ -90,28 +169,78 @@ def similar(
     limit: LimitOption = 10,
     kinds: KindsOption = None,
     under: UnderOption = None,
+    after: AfterOption = None,
+    before: BeforeOption = None,
+    ext: ExtOption = None,
+    size: SizeOption = None,
+    duration: DurationOption = None,
+    width: WidthOption = None,
+    height: HeightOption = None,
+    camera: CameraOption = None,
+    artist: ArtistOption = None,
+    lang: LangOption = None,
+    near: NearOption = None,
+    box: BoxOption = None,
+    where: WhereOption = None,
     min_score: MinScoreOption = None,
+    group: GroupOption = True,
+    dedupe: DedupeOption = True,
+    ranking: RankingOption = "",
     index_kind: IndexKindOption = AUTO,
     explain: ExplainOption = False,
+    heat_maps: HeatMapsOption = None,
     json_object: JsonOption = False,
     paths: PathsOption = False,
     null: NulOption = False,
+    export: ExportOption = None,
+    export_as: ExportAsOption = None,
+    fps: FpsOption = DEFAULT_FPS,
+    copy_to: CopyToOption = None,
+    link_to: LinkToOption = None,
+    symlink_to: SymlinkToOption = None,
 ) -> None:
     """Find what is like a file."""
+    from mmsearch import query as queries
+
+    passing = narrowed(
+        where,
+        after=after,
+        before=before,
+        ext=ext,
+        size=size,
+        duration=duration,
+        width=width,
+        height=height,
+        camera=camera,
+        artist=artist,
+        lang=lang,
+        near=near,
+        box=box,
+    )
     _answer(
-        str(file),
-        lambda opened, cut_off: opened.similar(
+        queries.file(file),
+        lambda opened, ranking: opened.similar(
             file,
             limit=limit,
             kinds=split_kinds(kinds),
             under=under or (),
-            min_score=cut_off,
+            where=passing,
+            min_score=min_score,
+            ranking=ranking,
         ),
         library=library,
-        min_score=min_score,
         index=wish(index_kind),
+        ranking=settings(ranking, group=group, dedupe=dedupe),
         form=_form(explain=explain, json_object=json_object, paths=paths, null=null),
+        heat_maps=heat_maps,
+        to=outlet(export, export_as, fps, copy_to=copy_to, link_to=link_to, symlink_to=symlink_to),
     )
+
+
+def settings(written: str, *, group: bool, dedupe: bool) -> str:
+    """All that was asked for about the ranking, as `Ranking.parse` takes it; what is last holds."""
+    parts = [written, "" if group else "group=off", "" if dedupe else "dedupe=off"]
+    return ",".join(part for part in parts if part)
 
 
 def _form(*, explain: bool, json_object: bool, paths: bool, null: bool) -> str:
@@ -126,20 +255,35 @@ def _form(*, explain: bool, json_object: bool, paths: bool, null: bool) -> str:
     return "explained" if explain else "table"
 
 
+def _reasons(query: Query) -> Callable[[Hit], Iterable[str]]:
+    from mmsearch.cli.reasons import reasons, sought_words
+
+    words = sought_words(query)
+    return lambda hit: reasons(hit, words)
+
+
 def _answer(
-    asked: str,
-    run: Callable[[Library, float], list[Hit]],
+    query: Query,
+    run: Callable[[Library, Ranking], list[Hit]],
     *,
     library: Path | None,
-    min_score: float | None,
     index: Wish,
+    ranking: str,
     form: str,
+    heat_maps: Path | None,
+    to: Outlet,
 ) -> None:
+    if to.takes_stdout and form in ("json", "paths", "nul"):
+        raise typer.BadParameter("--export - excludes --json and --paths")
     from mmsearch.cli import render
-    from mmsearch.library import MIN_SCORE, Library
+    from mmsearch.library import Library
     from mmsearch.media.files import storable
+    from mmsearch.search.ranking import Ranking
     from mmsearch.supply import Runtime
 
+    check_folder(heat_maps)
+    asked = str(query)
+    asked_ranking = Ranking.parse(ranking)
     started = time.perf_counter()
     # Words are encoded on the CPU, where that takes milliseconds and no torch.
     runtime = Runtime(device="cpu")
@@ -148,19 +292,26 @@ def _answer(
     ) as opened:
         opened.warm_up()
         try:
-            hits = run(opened, MIN_SCORE if min_score is None else min_score)
+            hits = run(opened, asked_ranking)
         except MemoryError as exc:
             raise QueryError(f"{asked}: there is not enough memory to answer this") from exc
         took_ms = (time.perf_counter() - started) * 1000
-        if form == "json":
-            render.print_json(storable(asked), opened.manifest.preset, took_ms, hits)
+        told = (storable(asked), opened.manifest.preset, took_ms, hits)
+        if to.takes_stdout:
+            pass
+        elif form == "json":
+            render.print_json(*told)
         elif form in ("paths", "nul"):
             render.print_paths(hits, end="\0" if form == "nul" else "\n")
         else:
-            render.print_hits(hits, is_explained=form == "explained")
+            render.print_hits(hits, reasons=_reasons(query) if form == "explained" else None)
+        is_delivered = deliver(to, hits, storable(asked), lambda: render.json_text(*told))
+        write_heat_maps(heat_maps, opened, hits, query)
     if not hits:
         if form in ("table", "explained"):
             typer.echo(
                 "No match. Try other words, or --min-score 0 to see the nearest there is.", err=True
             )
         raise typer.Exit(EXIT_NO_MATCH)
+    if not is_delivered:
+        raise typer.Exit(1)

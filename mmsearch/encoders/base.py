@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from mmsearch.types import Box, PictureFit, Space, Span, Tag
 
@@ -112,6 +112,15 @@ class ImageEncoder(Protocol):
         ...
 
 
+@runtime_checkable
+class KnowsCeiling(Protocol):
+    """An encoder that knows how near to some words a picture could be at best."""
+
+    def ceiling(self, queries: FloatArray) -> float:
+        """The greatest similarity to any of (n, dim) unit rows that a picture can have."""
+        ...
+
+
 class SoundEncoder(Protocol):
     """Embeds fixed windows of a sound track."""
 
@@ -174,4 +183,30 @@ class Transcriber(Protocol):
         self, samples: SampleArray, start_s: float, *, with_words: bool = False
     ) -> list[Utterance]:
         """Utterances in (n,) float32 mono at 16 kHz that begins at `start_s` of its file."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line of writing in a picture, where it stands, and how sure the model was (0..1)."""
+
+    text: str
+    box: Box
+    probability: float
+
+
+class PictureReader(Protocol):
+    """Reads what is written in pictures."""
+
+    model: str
+
+    def read(self, pixels: PixelArray) -> list[Line]:
+        """The lines in (height, width, 3) uint8 RGB, in reading order; safe to call from threads.
+
+        A picture that cannot be read has no lines: it never ends a run.
+        """
+        ...
+
+    def glance(self, pixels: PixelArray) -> bool:
+        """Whether anything is written there, at less cost than reading it all."""
         ...

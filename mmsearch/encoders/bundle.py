@@ -11,12 +11,13 @@ from mmsearch.encoders.base import (
     Context,
     ImageEncoder,
     OtherEncoder,
+    PictureReader,
     SoundEncoder,
     TextEncoder,
     Transcriber,
 )
 from mmsearch.encoders.registry import encoder_class
-from mmsearch.presets import ModelSpec, Preset
+from mmsearch.presets import NO_OCR, ModelSpec, Preset
 from mmsearch.runtime.device import resolve
 from mmsearch.runtime.threads import Once, started
 from mmsearch.types import Provenance, Space
@@ -93,6 +94,25 @@ class Encoders:
     def transcriber(self) -> Transcriber:
         """The speech model; raises WeightsMissing or WeightsMismatch."""
         found: Transcriber = self._models.get("speech", lambda: self._load(self.preset.speech))
+        return found
+
+    @cached_property
+    def ocr(self) -> Provenance | None:
+        """Which model reads the writing in pictures; None where none does.
+
+        Raises MissingExtra where its packages are not installed.
+        """
+        spec = self.preset.ocr
+        if spec in (None, NO_OCR):
+            return None
+        found: Provenance = encoder_class(spec).describe(spec, self.context)
+        return found
+
+    @property
+    def reader(self) -> PictureReader:
+        """What reads the writing in pictures, where `ocr` says that something does."""
+        spec = self.preset.ocr or NO_OCR
+        found: PictureReader = self._models.get("ocr", lambda: self._load(spec))
         return found
 
     def other(self, name: str) -> OtherEncoder | None:

@@ -10,7 +10,7 @@ import numpy as np
 from mmsearch.encoders.batching import by_length, cut, padded
 from mmsearch.encoders.mel import MelFrontEnd, MelSettings
 from mmsearch.encoders.networks import open_tower
-from mmsearch.encoders.stored import space_of, stored_model
+from mmsearch.encoders.stored import logit_scale, space_of, stored_model
 from mmsearch.encoders.text_tokens import TextTokens
 from mmsearch.runtime.threads import Once
 
@@ -59,6 +59,7 @@ class ClapEncoder:
         self.window_s = mel.window_s
         self.hop_s = mel.window_s / 2
         self.sample_rate_hz = mel.sample_rate_hz
+        self.logit_scale = logit_scale(stored, "logit_scale_audio")
         self._front_end = MelFrontEnd(mel)
         self._tokens = TextTokens(stored.folder)
         self._max_tokens = int(settings["max_tokens"])

@@ -15,7 +15,7 @@ import numpy as np
 from mmsearch.encoders.base import PictureCode, PreparedPicture
 from mmsearch.encoders.clip_tokens import Tokens, TokenSettings, without_padding
 from mmsearch.encoders.networks import open_tower
-from mmsearch.encoders.stored import space_of, stored_model
+from mmsearch.encoders.stored import logit_scale, space_of, stored_model
 from mmsearch.errors import ModelError
 from mmsearch.runtime.resize import fitted_pixels
 from mmsearch.runtime.threads import Once
@@ -63,6 +63,7 @@ class OpenClipEncoder:
         settings = stored.card.settings
         self.space = space_of("image", stored)
         self.fit = picture_fit(settings)
+        self.logit_scale = logit_scale(stored, "logit_scale")
         self._folder = stored.folder
         self._token_settings = TokenSettings.from_json(settings.get("tokens", {}))
         self._is_causal = bool(settings.get("is_causal"))

@@ -21,6 +21,7 @@ ENCODERS: Mapping[str, str] = MappingProxyType(
         "clap": "mmsearch.encoders.clap:ClapEncoder",
         "laion-clap": "mmsearch.encoders.laion_clap:LaionClapEncoder",
         "sentence": "mmsearch.encoders.sentence:SentenceEncoder",
+        "rapidocr": "mmsearch.encoders.ocr:RapidOcr",
     }
 )
 

@@ -46,6 +46,12 @@ def provenance_of(stored: StoredModel) -> Provenance:
     return Provenance(card.source, card.revision, card.weights_sha256, tuple(card.weights))
 
 
+def logit_scale(stored: StoredModel, name: str) -> float | None:
+    """By what its cosines were multiplied in training before the softmax; None where not known."""
+    written = stored.card.settings.get(name)
+    return float(written) if isinstance(written, (int, float)) and written > 0 else None
+
+
 def space_of(name: str, stored: StoredModel) -> Space:
     """The space of that name that the model fills."""
     card = stored.card

@@ -54,6 +54,7 @@ LONG = 2.1
 TEMPERATURE = 2.0
 """Divides the logits: the network is sure of one class where a picture shows several things. R@1 is
 0.41 at 1, and between 0.48 and 0.50 from 1.5 to 3."""
+NEAREST_CLASSES = 5
 MAX_TAGS = 5
 MIN_TAG_PROBABILITY = 0.1
 CROPS_PER_RUN = 12
@@ -113,6 +114,9 @@ class TaggingEncoder:
     space = IMAGE_SPACE
     fit = PictureFit("within", 512, "lanczos")
     """With 640 recall is the same."""
+    logit_scale = 11.0
+    """For a softmax over labels: fitted on 56 photographs, each of one of 30 labels by its captions
+    (`benchmarks/labels.py`); from 10 to 12 the likelihood is the same within 1 %."""
 
     def __init__(
         self,
@@ -172,6 +176,17 @@ class TaggingEncoder:
         if self._text is None:
             raise ConfigError("the image model 'tagging' takes words through a text encoder")
         return self.project_text(self._text().encode_queries(texts))
+
+    def ceiling(self, queries: FloatArray) -> float:
+        """How near a picture of just that would be to any of (n, dim) unit rows.
+
+        It is the similarity of the nearest class, the more so the farther that stands out from the
+        five nearest: where one class is what the words say, a picture has to be of that class.
+        """
+        near = np.sort(queries @ _unit(self._class_vectors).T, axis=1)[:, -NEAREST_CLASSES:]
+        if not near.size:
+            return 0.0
+        return float((1.5 * near[:, -1] - near.mean(axis=1)).max())
 
     def _mix(self, probabilities: FloatArray) -> FloatArray:
         flat = probabilities ** (1 / TEMPERATURE)

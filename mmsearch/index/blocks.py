@@ -15,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-FORM = 2
+FORM = 3
 """Counts up when the arrays change: older folders are then written anew."""
 HEADER = "header.json"
 PART = ".part-"

@@ -54,7 +54,8 @@ class Column:
         if len(self.blocks) == 1:
             return np.asarray(self.blocks[0][rows])
         at = np.searchsorted(self.starts, rows, side="right") - 1
-        found = np.empty((len(rows), *self.blocks[0].shape[1:]), dtype=self.blocks[0].dtype)
+        dtype = np.result_type(*(block.dtype for block in self.blocks))
+        found = np.empty((len(rows), *self.blocks[0].shape[1:]), dtype=dtype)
         for number, block in enumerate(self.blocks):
             here = at == number
             if here.any():

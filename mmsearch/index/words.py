@@ -1,15 +1,18 @@
-"""Which files have which words in their names and titles."""
+"""Which documents have which words, as arrays that can be memory-mapped."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from mmsearch.index.base import RowArray
 
 MAX_WORD = 32
 FUNCTION_WORDS = frozenset(
@@ -20,62 +23,80 @@ FUNCTION_WORDS = frozenset(
 )  # fmt: skip
 """English words that say nothing of what is looked for; in a title of few words they would."""
 _WORD = re.compile(r"[^\W\d_]+|\d+")
+_SURE = 255
+# Letters that Unicode does not take apart, as the full-text index of Lance folds them.
+_LETTERS = str.maketrans(
+    {"ß": "ss", "æ": "ae", "œ": "oe", "ø": "o", "đ": "d", "ð": "d", "þ": "th", "ł": "l", "ħ": "h",
+     "ı": "i", "ŋ": "n"}
+)  # fmt: skip
+
+
+def plain(text: str) -> str:
+    """Lower case, without accents and other marks: 'Ærø Café' -> aero cafe."""
+    if text.isascii():
+        return text.lower()
+    parts = unicodedata.normalize("NFKD", text)
+    bare = "".join(char for char in parts if unicodedata.category(char)[0] != "M")
+    return bare.lower().translate(_LETTERS)
 
 
 def words(text: str) -> list[str]:
     """Lower-case words and numbers, without accents: 'IMG_41 Zürich.jpg' -> img 41 zurich jpg."""
-    plain = unicodedata.normalize("NFKD", text)
-    plain = "".join(char for char in plain if not unicodedata.combining(char))
-    return [word.lower()[:MAX_WORD] for word in _WORD.findall(plain)]
+    return [word[:MAX_WORD] for word in _WORD.findall(plain(text))]
 
 
 @dataclass(frozen=True, slots=True)
 class WordIndex:
-    """An inverted index as three arrays, so that it can be memory-mapped.
+    """An inverted index over numbered documents.
 
-    `vocabulary` is sorted; the assets with word i are `postings[offsets[i]:offsets[i + 1]]`.
+    `vocabulary` is sorted; the documents with word i are `postings[offsets[i]:offsets[i + 1]]`,
+    rising, and `weights`, of the same length, says how surely each has it (255: it does).
     """
 
     vocabulary: NDArray[np.str_]
     offsets: NDArray[np.int64]
     postings: NDArray[np.int32]
-    asset_count: int
+    weights: NDArray[np.uint8]
 
     @classmethod
-    def build(cls, texts: Iterable[tuple[int, str]], asset_count: int) -> WordIndex:
-        """From (asset, text) pairs; an asset may come several times."""
-        found: defaultdict[str, set[int]] = defaultdict(set)
-        for asset, text in texts:
+    def build(cls, texts: Iterable[tuple[int, str, float]]) -> WordIndex:
+        """From (document, text, how sure); a document may come several times."""
+        found: defaultdict[str, dict[int, int]] = defaultdict(dict)
+        for document, text, sure in texts:
+            weight = max(1, min(_SURE, round(_SURE * sure)))
             for word in words(text):
-                found[word].add(asset)
+                known = found[word]
+                known[document] = max(weight, known.get(document, 0))
         vocabulary = sorted(found)
+        pairs = [pair for word in vocabulary for pair in sorted(found[word].items())]
         sizes = [len(found[word]) for word in vocabulary]
-        postings = [asset for word in vocabulary for asset in sorted(found[word])]
         return cls(
             np.array(vocabulary, dtype=f"<U{MAX_WORD}"),
             np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)]).astype(np.int64),
-            np.array(postings, dtype=np.int32),
-            asset_count,
+            np.array([document for document, _ in pairs], dtype=np.int32),
+            np.array([weight for _, weight in pairs], dtype=np.uint8),
         )
 
-    def match(self, query: Sequence[str]) -> dict[int, float]:
-        """Assets that have any of the words, with the share of the query that they cover.
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Its arrays by the names that `mapped` takes them by."""
+        return {
+            "vocabulary": self.vocabulary,
+            "word_offsets": self.offsets,
+            "postings": self.postings,
+            "word_weights": self.weights,
+        }
 
-        Words weigh by their inverse document frequency (Spärck Jones 1972); a word that every asset
-        has weighs nothing, one that none has weighs most: a name that lacks it covers less.
-        """
-        covered: defaultdict[int, float] = defaultdict(float)
-        total = 0.0
-        for word in dict.fromkeys(query):
-            if word in FUNCTION_WORDS:
-                continue
-            at = int(np.searchsorted(self.vocabulary, word))
-            known = at < len(self.vocabulary) and self.vocabulary[at] == word
-            having = self.postings[self.offsets[at] : self.offsets[at + 1]] if known else ()
-            weight = float(np.log((self.asset_count + 1) / (len(having) + 1)))
-            total += weight
-            for asset in having:
-                covered[int(asset)] += weight
-        if total <= 0.0:
-            return {}
-        return {asset: weight / total for asset, weight in covered.items() if weight > 0.0}
+    @classmethod
+    def mapped(cls, arrays: Mapping[str, NDArray[Any]]) -> WordIndex:
+        """From what `arrays` gave."""
+        return cls(
+            arrays["vocabulary"], arrays["word_offsets"], arrays["postings"], arrays["word_weights"]
+        )
+
+    def having(self, word: str) -> tuple[RowArray, NDArray[np.float32]]:
+        """The documents that have a word, rising, and how surely each does (0..1)."""
+        at = int(np.searchsorted(self.vocabulary, word))
+        if at == len(self.vocabulary) or self.vocabulary[at] != word:
+            return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32)
+        part = slice(int(self.offsets[at]), int(self.offsets[at + 1]))
+        return self.postings[part].astype(np.int64), (self.weights[part] / _SURE).astype(np.float32)

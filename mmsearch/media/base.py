@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from mmsearch.types import Metadata, Modality, PictureFit, Place
+from mmsearch.types import Box, Metadata, Modality, PictureFit, Place
 
 if TYPE_CHECKING:
     from mmsearch.types import FloatArray, PixelArray, SampleArray
@@ -53,6 +53,7 @@ class LoadOptions:
 
     Pictures and frames arrive fitted as `picture` says: the decoder processes do the scaling.
     Sound arrives once for each of `sample_rates_hz`, each resampled from the source by itself.
+    With `legible_px` pictures in which writing may stand come legible besides, at most so long.
     Raises ValueError for rates outside 1000..192000, and for none.
     """
 
@@ -64,6 +65,7 @@ class LoadOptions:
     frame_floor_s: float = 1.0
     frame_ceiling_s: float = 10.0
     audio_block_s: float = 30.0
+    legible_px: int = 0
 
     def __post_init__(self) -> None:
         wrong = [rate_hz for rate_hz in self.sample_rates_hz if rate_hz not in _RATES_HZ]
@@ -84,15 +86,28 @@ class Described:
 
 
 @dataclass(frozen=True, slots=True)
+class Legible:
+    """A picture as large as reading wants it: (height, width, 3) uint8 RGB, upright.
+
+    `boxes` are where in it writing may stand, as far as a cheap look can tell, the likeliest first.
+    """
+
+    pixels: PixelArray
+    boxes: tuple[Box, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Picture:
     """An image, a page of one, or a video frame: (height, width, 3) uint8 RGB, upright.
 
     `place` has a page for the later pages or frames of an image, and a span for a video frame.
+    `legible` is there where it was asked for and writing may stand in the picture.
     """
 
     pixels: PixelArray
     place: Place
     is_frame: bool = False
+    legible: Legible | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,13 +17,14 @@ from mmsearch.media.base import (
     Content,
     Cue,
     Described,
+    Legible,
     Limits,
     LoadOptions,
     Passage,
     Picture,
     Reading,
 )
-from mmsearch.types import Metadata, Modality, PictureFit, Place, Span
+from mmsearch.types import Box, Metadata, Modality, PictureFit, Place, Span
 
 _LENGTHS = struct.Struct("<II")
 MAX_HEADER = 16 * 1024**2
@@ -69,14 +70,19 @@ def pack(content: Content) -> tuple[dict[str, Any], bytes | memoryview]:
             said = dataclasses.asdict(metadata)
             said["taken_at"] = None if metadata.taken_at is None else metadata.taken_at.isoformat()
             return {"is": "described", "modality": modality.value, "metadata": said}, b""
-        case Picture(pixels, place, is_frame):
+        case Picture(pixels, place, is_frame, legible):
             header = {
                 "is": "picture",
                 "shape": pixels.shape,
                 "place": _pack_place(place),
                 "is_frame": is_frame,
             }
-            return header, np.ascontiguousarray(pixels).data.cast("B")
+            body = np.ascontiguousarray(pixels).data.cast("B")
+            if legible is None:
+                return header, body
+            header["legible"] = legible.pixels.shape
+            header["boxes"] = [dataclasses.astuple(box) for box in legible.boxes]
+            return header, body.tobytes() + legible.pixels.tobytes()
         case AudioBlock(samples, start_s, rate_hz):
             return {"is": "audio", "start_s": start_s, "rate_hz": rate_hz}, _float_bytes(samples)
         case Cue(text, place):
@@ -110,8 +116,16 @@ def unpack(header: dict[str, Any], body: bytes) -> Content:
             return Described(Modality(header["modality"]), Metadata(**said))
         case "picture":
             height, width, channels = header["shape"]
-            pixels = np.frombuffer(body, dtype=np.uint8).reshape(height, width, channels)
-            return Picture(pixels, _unpack_place(header["place"]), bool(header["is_frame"]))
+            size = height * width * channels
+            bytes_ = np.frombuffer(body, dtype=np.uint8)
+            pixels = bytes_[:size].reshape(height, width, channels)
+            legible = None
+            if "legible" in header:
+                large = bytes_[size:].reshape([int(side) for side in header["legible"]])
+                boxes = (Box(*(float(edge) for edge in edges)) for edges in header["boxes"])
+                legible = Legible(large, tuple(boxes))
+            place = _unpack_place(header["place"])
+            return Picture(pixels, place, bool(header["is_frame"]), legible)
         case "audio":
             samples = np.frombuffer(body, dtype=np.float32)
             return AudioBlock(samples, float(header["start_s"]), int(header["rate_hz"]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,7 @@ from mmsearch.media.base import (
     Reading,
     too_many_pixels,
 )
+from mmsearch.media.lettering import legible
 from mmsearch.media.strings import clean
 from mmsearch.runtime.resize import fitted_pixels
 
@@ -135,7 +136,10 @@ class GuardedLoader:
                     raise DecodeError(path, f"{self.title} gave a Picture that is no RGB")
                 if height * width > limits.pixels:
                     raise MediaTooLarge(path, too_many_pixels(width, height, limits))
-                return replace(content, pixels=fitted_pixels(pixels, options.picture))
+                part = None
+                if options.legible_px:
+                    part = legible(partial(fitted_pixels, pixels), options)
+                return replace(content, pixels=fitted_pixels(pixels, options.picture), legible=part)
             case AudioBlock(samples):
                 self._check_array(path, content, samples, "float32", (1,))
                 self._check_values(path, content, samples.size, limits)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mmsearch.errors import MediaTooLarge
 from mmsearch.media.base import LoadOptions, Picture, too_many_pixels
+from mmsearch.media.lettering import legible
 from mmsearch.media.pixels import stored_scaling
 from mmsearch.media.shots import SMALL_SIZE, ShotDetector
 from mmsearch.media.timeline import Timeline
@@ -74,8 +76,10 @@ class PictureTrack:
 
     def _shown(self, span: Span) -> Iterator[Picture]:
         if self._candidate is not None:
-            pixels = picture_of(self._candidate, self._options.picture, self._aspect)
-            yield Picture(pixels, Place(span=span), is_frame=True)
+            view = partial(picture_of, self._candidate, aspect=self._aspect)
+            part = legible(view, self._options) if self._options.legible_px else None
+            pixels = view(self._options.picture)
+            yield Picture(pixels, Place(span=span), is_frame=True, legible=part)
 
 
 def picture_of(frame: VideoFrame, fit: PictureFit, aspect: float) -> PixelArray:

@@ -13,12 +13,15 @@ from typing import TYPE_CHECKING
 from mmsearch.errors import DecodeError, MediaError, MediaTooLarge
 from mmsearch.media.base import Content, Described, LoadOptions, Picture, too_many_pixels
 from mmsearch.media.exif import orientation, read_metadata
+from mmsearch.media.lettering import legible
 from mmsearch.media.pixels import draft, upright_rgb
 from mmsearch.media.strings import clean, words
 from mmsearch.types import Modality, Place
 
 if TYPE_CHECKING:
     from PIL import Image
+
+    from mmsearch.types import PictureFit, PixelArray
 
 logger = logging.getLogger(__name__)
 
@@ -159,7 +162,31 @@ def _frame(path: Path, image: Image.Image, options: LoadOptions, place: Place) -
         if turn >= 5 or image.size == (height, width):
             width, height = height, width
         pixels = upright_rgb(image, options.picture, turn)
-    return _Frame(Picture(pixels, place), width, height)
+        part = None
+        if options.legible_px:
+            part = legible(_Views(path, image, options, turn, max(width, height)), options)
+    return _Frame(Picture(pixels, place, legible=part), width, height)
+
+
+class _Views:
+    """One picture in several sizes, upright; a JPEG that was decoded small is decoded again."""
+
+    def __init__(
+        self, path: Path, image: Image.Image, options: LoadOptions, turn: int, longest_px: int
+    ) -> None:
+        self._path = path
+        self._image = image
+        self._options = options
+        self._turn = turn
+        self._longest_px = longest_px
+
+    def __call__(self, fit: PictureFit) -> PixelArray:
+        if max(self._image.size) >= min(fit.size_px, self._longest_px):
+            return upright_rgb(self._image, fit, self._turn)
+        with self._path.open("rb") as file, _opened(self._path, file, self._options) as again:
+            draft(again, fit)
+            again.load()
+            return upright_rgb(again, fit, self._turn)
 
 
 @contextmanager

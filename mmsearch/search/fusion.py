@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from mmsearch.search.evidence import Evidence
+
+RANK_CONSTANT = 60
+"""As in Cormack, Clarke and Büttcher 2009."""
 
 
 def noisy_or(scores: Iterable[float]) -> float:
@@ -14,3 +22,48 @@ def noisy_or(scores: Iterable[float]) -> float:
     for score in scores:
         missed *= 1.0 - min(max(score, 0.0), 1.0)
     return 1.0 - missed
+
+
+def fused(
+    found: Sequence[Evidence], weights: Sequence[float], *, is_by_rank: bool = False
+) -> dict[int, float]:
+    """The score (0..1) of every asset that there is evidence for.
+
+    For each term the best of each space, joined by `noisy_or`; then the mean of all terms that are
+    looked for, by their weights. With `is_by_rank` it is the sum of reciprocal ranks instead, as a
+    share of what the first of all spaces would have.
+    """
+    if is_by_rank:
+        return _by_rank(found)
+    missed: defaultdict[int, dict[int, float]] = defaultdict(dict)
+    for one in found:
+        told = missed[one.term]
+        for asset, score in _best_of_assets(one):
+            told[asset] = told.get(asset, 1.0) * (1.0 - min(max(score, 0.0), 1.0))
+    wanted = [weight for weight in weights if weight > 0]
+    total = sum(wanted)
+    if len(wanted) == 1:
+        return {asset: 1.0 - left for told in missed.values() for asset, left in told.items()}
+    scores: defaultdict[int, float] = defaultdict(float)
+    for term, told in missed.items():
+        for asset, left in told.items():
+            scores[asset] += weights[term] / total * (1.0 - left)
+    return dict(scores)
+
+
+def _by_rank(found: Sequence[Evidence]) -> dict[int, float]:
+    scores: defaultdict[int, float] = defaultdict(float)
+    lists = [one for one in found if len(one.assets)]
+    for one in lists:
+        for position, (asset, _) in enumerate(_best_of_assets(one), start=1):
+            scores[asset] += (RANK_CONSTANT + 1) / (RANK_CONSTANT + position) / len(lists)
+    return dict(scores)
+
+
+def _best_of_assets(one: Evidence) -> list[tuple[int, float]]:
+    """Each asset with its best score, best first."""
+    order = np.argsort(-one.scores, kind="stable")
+    assets = one.assets[order]
+    _, first = np.unique(assets, return_index=True)
+    first.sort()
+    return list(zip(assets[first].tolist(), one.scores[order][first].tolist(), strict=True))

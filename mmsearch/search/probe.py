@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mmsearch.encoders.base import KnowsCeiling
 from mmsearch.errors import QueryError
 from mmsearch.query import Query, Term, TermKind
 
@@ -18,11 +19,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """What one term looks for in one space: (n, dim) unit rows, any of which may match."""
+    """What one term looks for in one space: (n, dim) unit rows, any of which may match.
+
+    `ceiling` is the similarity that the encoder gives the best match there could be, 0 where it
+    cannot tell.
+    """
 
     space: str
     asked: str
     vectors: FloatArray
+    ceiling: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +46,14 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class WeightedProbe:
-    """A probe and the weight of its term; a negative one pushes away."""
+    """A probe and the weight of its term; a negative one pushes away.
+
+    `term` is the number of the term in its query.
+    """
 
     probe: Probe
     weight: float
+    term: int = 0
 
 
 EncodeExample = Callable[[Term], Example]
@@ -59,22 +69,32 @@ def probes(
     `spaces` are those with vectors: words are not encoded for others.
     """
     found: list[WeightedProbe] = []
-    for term in query.checked().terms:
+    for number, term in enumerate(query.checked().terms):
         made = (
-            text_probes([term.value], encoders, spaces)
+            text_probes([term.value.replace('"', " ")], encoders, spaces)
             if term.kind is TermKind.TEXT
             else example_probes(encode_example(term), encoders, spaces)
         )
         if not made and term.kind is not TermKind.TEXT and spaces:
             raise QueryError(f"{term.value}: there is nothing in this file to search by")
-        found += [WeightedProbe(probe, term.weight) for probe in made]
+        found += [WeightedProbe(probe, term.weight, number) for probe in made]
     return found
 
 
 def text_probes(texts: Sequence[str], encoders: Encoders, spaces: Collection[str]) -> list[Probe]:
     """Words enter every space whose model takes them."""
     entered = encoders.enter(texts, spaces)
-    return [Probe(space, "text", vectors) for space, vectors in entered.items()]
+    return [
+        Probe(space, "text", vectors, _ceiling(space, vectors, encoders))
+        for space, vectors in entered.items()
+    ]
+
+
+def _ceiling(space: str, vectors: FloatArray, encoders: Encoders) -> float:
+    image = encoders.image
+    if space != image.space.name or not isinstance(image, KnowsCeiling):
+        return 0.0
+    return image.ceiling(vectors)
 
 
 def example_probes(example: Example, encoders: Encoders, spaces: Collection[str]) -> list[Probe]:

@@ -1,250 +1,227 @@
-"""Answers a query: nearest neighbours in every space, calibrated, fused, one hit an asset."""
+"""Answers a query: evidence from every space, fused, one hit an asset."""
 
 from __future__ import annotations
 
-import os
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 
 import numpy as np
 
-from mmsearch.index.base import NO_ROW, RowMask, near_any
-from mmsearch.index.words import words
+from mmsearch.index.base import RowMask
 from mmsearch.presets import Calibration
-from mmsearch.search.explain import why
-from mmsearch.search.fusion import noisy_or
-from mmsearch.search.probe import Probe, WeightedProbe, combined
+from mmsearch.search import evidence, fusion
+from mmsearch.search.avoid import Avoided, avoided
+from mmsearch.search.evidence import Evidence
+from mmsearch.search.filters import Filter, passing
+from mmsearch.search.group import collapsed
+from mmsearch.search.hits import Found, hits
+from mmsearch.search.probe import WeightedProbe
+from mmsearch.search.ranking import NO_CUTOFF, RRF, USUAL, Cutoff, Ranking
 from mmsearch.search.snapshot import MODALITIES, Snapshot
-from mmsearch.store.schema import FILES
-from mmsearch.types import Box, Hit, Modality, Moment, Provenance, SpaceScore
+from mmsearch.types import Hit, Modality, Provenance
 
-NAMES = "name"
-"""The pseudo-space of file names, folder names and titles."""
-NAME_WEIGHT = 0.9
-MAX_MOMENTS = 5
 DEPTH = 32
 """Segments that are taken from each space for every hit that is asked for."""
 MIN_DEPTH = 256
+DEEPER = 4
+LOOKED_AT = 4
+"""Assets that are held against what is to be avoided, for every hit that is asked for."""
 
 
 @dataclass(frozen=True, slots=True)
-class Filter:
-    """Which assets may be hits."""
+class Asked:
+    """A query as it is looked for: its probes, and its words by the number of their term.
 
-    kinds: frozenset[Modality] = frozenset()
-    under: tuple[str, ...] = ()
-    without: frozenset[str] = frozenset()  # asset ids
+    `weights` has the weight of each term.
+    """
+
+    probes: tuple[WeightedProbe, ...]
+    texts: Mapping[int, str]
+    weights: tuple[float, ...]
 
     @property
-    def is_open(self) -> bool:
-        """Whether it lets everything pass."""
-        return not (self.kinds or self.under or self.without)
+    def avoids(self) -> bool:
+        """Whether there is anything to avoid."""
+        return any(weight < 0 for weight in self.weights)
 
-
-@dataclass(slots=True)
-class _Found:
-    """What is known of one asset while a ranking is made."""
-
-    spaces: dict[str, SpaceScore] = field(default_factory=dict)
-    moments: dict[int, tuple[float, Box | None]] = field(default_factory=dict)  # by segment row
-
-    def add_space(self, name: str, score: SpaceScore) -> None:
-        known = self.spaces.get(name)
-        if known is None or score.score > known.score:
-            self.spaces[name] = score
-
-    def name_makers(self, models: Mapping[str, Provenance]) -> None:
-        """Say for each space which model made its vectors."""
-        for name, score in self.spaces.items():
-            self.spaces[name] = replace(score, provenance=models.get(name))
-
-    def add_moment(self, segment_row: int, score: float, box: Box | None) -> None:
-        known = self.moments.get(segment_row)
-        if known is None or score > known[0]:
-            self.moments[segment_row] = (score, box)
-
-
-def allowed_assets(snapshot: Snapshot, passing: Filter) -> RowMask | None:
-    """Which assets pass, by asset row; None where all do."""
-    if passing.is_open:
-        return None
-    allowed = np.ones(len(snapshot.modalities), dtype=np.bool_)
-    if passing.kinds:
-        codes = [MODALITIES.index(kind) for kind in passing.kinds]
-        allowed &= np.isin(snapshot.modalities, codes)
-    if passing.under:
-        allowed &= _under(snapshot, passing.under)
-    if passing.without:
-        for asset_id in passing.without:
-            row = snapshot.asset_row(asset_id)
-            if row is not None:
-                allowed[row] = False
-    return allowed
-
-
-def _under(snapshot: Snapshot, folders: Sequence[str]) -> RowMask:
-    import pyarrow.compute as pc
-
-    paths = snapshot.reader.column(FILES, "path").column("path")
-    inside = np.zeros(len(paths), dtype=np.bool_)
-    for folder in folders:
-        below = pc.starts_with(paths, folder.rstrip(os.sep) + os.sep)
-        inside |= np.asarray(pc.or_(below, pc.equal(paths, folder)))
-    owners = np.repeat(np.arange(len(snapshot.modalities)), np.diff(snapshot.file_offsets))
-    mask = np.zeros(len(snapshot.modalities), dtype=np.bool_)
-    mask[owners[inside[snapshot.file_rows]]] = True
-    return mask
+    @property
+    def words(self) -> str:
+        """All words that are looked for."""
+        return " ".join(text for at, text in self.texts.items() if self.weights[at] > 0)
 
 
 def rank(
     snapshot: Snapshot,
-    wanted: Sequence[WeightedProbe],
-    calibrations: Mapping[str, Calibration],
+    asked: Asked,
+    curves: Mapping[str, Calibration],
     *,
     models: Mapping[str, Provenance] | None = None,
-    name_query: str = "",
-    passing: Filter | None = None,
+    where: Filter | None = None,
     limit: int = 10,
-    min_score: float = 0.0,
+    cutoff: Cutoff = NO_CUTOFF,
+    ranking: Ranking = USUAL,
 ) -> list[Hit]:
-    """The best `limit` assets with a score of at least `min_score`.
+    """The best `limit` assets that pass the cut-off.
 
-    Every (asked, space) pair that the preset calibrates is searched by itself; an asset's score in
-    a space is that of its best segment there; scores of several spaces are joined by `noisy_or`.
-    `models` are the makers of the spaces, by name, for those who want to know.
+    Every space that a term can enter is searched by itself. An asset's score there is that of its
+    best segment; scores of several spaces are joined by `noisy_or`, those of several terms are
+    averaged by their weights; what matches a term to be avoided goes. It is searched deeper until
+    there are as many hits as are wanted, or nothing more can pass. `models` are the makers of the
+    spaces, by name, for those who want to know.
     """
-    mask = allowed_assets(snapshot, passing or Filter())
-    found: defaultdict[int, _Found] = defaultdict(_Found)
+    if ranking.fusion == RRF:
+        cutoff = NO_CUTOFF  # a rank says nothing of how near something is
+    through = passing(snapshot, where or Filter())
+    mask = None if through is None else through.assets
     depth = max(MIN_DEPTH, limit * DEPTH)
-    for probe in _joined(wanted):
-        calibration = calibrations.get(f"{probe.asked}>{probe.space}")
-        if calibration is not None and probe.space in snapshot.filled:
-            _search_space(snapshot, probe, calibration, mask, depth, found)
-    if name_query:
-        _search_names(snapshot, name_query, mask, found)
-    scored = [
-        (noisy_or(score.score for score in one.spaces.values()), asset)
-        for asset, one in found.items()
+    while True:
+        found = _evidence(snapshot, asked, curves, mask, depth, ranking)
+        scores = fusion.fused(found, asked.weights, is_by_rank=ranking.fusion == RRF)
+        best = _best(scores, cutoff.rest)
+        out = Avoided()
+        if asked.avoids:
+            best, out = _without(
+                snapshot, asked, curves, best, found,
+                limit=limit, least=cutoff.rest, ranking=ranking,
+            )  # fmt: skip
+        if best and best[0][0] < cutoff.first:
+            best = []
+        groups = _grouped(snapshot, best, limit, ranking)
+        if len(groups) >= limit or not _goes_on(found, cutoff.rest):
+            break
+        depth *= DEEPER
+    left = _left(found, out)
+    chosen = [
+        Found(score, asset, _of_asset(left, asset), tuple(under))
+        for score, asset, under in groups[:limit]
     ]
-    scored = [pair for pair in scored if pair[0] >= min_score]
-    scored.sort(key=lambda pair: (-pair[0], pair[1]))
-    best = scored[:limit]
-    for _, asset in best:
-        found[asset].name_makers(models or {})
-    return _hits(snapshot, [(score, asset, found[asset]) for score, asset in best], name_query)
+    shown = hits(
+        snapshot,
+        chosen,
+        out.segments,
+        asked.words,
+        models=models or {},
+        through=through,
+        limit=limit,
+        is_grouped=ranking.group,
+    )
+    # Without groups a moment is a hit, and those of an asset are not all as good as the best.
+    return [hit for hit in shown if hit.score >= cutoff.rest]
 
 
-def _joined(wanted: Sequence[WeightedProbe]) -> list[Probe]:
-    """One probe for each (asked, space); several terms are summed, one keeps all its vectors."""
-    parts: defaultdict[tuple[str, str], list[WeightedProbe]] = defaultdict(list)
-    for one in wanted:
-        parts[(one.probe.asked, one.probe.space)].append(one)
-    joined = []
-    for (asked, space), together in parts.items():
-        if all(one.weight <= 0 for one in together):
-            continue
-        if len(together) == 1:
-            joined.append(together[0].probe)
-        else:
-            vectors = combined([(one.probe.vectors, one.weight) for one in together])
-            joined.append(Probe(space, asked, vectors))
-    return joined
-
-
-def _search_space(
+def _evidence(
     snapshot: Snapshot,
-    probe: Probe,
-    calibration: Calibration,
+    asked: Asked,
+    curves: Mapping[str, Calibration],
     mask: RowMask | None,
     depth: int,
-    found: defaultdict[int, _Found],
-) -> None:
-    arrays = snapshot.spaces[probe.space]
-    allowed = None if mask is None else _owned(snapshot, probe.space, mask)
-    near = near_any(arrays.index, probe.vectors, depth, allowed=allowed)
-    owners = snapshot.asset_rows(arrays.assets.take(near.rows))
-    if allowed is None and (owners == NO_ROW).any():
-        # An asset without a file is being removed, or was never finished: it is not found.
-        everything = np.ones(len(snapshot.modalities), dtype=np.bool_)
-        return _search_space(snapshot, probe, calibration, everything, depth, found)
-    segments = snapshot.segments.of(arrays.segments.take(near.rows))
-    boxes = arrays.boxes.take(near.rows)
-    ranks: dict[int, int] = {}
-    for asset, segment, box, similarity in zip(
-        owners.tolist(), segments.tolist(), boxes, near.similarities.tolist(), strict=True
-    ):
-        if segment == NO_ROW:  # it was being written when the writer was killed
-            continue
-        score = calibration.score(similarity)
-        one = found[asset]
-        position = ranks.setdefault(asset, len(ranks) + 1)
-        one.add_space(probe.space, SpaceScore(position, score, similarity))
-        place = None if np.isnan(box[0]) else Box(*(float(edge) for edge in box))
-        one.add_moment(segment, score, place)
-    return None
-
-
-def _owned(snapshot: Snapshot, space: str, mask: RowMask) -> RowMask:
-    """Which vectors of a space belong to an asset that passes."""
-    owners = snapshot.owners(space)
-    return np.append(mask, False)[owners]
-
-
-def _search_names(
-    snapshot: Snapshot, query: str, mask: RowMask | None, found: defaultdict[int, _Found]
-) -> None:
-    covered = snapshot.words.match(words(query))
-    listed = [
-        (share, asset) for asset, share in covered.items() if mask is None or bool(mask[asset])
+    ranking: Ranking,
+) -> list[Evidence]:
+    by_space: defaultdict[str, list[WeightedProbe]] = defaultdict(list)
+    for one in asked.probes if ranking.vectors else ():
+        if one.weight > 0 and one.probe.space in snapshot.filled:
+            by_space[one.probe.space].append(one)
+    found = [
+        one
+        for probes in by_space.values()
+        for one in evidence.seen(snapshot, probes, curves, mask, depth)
     ]
-    listed.sort(key=lambda pair: (-pair[0], pair[1]))
-    for position, (share, asset) in enumerate(listed, start=1):
-        # The square: half of the words is far less than half of a match.
-        score = NAME_WEIGHT * share * share
-        found[asset].add_space(NAMES, SpaceScore(position, score, share))
+    for term, text in asked.texts.items() if ranking.words else ():
+        if asked.weights[term] > 0:
+            found.append(evidence.said(snapshot, text, term, mask, depth))
+            found.append(evidence.named(snapshot, text, term, mask))
+    return found
 
 
-def _hits(snapshot: Snapshot, best: Sequence[tuple[float, int, _Found]], query: str) -> list[Hit]:
-    """Fetch what is shown, once, for all hits together."""
-    assets = snapshot.reader.assets([asset for _, asset, _ in best])
-    chosen = [
-        sorted(one.moments.items(), key=lambda item: (-item[1][0], item[0]))[:MAX_MOMENTS]
-        for _, _, one in best
+def _best(scores: Mapping[int, float], least: float) -> list[tuple[float, int]]:
+    kept = [(score, asset) for asset, score in scores.items() if score >= least]
+    kept.sort(key=lambda pair: (-pair[0], pair[1]))
+    return kept
+
+
+def _without(
+    snapshot: Snapshot,
+    asked: Asked,
+    curves: Mapping[str, Calibration],
+    best: Sequence[tuple[float, int]],
+    found: Sequence[Evidence],
+    *,
+    limit: int,
+    least: float,
+    ranking: Ranking,
+) -> tuple[list[tuple[float, int]], Avoided]:
+    """Those that match no term that is to be avoided; near misses lose some of their score.
+
+    They are held against these terms in lots, best first, until as many are left as are wanted.
+    """
+    texts = [
+        (text, -asked.weights[term])
+        for term, text in asked.texts.items()
+        if asked.weights[term] < 0 and ranking.words
     ]
-    for (_, asset, _), moments in zip(best, chosen, strict=True):
-        if not moments:  # found by its name alone: shown by its first segment
-            moments += [(row, (0.0, None)) for row in _first_segment(snapshot, asset)]
-    rows = sorted({row for moments in chosen for row, _ in moments})
-    segments = dict(zip(rows, snapshot.reader.segments(rows), strict=True))
-    places = snapshot.paths([asset for _, asset, _ in best])
-    hits: list[Hit] = []
-    for (score, _, one), found_asset, moments, paths in zip(
-        best, assets, chosen, places, strict=True
-    ):
-        listed = tuple(
-            Moment(segments[segment_row], moment_score, box)
-            for segment_row, (moment_score, box) in moments
-        )
-        if not listed:
-            continue
-        path, *also_at = paths
-        spaces = dict(sorted(one.spaces.items(), key=lambda item: -item[1].score))
-        hits.append(
-            Hit(
-                rank=len(hits) + 1,
-                score=score,
-                path=path,
-                asset=found_asset,
-                segment=listed[0].segment,
-                spaces=spaces,
-                moments=listed,
-                also_at=tuple(also_at),
-                why=why(spaces, listed[0], query),
-            )
-        )
-    return hits
+    probes = [one for one in asked.probes if one.weight < 0 and ranking.vectors]
+    out = Avoided()
+    kept: list[tuple[float, int]] = []
+    lot = max(MIN_DEPTH, limit * LOOKED_AT)
+    for first in range(0, len(best), lot):
+        looked_at = {asset: score for score, asset in best[first : first + lot]}
+        avoided(snapshot, probes, texts, curves, list(looked_at), out)
+        if out.partly.intersection(looked_at):  # what is left of them must match by itself
+            left = fusion.fused(_left(found, out), asked.weights, is_by_rank=ranking.fusion == RRF)
+            looked_at |= {asset: left.get(asset, 0.0) for asset in out.partly & set(looked_at)}
+        for asset, score in looked_at.items():
+            lowered = score * (1.0 - min(1.0, out.near.get(asset, 0.0)))
+            if lowered > 0.0 and lowered >= least and not _is_out(snapshot, asset, out):
+                kept.append((lowered, asset))
+        if len(kept) >= limit:
+            break
+    kept.sort(key=lambda pair: (-pair[0], pair[1]))
+    return kept, out
 
 
-def _first_segment(snapshot: Snapshot, asset: int) -> list[int]:
-    return [int(row) for row in snapshot.segments_of(asset)[:1]]
+def _is_out(snapshot: Snapshot, asset: int, out: Avoided) -> bool:
+    """A picture goes with any part of it; of a recording or a film only what matches goes."""
+    if asset not in out.partly:
+        return asset in out.assets
+    is_timed = MODALITIES[snapshot.modalities[asset]] in (Modality.AUDIO, Modality.VIDEO)
+    return (
+        not is_timed
+        or asset in out.assets
+        or out.segments.issuperset(snapshot.segments_of(asset).tolist())
+    )
+
+
+def _left(found: Sequence[Evidence], out: Avoided) -> Sequence[Evidence]:
+    """The evidence without that of segments that are out."""
+    if not out.segments:
+        return found
+    gone = np.array(sorted(out.segments), dtype=np.int64)
+    return [one.without(gone) for one in found]
+
+
+def _grouped(
+    snapshot: Snapshot, best: Sequence[tuple[float, int]], limit: int, ranking: Ranking
+) -> list[tuple[float, int, list[int]]]:
+    """Near-duplicates under the best of them."""
+    if not ranking.dedupe:
+        return [(score, asset, []) for score, asset in best]
+    scores = {asset: score for score, asset in best}
+    ranked = [asset for _, asset in best[: max(MIN_DEPTH, limit * LOOKED_AT)]]
+    found = collapsed(snapshot, ranked, limit=limit)
+    return [(scores[asset], asset, under) for asset, under in found]
+
+
+def _goes_on(found: Sequence[Evidence], least: float) -> bool:
+    """Whether a deeper search might bring what passes."""
+    return any(not one.is_all and one.beyond >= least for one in found)
+
+
+def _of_asset(found: Sequence[Evidence], asset: int) -> tuple[Evidence, ...]:
+    """The entries of one asset."""
+    parts = []
+    for one in found:
+        here = np.flatnonzero(one.assets == asset)
+        if len(here):
+            parts.append(one.at(here))
+    return tuple(parts)

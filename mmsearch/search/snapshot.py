@@ -7,9 +7,10 @@ import json
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from pathlib import Path, PurePath
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,8 +27,10 @@ from mmsearch.index.matrix import Column, Matrix
 from mmsearch.index.wish import AS_SIZE_ASKS, AUTO, LANCE, Wish
 from mmsearch.index.words import WordIndex
 from mmsearch.runtime.threads import Once
+from mmsearch.search.looks import Looks
+from mmsearch.search.names import NamePart, Names
 from mmsearch.store.reader import Fragment, Reader
-from mmsearch.store.schema import ASSETS, FILES, SEGMENTS, vectors_table
+from mmsearch.store.schema import ASSETS, FILES, LOOK, LOOK_BYTES, SEGMENTS, vectors_table
 from mmsearch.types import Modality
 
 LOCK = "build.lock"
@@ -39,6 +42,8 @@ ID_DIGITS = 32
 KEY_DIGITS = 16
 """Ids are known by their first 64 bits: among ten million the chance that two share them is
 one in 400,000."""
+NO_KEY = np.uint64(0)
+T = TypeVar("T")
 _HEX_ID = re.compile(r"[0-9a-f]{32}")
 _HEX_VALUES = np.full(256, 255, dtype=np.uint8)
 _HEX_VALUES[[ord(digit) for digit in "0123456789abcdef"]] = np.arange(16)
@@ -89,13 +94,22 @@ class SpaceArrays:
 class Rows:
     """Which rows of a table have which key."""
 
-    def __init__(self, parts: Sequence[Arrays], is_there: RowMask | None) -> None:
+    def __init__(
+        self, fragments: Sequence[Fragment], parts: Sequence[Arrays], is_there: RowMask | None
+    ) -> None:
         self._keys = Column([part["keys"] for part in parts])
         self._owners = Column([part["owners"] for part in parts])
         self._orders = [part["order"] for part in parts]
+        self._parts = parts
+        self._fragments = fragments
         self._is_there = is_there
         # A table counts only rows that are there still.
         self._positions = None if is_there is None else np.cumsum(is_there) - 1
+
+    @property
+    def count(self) -> int:
+        """How many rows there are, those that are gone among them."""
+        return self._keys.count
 
     def of(self, keys: NDArray[np.uint64]) -> RowArray:
         """The row of the table for each key, -1 where there is none."""
@@ -110,10 +124,36 @@ class Rows:
                 found[is_it] = start + rows[is_it]
         return self._counted(found)
 
+    def addresses(self) -> AddressArray:
+        """The address of every row, as Lance has it; those that are gone among them."""
+        return _addresses(self._fragments, self._parts)
+
+    def owners(self) -> NDArray[np.uint64]:
+        """The key of the owner of every row, those that are gone among them."""
+        return np.asarray(_concatenated(self._owners.blocks, np.uint64))
+
     def owned_by(self, key: np.uint64) -> RowArray:
         """The rows whose owner has that key, rising."""
         rows = self._owners.rows_of(key)
         return self._counted(rows[self._there(rows)])
+
+    def tags(self, owners: Callable[[NDArray[np.uint64]], RowArray]) -> Iterator[NamePart]:
+        """The words of tags; `owners` takes the keys of what has them to their rows.
+
+        That of a row that is gone is NO_KEY.
+        """
+        for start, part in zip(self._keys.starts.tolist(), self._parts, strict=False):
+            if len(part["vocabulary"]):
+                keys = partial(self._owners_at, start)
+                yield NamePart(
+                    WordIndex.mapped(part),
+                    lambda rows, keys=keys: owners(keys(rows)),  # type: ignore[misc]
+                    lambda rows, start=start: self._counted(start + rows),  # type: ignore[misc]
+                )
+
+    def _owners_at(self, start: int, rows: RowArray) -> NDArray[np.uint64]:
+        keys = np.asarray(self._owners.take(start + rows), dtype=np.uint64)
+        return np.where(self._there(start + rows), keys, NO_KEY)
 
     def _there(self, rows: RowArray) -> RowMask:
         if self._is_there is None:
@@ -127,12 +167,31 @@ class Rows:
 
 
 @dataclass(frozen=True, slots=True)
+class AssetRows:
+    """Which row of `assets` has which key, for those that a file leads to."""
+
+    keys: NDArray[np.uint64]
+    order: NDArray[np.int64]
+    file_offsets: NDArray[np.int64]
+
+    def of(self, keys: NDArray[np.uint64]) -> RowArray:
+        """The rows of assets; -1 for one that is not there or that no file leads to."""
+        if not len(self.keys):
+            return np.full(len(keys), -1, dtype=np.int64)
+        at = np.searchsorted(self.keys, keys, sorter=self.order)
+        rows = self.order[np.minimum(at, len(self.keys) - 1)].astype(np.int64)
+        is_it = self.keys[rows] == keys
+        is_listed = self.file_offsets[rows + 1] > self.file_offsets[rows]
+        return np.where(is_it & is_listed, rows, -1)
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """Everything that a search needs besides the rows it shows, memory-mapped.
 
     An asset is known by its row in `assets`: `modalities` has one entry for each, and the files of
     asset i are `file_rows[file_offsets[i]:file_offsets[i + 1]]`, rows of `files`. `asset_keys` has
-    their keys, `asset_order` the rows by rising key. `indexes` are the folders of built indexes
+    their keys. `indexes` are the folders of built indexes
     that there were, whole or not.
     """
 
@@ -141,10 +200,11 @@ class Snapshot:
     segments: Rows
     modalities: NDArray[np.uint8]
     asset_keys: NDArray[np.uint64]
-    asset_order: NDArray[np.int64]
+    assets: AssetRows
     file_offsets: NDArray[np.int64]
     file_rows: NDArray[np.int32]
-    words: WordIndex
+    names: Names
+    looks: Looks
     indexes: tuple[str, ...]
     _joined: Once = field(default_factory=Once, compare=False)
 
@@ -155,13 +215,7 @@ class Snapshot:
 
     def asset_rows(self, keys: NDArray[np.uint64]) -> RowArray:
         """The rows of assets; -1 for one that is not there or that no file leads to."""
-        if not len(self.asset_keys):
-            return np.full(len(keys), -1, dtype=np.int64)
-        at = np.searchsorted(self.asset_keys, keys, sorter=self.asset_order)
-        rows = self.asset_order[np.minimum(at, len(self.asset_keys) - 1)].astype(np.int64)
-        is_it = self.asset_keys[rows] == keys
-        is_listed = self.file_offsets[rows + 1] > self.file_offsets[rows]
-        return np.where(is_it & is_listed, rows, -1)
+        return self.assets.of(keys)
 
     def asset_row(self, asset_id: str) -> int | None:
         """The row of an asset, None where it is not there or no file leads to it."""
@@ -172,6 +226,10 @@ class Snapshot:
         """The asset row of each vector of a space, as `asset_rows` gives it; made when wanted."""
         column = self.spaces[space].assets
         return self._joined.get(space, lambda: self.asset_rows(column.whole()))
+
+    def kept(self, name: str, make: Callable[[], T]) -> T:
+        """What is made of the tables when it is first wanted, by its name, and kept from then."""
+        return self._joined.get(f"kept:{name}", make)
 
     def segments_of(self, asset: int) -> RowArray:
         """The rows of the segments of an asset, in their order."""
@@ -201,22 +259,24 @@ def open_snapshot(
     cache = _Cache(reader, wish, previous)
     indexes = tuple(cached.names(reader.location.cache_folder))
     spaces = {space.name: cache.space(space.name, space.dim) for space in reader.manifest.spaces}
-    segments = cache.rows(SEGMENTS, "segment_id")
+    segments = cache.segments()
     joined = cache.made(_name(reader), lambda draft: _write_joined(reader, draft))
+    parts = [*cache.file_names(joined["file_assets"]), *cache.titles()]
+    looks = cache.looks()
     cache.tidy()
-    words = WordIndex(
-        joined["vocabulary"], joined["word_offsets"], joined["postings"], len(joined["modalities"])
-    )
+    assets = AssetRows(joined["asset_keys"], joined["asset_order"], joined["file_offsets"])
+    parts += segments.tags(assets.of)
     return Snapshot(
         reader=reader,
         spaces=spaces,
         segments=segments,
         modalities=joined["modalities"],
         asset_keys=joined["asset_keys"],
-        asset_order=joined["asset_order"],
         file_offsets=joined["file_offsets"],
+        assets=assets,
         file_rows=joined["file_rows"],
-        words=words,
+        names=Names(parts, len(joined["modalities"])),
+        looks=looks,
         indexes=indexes,
     )
 
@@ -283,11 +343,7 @@ class _Cache:
         kept = cached.find(self._parent, name)
 
         def addresses() -> AddressArray:
-            whole = [
-                one["offsets"].astype(np.uint64) | np.uint64(part.id << 32)
-                for part, one in zip(parts, arrays, strict=True)
-            ]
-            return _concatenated(whole, np.uint64)
+            return _addresses(parts, arrays)
 
         dataset = self._reader.dataset(table)
         built = None
@@ -334,23 +390,105 @@ class _Cache:
             index = cached.opened(kept, device=self._wish.device)
         return None if index is None else cached.bound(kept, index, recipe, keys)
 
-    def rows(self, table: str, id_column: str) -> Rows:
-        parts = self._reader.fragments(table)
+    def segments(self) -> Rows:
+        parts = self._reader.fragments(SEGMENTS)
 
         def write(draft: Draft, part: Fragment) -> None:
-            found = list(self._reader.scan(part, id_column, "asset_id", batch_size=SCAN_ROWS))
-            keys = _concatenated([keys_of(one.column(id_column)) for one in found], np.uint64)
+            columns = ("segment_id", "asset_id", "tags")
+            found = list(self._reader.scan(part, *columns, batch_size=SCAN_ROWS))
+            keys = _concatenated([keys_of(one.column("segment_id")) for one in found], np.uint64)
             owners = [keys_of(one.column("asset_id")) for one in found]
             draft.save("keys", keys)
             draft.save("owners", _concatenated(owners, np.uint64))
             draft.save("order", np.argsort(keys, kind="stable"))
             draft.save("offsets", _concatenated([_offsets(one) for one in found], np.int32))
+            tags = [tag for one in found for tag in one.column("tags").to_pylist()]
+            _save_words(draft, _tag_texts(tags))
 
         arrays = [
             self.made(_part_name(part), lambda draft, part=part: write(draft, part))
             for part in parts
         ]
-        return Rows(arrays, self._is_there(parts, arrays))
+        return Rows(parts, arrays, self._is_there(parts, arrays))
+
+    def file_names(self, file_assets: NDArray[np.int32]) -> list[NamePart]:
+        """The words of paths; `file_assets` has the asset row of each file."""
+        return [
+            NamePart(index, _looked_up(np.append(file_assets, -1)[positions]))
+            for index, positions in self._named(FILES, ("path",))
+        ]
+
+    def titles(self) -> list[NamePart]:
+        """The words of what files say of themselves."""
+        found = self._named(ASSETS, ("title", "artist", "album", "camera", "description"))
+        return [NamePart(index, _looked_up(positions)) for index, positions in found]
+
+    def looks(self) -> Looks:
+        """How pictures look."""
+        if self._reader.location.is_remote:
+            return Looks(reader=self._reader)
+        if not self._reader.has_looks:
+            return Looks()
+        parts = self._reader.fragments(ASSETS)
+        arrays = [
+            self.made(
+                f"looks-{_part_name(part)}", lambda draft, part=part: self._looks(draft, part)
+            )
+            for part in parts
+        ]
+        return Looks.mapped(arrays, self._is_there(parts, arrays))
+
+    def _looks(self, draft: Draft, part: Fragment) -> None:
+        """Write the looks of one part of `assets`, and which of them each of its rows has.
+
+        Gone through twice, for they are too many to be held before it is known how many they are.
+        """
+        offsets, is_known = [], []
+        for batch in self._reader.scan(part, LOOK, batch_size=SCAN_ROWS):
+            offsets.append(_offsets(batch))
+            is_known.append(np.asarray(batch.column(LOOK).is_valid()))
+        known = _concatenated(is_known, np.bool_)
+        draft.save("offsets", _concatenated(offsets, np.int32))
+        draft.save("slots", np.where(known, np.cumsum(known) - 1, -1))
+        count = int(np.count_nonzero(known))
+        if count == 0:
+            draft.save("looks", np.empty((0, LOOK_BYTES), dtype=np.uint8))
+            return
+        looks = draft.room("looks", np.uint8, (count, LOOK_BYTES))
+        at = 0
+        for batch in self._reader.scan(part, LOOK, batch_size=SCAN_ROWS):
+            flat = b"".join(batch.column(LOOK).drop_null().to_pylist())
+            found = np.frombuffer(flat, dtype=np.uint8).reshape(-1, LOOK_BYTES)
+            looks[at : at + len(found)] = found
+            at += len(found)
+
+    def _named(
+        self, table: str, columns: tuple[str, ...]
+    ) -> list[tuple[WordIndex, NDArray[np.int64]]]:
+        """For each part of a table its words, and the row of the table for each of its rows.
+
+        -1 stands for a row that is gone.
+        """
+        parts = self._reader.fragments(table)
+
+        def write(draft: Draft, part: Fragment) -> None:
+            found = list(self._reader.scan(part, *columns, batch_size=SCAN_ROWS))
+            draft.save("offsets", _concatenated([_offsets(one) for one in found], np.int32))
+            rows = [row for one in found for row in one.to_pylist()]
+            _save_words(draft, _name_texts(rows, columns))
+
+        arrays = [
+            self.made(f"words-{_part_name(part)}", lambda draft, part=part: write(draft, part))
+            for part in parts
+        ]
+        is_there = self._is_there(parts, arrays)
+        ends = np.cumsum([len(one["offsets"]) for one in arrays], dtype=np.int64)
+        count = int(ends[-1]) if len(ends) else 0
+        positions = np.arange(count)
+        if is_there is not None:
+            positions = np.where(is_there, np.cumsum(is_there) - 1, -1)
+        split = np.split(positions, ends[:-1]) if len(ends) else []
+        return [(WordIndex.mapped(one), at) for one, at in zip(arrays, split, strict=True)]
 
     def _vectors(self, draft: Draft, part: Fragment, dim: int) -> None:
         """Write what is known of the vectors of one part of the table of a space.
@@ -420,6 +558,14 @@ def _offsets(batch: Any) -> NDArray[np.int32]:
     return (addresses & np.uint64(0xFFFFFFFF)).astype(np.int32)
 
 
+def _addresses(fragments: Sequence[Fragment], arrays: Sequence[Arrays]) -> AddressArray:
+    whole = [
+        one["offsets"].astype(np.uint64) | np.uint64(part.id << 32)
+        for part, one in zip(fragments, arrays, strict=True)
+    ]
+    return _concatenated(whole, np.uint64)
+
+
 def _concatenated(parts: Sequence[NDArray[Any]], dtype: type[Any]) -> NDArray[Any]:
     return np.concatenate([np.empty(0, dtype=dtype), *parts])
 
@@ -465,9 +611,9 @@ def _write_joined(reader: Reader, draft: Draft) -> None:
     """Which files lead to which assets, and what they are called."""
     import pyarrow.compute as pc
 
-    assets = reader.column(ASSETS, "asset_id", "modality", "title", "artist", "album", "camera")
+    assets = reader.column(ASSETS, "asset_id", "modality")
     asset_ids = assets.column("asset_id").combine_chunks()
-    files = reader.column(FILES, "path", "asset_id")
+    files = reader.column(FILES, "asset_id")
 
     found = pc.index_in(files.column("asset_id"), value_set=asset_ids)
     file_assets = np.asarray(pc.fill_null(found, -1), dtype=np.int32)
@@ -480,22 +626,35 @@ def _write_joined(reader: Reader, draft: Draft) -> None:
     keys = keys_of(asset_ids)
     draft.save("asset_keys", keys)
     draft.save("asset_order", np.argsort(keys, kind="stable"))
+    draft.save("file_assets", file_assets)
     draft.save("file_rows", order)
     draft.save("file_offsets", np.concatenate([[0], np.cumsum(per_asset)]).astype(np.int64))
 
-    words = WordIndex.build(_texts(files, file_assets, assets), len(asset_ids))
-    draft.save("vocabulary", words.vocabulary)
-    draft.save("word_offsets", words.offsets)
-    draft.save("postings", words.postings)
+
+def _save_words(draft: Draft, texts: Iterator[tuple[int, str, float]]) -> None:
+    for name, array in WordIndex.build(texts).arrays().items():
+        draft.save(name, array)
 
 
-def _texts(files: Any, file_assets: NDArray[np.int32], assets: Any) -> Iterator[tuple[int, str]]:
-    for path, asset in zip(files.column("path").to_pylist(), file_assets.tolist(), strict=True):
-        if asset >= 0:
-            pure = PurePath(path)
-            yield asset, " ".join([*pure.parts[:-1], pure.stem])
-    listed = set(file_assets.tolist())
-    for name in ("title", "artist", "album", "camera"):
-        for asset, value in enumerate(assets.column(name).to_pylist()):
-            if value and asset in listed:
-                yield asset, value
+def _name_texts(
+    rows: Sequence[dict[str, Any]], columns: tuple[str, ...]
+) -> Iterator[tuple[int, str, float]]:
+    for number, row in enumerate(rows):
+        for column in columns:
+            if column == "path":
+                pure = PurePath(row[column])
+                yield number, " ".join([*pure.parts[:-1], pure.stem]), 1.0
+            elif row[column]:
+                yield number, row[column], 1.0
+
+
+def _tag_texts(
+    tags: Sequence[Sequence[dict[str, Any]] | None],
+) -> Iterator[tuple[int, str, float]]:
+    for number, listed in enumerate(tags):
+        for tag in listed or ():
+            yield number, tag["name"], tag["probability"]
+
+
+def _looked_up(rows: NDArray[Any]) -> Callable[[RowArray], RowArray]:
+    return lambda documents: rows[documents].astype(np.int64)

@@ -25,8 +25,9 @@ from mmsearch.index.lance_index import UNINDEXED_ROWS, unindexed_rows
 from mmsearch.index.matrix import Matrix, widened
 from mmsearch.index.wish import AUTO, EXACT, LANCE, Wish
 from mmsearch.search.snapshot import LOCK, SCAN_ROWS, Snapshot, SpaceArrays
+from mmsearch.store import texts
 from mmsearch.store.reader import Reader
-from mmsearch.store.schema import vectors_table
+from mmsearch.store.schema import SEGMENTS, vectors_table
 from mmsearch.store.writer import Lock
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ class Upkeep:
         if is_busy or snapshot is self._seen or snapshot.reader.location.is_remote:
             return
         self._seen = snapshot
-        if due(snapshot, self._wish):
+        if due(snapshot, self._wish) or has_words_due(snapshot):
             self._is_stopped.clear()
             self._thread = threading.Thread(target=self._run, args=[snapshot], daemon=True)
             self._thread.start()
@@ -111,6 +112,11 @@ def due(snapshot: Snapshot, wish: Wish) -> list[str]:
         for name, arrays in snapshot.spaces.items()
         if _is_due(snapshot.reader, name, arrays, wish, is_remote=is_remote)
     ]
+
+
+def has_words_due(snapshot: Snapshot) -> bool:
+    """Whether the index over the words of texts should be made, or brought up."""
+    return texts.is_due(snapshot.reader.dataset(SEGMENTS))
 
 
 def _is_due(reader: Reader, name: str, arrays: SpaceArrays, wish: Wish, *, is_remote: bool) -> bool:
@@ -144,9 +150,14 @@ def bring_up(
     """
     parent = snapshot.reader.location.cache_folder
     names = due(snapshot, wish)
-    if not names:
+    with_words = has_words_due(snapshot)
+    if not (names or with_words):
         return False
     with _alone(parent) as is_alone:
+        if is_alone and with_words:
+            # An index of Lance is a version of its table. Who is writing now brings it up after.
+            with contextlib.suppress(LibraryLocked), Lock(snapshot.reader.location):
+                texts.bring_up(snapshot.reader.newest(SEGMENTS))
         for name in names if is_alone else ():
             _build(snapshot, name, wish, parent, on_event, is_stopped)
     return is_alone

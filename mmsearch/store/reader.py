@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -16,7 +17,15 @@ from mmsearch.store import manifest as manifests
 from mmsearch.store.location import Location
 from mmsearch.store.manifest import Manifest
 from mmsearch.store.rows import FileRow, read_asset, read_segment
-from mmsearch.store.schema import ASSETS, FILES, SEGMENTS, vectors_table
+from mmsearch.store.schema import (
+    ASSETS,
+    ASSETS_SCHEMA,
+    FILES,
+    LOOK,
+    SEGMENTS,
+    TEXT_INDEX,
+    vectors_table,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -25,6 +34,8 @@ if TYPE_CHECKING:
 
 INDEX_CACHE_BYTES = 2 << 30
 METADATA_CACHE_BYTES = 256 << 20
+SAME_TIME_NS = 100_000_000
+"""File systems tell times apart that are some milliseconds apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,15 +76,19 @@ class Reader:
     def dataset(self, table: str) -> Any:
         """The Lance dataset of a table, opened once."""
         if table not in self._datasets:
-            import lance
-
-            with self._reading(table):
-                self._datasets[table] = lance.dataset(
-                    self.location.table_uri(table),
-                    storage_options=self.location.storage_options,
-                    session=_session() if self.location.is_remote else None,
-                )
+            self._datasets[table] = self.newest(table)
         return self._datasets[table]
+
+    def newest(self, table: str) -> Any:
+        """The Lance dataset of a table as it is now, for who goes on writing to it."""
+        import lance
+
+        with self._reading(table):
+            return lance.dataset(
+                self.location.table_uri(table),
+                storage_options=self.location.storage_options,
+                session=_session() if self.location.is_remote else None,
+            )
 
     @contextlib.contextmanager
     def _reading(self, table: str) -> Iterator[None]:
@@ -97,6 +112,24 @@ class Reader:
     def space_names(self) -> list[str]:
         """The names of the spaces."""
         return [space.name for space in self.manifest.spaces]
+
+    def stamp(self) -> tuple[int, ...] | None:
+        """What changes with every version of any table: when their folders were written to, in ns.
+
+        None where that cannot tell: on a storage, and so soon after a change that the next could
+        have the same time.
+        """
+        if self.location.is_remote:
+            return None
+        now = time.time_ns()
+        try:
+            found = tuple(
+                Path(self.location.table_uri(table), "_versions").stat().st_mtime_ns
+                for table in self.tables
+            )
+        except OSError:
+            return None
+        return None if now - max(found) < SAME_TIME_NS else found
 
     @cached_property
     def versions(self) -> dict[str, int]:
@@ -138,6 +171,48 @@ class Reader:
             )
         yield from self._read(part.table, found)
 
+    @cached_property
+    def has_text_index(self) -> bool:
+        """Whether the texts of segments can be searched by their words."""
+        with self._reading(SEGMENTS):
+            return any(one.name == TEXT_INDEX for one in self.dataset(SEGMENTS).describe_indices())
+
+    def full_text(
+        self,
+        words: str,
+        limit: int,
+        *,
+        is_phrase: bool = False,
+        fuzziness: int = 0,
+        among: bytes | None = None,
+    ) -> pa.Table:
+        """The segments whose text has any of the words, best first by BM25.
+
+        Columns are segment_id, asset_id, text and _score. With `is_phrase` all words follow each
+        other; `fuzziness` is how many letters of a word may be others; `among` are the only rows
+        that may answer, as `index.addresses` writes them. There must be an index; what was written
+        since it was made is searched too.
+        """
+        from lance.query import MatchQuery, PhraseQuery
+
+        query = (
+            PhraseQuery(words, "text")
+            if is_phrase
+            else MatchQuery(words, "text", fuzziness=fuzziness)
+        )
+        with self._reading(SEGMENTS):
+            return (
+                self.dataset(SEGMENTS)
+                .scanner(
+                    columns=["segment_id", "asset_id", "text", "_score"],
+                    full_text_query=query,
+                    limit=limit,
+                    disable_scoring_autoprojection=True,
+                    row_addr_allowlist=among,
+                )
+                .to_table()
+            )
+
     def count(self, table: str) -> int:
         """How many rows a table has."""
         with self._reading(table):
@@ -160,7 +235,19 @@ class Reader:
 
     def assets(self, rows: Sequence[int]) -> list[Asset]:
         """The assets in these rows of `assets`."""
-        return [read_asset(row) for row in self._take(ASSETS, rows)]
+        columns = [name for name in ASSETS_SCHEMA.names if name != LOOK]
+        return [read_asset(row) for row in self._take(ASSETS, rows, columns)]
+
+    @property
+    def has_looks(self) -> bool:
+        """Whether assets have a column for their looks; those of a first version had none."""
+        return LOOK in self.dataset(ASSETS).schema.names
+
+    def looks(self, rows: Sequence[int]) -> list[bytes | None]:
+        """How the pictures in these rows of `assets` look, None for what has no look."""
+        if not self.has_looks:
+            return [None] * len(rows)
+        return [row[LOOK] for row in self._take(ASSETS, rows, [LOOK])]
 
     def segments(self, rows: Sequence[int]) -> list[Segment]:
         """The segments in these rows of `segments`."""

@@ -13,6 +13,7 @@ import pyarrow as pa
 from mmsearch.store.schema import (
     ASSETS_SCHEMA,
     FILES_SCHEMA,
+    LOOK,
     SEGMENTS_SCHEMA,
     vectors_schema,
 )
@@ -51,10 +52,14 @@ class EncodedSegment:
 
 @dataclass(frozen=True, slots=True)
 class EncodedAsset:
-    """An asset with all its segments, ready to be written."""
+    """An asset with all its segments, ready to be written.
+
+    `look` is that of `mmsearch.media.look`, None where it has none.
+    """
 
     asset: Asset
     segments: tuple[EncodedSegment, ...]
+    look: bytes | None = None
 
 
 def _table(rows: list[dict[str, Any]], schema: pa.Schema) -> pa.Table:
@@ -81,13 +86,13 @@ def files_table(rows: Iterable[FileRow]) -> pa.Table:
     )
 
 
-def assets_table(assets: Iterable[Asset]) -> pa.Table:
+def assets_table(assets: Iterable[EncodedAsset]) -> pa.Table:
     """Rows of `assets`, indexed now."""
     now = datetime.now(UTC)
-    return _table([_asset_row(asset, now) for asset in assets], ASSETS_SCHEMA)
+    return _table([_asset_row(one.asset, one.look, now) for one in assets], ASSETS_SCHEMA)
 
 
-def _asset_row(asset: Asset, now: datetime) -> dict[str, Any]:
+def _asset_row(asset: Asset, look: bytes | None, now: datetime) -> dict[str, Any]:
     said = asset.metadata
     return {
         "asset_id": asset.id,
@@ -108,6 +113,7 @@ def _asset_row(asset: Asset, now: datetime) -> dict[str, Any]:
         "language": said.language,
         "description": said.description,
         "indexed_at": now,
+        LOOK: look,
     }
 
 

@@ -9,11 +9,16 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""1 had no column `look`; `Writer.open` adds it, empty."""
 
 FILES = "files"
 ASSETS = "assets"
 SEGMENTS = "segments"
+LOOK = "look"
+LOOK_BYTES = 1024
+TEXT_INDEX = "text_words"
+"""The full-text index over the texts of `segments`."""
 
 FILES_SCHEMA = pa.schema(
     [
@@ -47,6 +52,7 @@ ASSETS_SCHEMA = pa.schema(
         pa.field("language", pa.string()),
         pa.field("description", pa.string()),
         pa.field("indexed_at", pa.timestamp("us", tz="UTC"), nullable=False),
+        pa.field(LOOK, pa.binary(LOOK_BYTES)),  # of a still picture, see mmsearch.media.look
     ]
 )
 

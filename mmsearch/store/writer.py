@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
@@ -13,8 +14,9 @@ from typing import Any
 import filelock
 
 from mmsearch.errors import LibraryLocked, LibraryNotFound, StoreError
-from mmsearch.store import lease, rows
+from mmsearch.store import labels, lease, rows
 from mmsearch.store import manifest as manifests
+from mmsearch.store.labels import Tagged
 from mmsearch.store.lease import Lease
 from mmsearch.store.location import TABLES, Location
 from mmsearch.store.manifest import Manifest
@@ -24,6 +26,8 @@ from mmsearch.store.schema import (
     ASSETS_SCHEMA,
     FILES,
     FILES_SCHEMA,
+    FORMAT_VERSION,
+    LOOK,
     SEGMENTS,
     SEGMENTS_SCHEMA,
     vectors_schema,
@@ -180,7 +184,18 @@ class Writer:
             location.write(DIRTY, b"")
         else:
             writer.sweep()
+        if manifest.format_version < FORMAT_VERSION:
+            writer._bring_up(manifest)
         return writer
+
+    def _bring_up(self, manifest: Manifest) -> None:
+        """Add the column that an older library lacks; no row is read or written for it."""
+        table = self._table(ASSETS)
+        with self._writing():
+            if LOOK not in table.schema.names:
+                table.add_columns(ASSETS_SCHEMA.field(LOOK))
+        # Last: without it the next writer does this again.
+        manifests.write(self._location, replace(manifest, format_version=FORMAT_VERSION))
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
@@ -209,7 +224,7 @@ class Writer:
                 vectors_table(space.name), rows.vectors_table(segments, space.name, space.dim)
             )
         self._add(SEGMENTS, rows.segments_table(one.segment for one in segments))
-        self._add(ASSETS, rows.assets_table(one.asset for one in encoded))
+        self._add(ASSETS, rows.assets_table(encoded))
 
     def add_files(self, files: Sequence[FileRow]) -> None:
         """Add paths that have no row yet."""
@@ -238,6 +253,18 @@ class Writer:
             with self._writing():
                 self._table(table).delete(f"{column} IN ({quoted})")
             self._changed.add(table)
+
+    def replace_tags(self, segments: Sequence[Tagged]) -> None:
+        """Write the tags of segments that are there, in one go; all else of them stays."""
+        if not segments:
+            return
+        table = self._table(SEGMENTS)
+        with self._writing():
+            if labels.LABELS not in table.schema.names:
+                table.add_columns(labels.LABELS_FIELD)
+            merge = table.merge_insert("segment_id").when_matched_update_all()
+            merge.execute(labels.tags_table(segments))
+        self._changed.add(SEGMENTS)
 
     def sweep(self) -> int:
         """Remove every asset that no file leads to, and all rows without an asset.

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from tests.conftest import ROOT, SAMPLES, Cli
 from tests.fakes import write_picture, write_text
@@ -216,6 +217,117 @@ def test_a_reader_that_goes_away_ends_the_search_quietly(
         process.stderr.close()
         assert process.wait(60) in (0, 1)
         assert err == b""
+
+
+# what is avoided, and how hits are put together
+
+
+def hits(ran: subprocess.CompletedProcess[bytes]) -> list[str]:
+    assert ran.returncode in (0, 4), ran.stderr
+    return [Path(hit["path"]).name for hit in parsed(ran.stdout)["hits"]]
+
+
+def test_what_follows_not_is_not_among_the_hits(cli: Cli, small_library: Path) -> None:
+    options = ["--library", small_library, "--json", "--min-score", "0.05"]
+    asked = ["kitten", "+breakfast"]
+    plain = hits(cli("search", *asked, *options))
+    without = cli("search", *asked, "--not", "breakfast", "--not=-zebra", *options)
+    signed = cli("search", *options, "--", *asked, "-breakfast", "-zebra")
+    nothing = cli("search", "kitten", "--not", "kitten", *options)
+
+    kittens = {"IMG_0031.jpg", "IMG_0144.jpg"}
+    assert {*kittens, "breakfast.jpg"} <= set(plain)
+    assert kittens <= set(hits(without))
+    assert "breakfast.jpg" not in hits(without)
+    assert hits(without) == hits(signed)
+    assert parsed(without.stdout)["query"] == "kitten +breakfast -breakfast -zebra"
+    assert not kittens & set(hits(nothing))
+
+
+def test_an_example_to_avoid_is_a_path(cli: Cli, small_library: Path, samples: Path) -> None:
+    options = ["--library", small_library, "--json", "--min-score", "0.05", "--kinds", "image"]
+    ran = cli("search", "kitten", "--not", "./photos/IMG_0031.jpg", *options, cwd=samples)
+    missing = cli("search", "kitten", "--not", "./none.jpg", *options, cwd=samples)
+    alone = cli("search", "--not", "kitten", *options)
+
+    assert "IMG_0031.jpg" not in hits(ran)
+    assert (missing.returncode, alone.returncode) == (1, 1)
+    assert b"no such file" in missing.stderr
+    assert b"the query is empty" in alone.stderr
+
+
+def test_words_that_nothing_answers_have_no_hit(cli: Cli, small_library: Path) -> None:
+    ran = cli("search", "--library", small_library, "xylophone zeppelin qwertz")
+    forced = cli("search", "--library", small_library, "xylophone zeppelin qwertz", "--paths",
+                 "--min-score", "0")  # fmt: skip
+
+    assert (ran.returncode, ran.stdout) == (4, b"")
+    assert b"--min-score 0" in ran.stderr
+    assert len(forced.stdout.splitlines()) == 10
+
+
+def test_without_groups_a_file_is_a_hit_for_each_of_its_moments(
+    cli: Cli, small_library: Path
+) -> None:
+    options = ["--library", small_library, "--json", "--kinds", "video", "--min-score", "0"]
+    grouped = parsed(cli("search", "rocket", *options).stdout)["hits"]
+    each = parsed(cli("search", "rocket", "--no-group", *options).stdout)["hits"]
+
+    assert len({hit["path"] for hit in each}) == len(grouped) == 1
+    assert [hit["rank"] for hit in each] == list(range(1, len(each) + 1))
+    starts = [hit["segment"]["start_s"] for hit in each]
+    assert len(set(starts)) == len(starts) == len(grouped[0]["moments"])
+
+
+def test_near_duplicates_are_shown_under_the_best_or_by_themselves(
+    cli: Cli, samples: Path, tmp_path: Path, library: Path
+) -> None:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    with Image.open(samples / "photos/IMG_0031.jpg") as picture:
+        picture.save(folder / "large.jpg", quality=95)
+        picture.resize((picture.width // 2, picture.height // 2)).save(folder / "small.png")
+    shutil.copy(samples / "photos/beach.jpg", folder)
+    assert cli("index", "--library", library, folder).returncode == 0
+    options = ["--library", library, "--json", "--min-score", "0"]
+
+    grouped = parsed(cli("search", "a kitten", *options).stdout)["hits"]
+    each = parsed(cli("search", "a kitten", "--no-dedupe", *options).stdout)["hits"]
+
+    assert len(grouped) == 2
+    shown = {Path(path).name for path in [grouped[0]["path"], *grouped[0]["duplicates"]]}
+    assert shown == {"large.jpg", "small.png"}
+    assert {Path(hit["path"]).name for hit in each} == {"large.jpg", "small.png", "beach.jpg"}
+    assert all(not hit["duplicates"] for hit in each)
+
+
+def test_settings_of_the_ranking_are_read_and_told_when_they_are_wrong(
+    cli: Cli, small_library: Path
+) -> None:
+    options = ["--library", small_library, "--json"]
+    by_rank = cli("search", "kitten", "--ranking", "fusion=rrf", *options)
+    no_words = cli("search", "sprockets", "--ranking", "words=off", "--min-score", "0", *options)
+    words = cli("search", "sprockets", "--ranking", "vectors=off", *options)
+    wrong = cli("search", "kitten", "--ranking", "speed=9", *options)
+
+    assert len(hits(by_rank)) == 10
+    assert not {"words", "name"} & {
+        name for hit in parsed(no_words.stdout)["hits"] for name in hit["spaces"]
+    }
+    assert hits(words) == ["bike_care.md"]
+    assert set(parsed(words.stdout)["hits"][0]["spaces"]) <= {"words", "name"}
+    assert wrong.returncode == 1
+    assert b"fusion, vectors, words, dedupe, group" in wrong.stderr
+    assert wrong.stderr.count(b"\n") == 1
+
+
+def test_a_quoted_phrase_must_stand_there(cli: Cli, small_library: Path) -> None:
+    options = ["--library", small_library, "--ranking", "vectors=off", "--paths"]
+    there = cli("search", '"four score and seven years"', *options)
+    not_there = cli("search", '"seven score and four years"', *options)
+
+    assert there.stdout.endswith(b"gettysburg_address.txt\n")
+    assert (not_there.returncode, not_there.stdout) == (4, b"")
 
 
 # index

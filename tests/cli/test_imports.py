@@ -13,7 +13,10 @@ import pytest
 from tests.conftest import ROOT
 from tests.fakes import write_text
 
-HEAVY = ("torch", "pandas", "lancedb", "onnx", "av", "faster_whisper", "open_clip", "transformers")
+HEAVY = (
+    "torch", "pandas", "lancedb", "onnx", "av", "faster_whisper", "open_clip", "transformers",
+    "mmsearch.locating", "mmsearch.heatmap",
+)  # fmt: skip
 
 WATCH = """
 import json, os, sys
@@ -74,3 +77,16 @@ def test_a_cold_search_loads_nothing_heavy(installed: Path, small_library: Path)
 
 def test_a_cold_status_loads_nothing_heavy(installed: Path, small_library: Path) -> None:
     assert imported(installed, "status", "--library", small_library) == (0, [])
+
+
+def test_heat_maps_load_what_makes_them_and_nothing_heavy(
+    installed: Path, small_library: Path, tmp_path: Path
+) -> None:
+    """Were it not seen here, the tests above could not fail."""
+    code, loaded = imported(
+        installed, "search", "--library", small_library, "kitten", "-n", "1", "--kinds", "image",
+        "--heat-maps", tmp_path / "maps",
+    )  # fmt: skip
+
+    assert code == 0
+    assert loaded == ["mmsearch.locating", "mmsearch.heatmap"]

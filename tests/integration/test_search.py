@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from mmsearch import audio, file, image, text
+from mmsearch import Query, audio, file, image, text
 from mmsearch.errors import QueryError
 from mmsearch.library import Library
+from mmsearch.search import retrieve
+from mmsearch.search.ranking import USUAL_CUTOFF, Ranking
 from mmsearch.types import Modality, SegmentKind
 from tests.fakes import fake_library, write_picture, write_sound, write_text
 
@@ -113,14 +115,12 @@ def test_a_recording_is_found_by_what_is_said_with_its_span(library: Library) ->
     assert hit.segment.span.end_s > hit.segment.span.start_s >= 0
 
 
-def test_a_term_to_avoid_pushes_down_what_has_it(library: Library) -> None:
+def test_a_term_to_avoid_takes_what_has_it_and_nothing_else(library: Library) -> None:
     plain = library.search("fishing boats", kinds=["text"], min_score=0.0)
     without = library.search(text("fishing boats") - text("storm"), kinds=["text"], min_score=0.0)
 
     assert names(without)[0] == "boats.txt"
-    by_name = {Path(hit.path).name: hit.spaces["text"].similarity for hit in without}
-    before = {Path(hit.path).name: hit.spaces["text"].similarity for hit in plain}
-    assert by_name["boats and storm.txt"] < before["boats and storm.txt"]
+    assert set(names(plain)) - set(names(without)) == {"boats and storm.txt"}
 
 
 def test_an_example_finds_itself_then_its_like(library: Library, media: Path) -> None:
@@ -223,3 +223,67 @@ def test_the_same_search_gives_the_same_hits_each_time(library: Library) -> None
     first = library.search("red fishing boats", min_score=0.0, limit=50)
 
     assert library.search("red fishing boats", min_score=0.0, limit=50) == first
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [text("fishing boats"), text("red") + text("boats"), text("red") + 0.3 * text("otters2 storm")],
+    ids=str,
+)
+@pytest.mark.parametrize("cut", [0.0, 0.05, 0.3])
+def test_a_search_goes_as_deep_as_it_must(
+    library: Library, monkeypatch: pytest.MonkeyPatch, asked: Query, cut: float
+) -> None:
+    options = {"min_score": cut, "limit": 12, "ranking": Ranking(dedupe=False)}
+    deep = library.search(asked, **options)  # type: ignore[arg-type]
+    monkeypatch.setattr(retrieve, "MIN_DEPTH", 1)
+    monkeypatch.setattr(retrieve, "DEPTH", 0)
+    monkeypatch.setattr(retrieve, "DEEPER", 2)
+
+    assert library.search(asked, **options) == deep  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("cut", [0.1, 0.4])
+def test_without_groups_every_moment_is_a_hit_that_passes_by_itself(
+    library: Library, cut: float
+) -> None:
+    asked = "chapter about otters2 otters1"
+    whole = library.search(asked, min_score=cut, limit=50)
+    each = library.search(asked, min_score=cut, limit=50, ranking=Ranking(group=False))
+
+    assert all(len(hit.moments) == 1 and hit.segment == hit.moments[0].segment for hit in each)
+    assert len({hit.segment.id for hit in each}) == len(each)
+    assert {hit.asset.id for hit in each} == {hit.asset.id for hit in whole}
+    assert [hit.rank for hit in each] == list(range(1, len(each) + 1))
+    assert [hit.score for hit in each] == sorted((hit.score for hit in each), reverse=True)
+    assert all(hit.score >= cut for hit in each)
+    if cut < 0.2:
+        assert len(each) > len(whole)
+    assert library.search(asked, min_score=cut, limit=2, ranking=Ranking(group=False)) == each[:2]
+
+
+def test_words_answer_only_where_something_is_sure_and_then_with_what_is_less_so(
+    library: Library,
+) -> None:
+    everything = library.search("harbour spices dhows", min_score=0.0, limit=50)
+    usual = library.search("harbour spices dhows", limit=50)
+
+    assert everything[0].score > USUAL_CUTOFF.first
+    assert usual == [hit for hit in everything if hit.score >= USUAL_CUTOFF.rest]
+    assert USUAL_CUTOFF.rest < usual[-1].score < USUAL_CUTOFF.first
+    assert library.search("harbour storm spices") == []
+    assert library.search("harbour storm spices", min_score=0.15)[0].score < USUAL_CUTOFF.first
+    assert library.search("zeppelin quartet") == []
+    assert library.search("zeppelin quartet", min_score=0.01) != []
+
+
+def test_ranks_know_no_cut_off(library: Library) -> None:
+    by_rank = library.search("zeppelin quartet", limit=50, ranking=Ranking(fusion="rrf"))
+
+    assert len(by_rank) == 11
+    assert [hit.score for hit in by_rank] == sorted((h.score for h in by_rank), reverse=True)
+
+
+def test_a_setting_that_there_is_not_is_an_error(library: Library) -> None:
+    with pytest.raises(QueryError, match="fusion"):
+        library.search("boats", ranking=Ranking(fusion="mean"))

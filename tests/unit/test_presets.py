@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from mmsearch import presets
 from mmsearch.encoders.registry import ENCODERS, encoder_class
 from mmsearch.errors import ConfigError
-from mmsearch.presets import PLACES, ModelSpec, parse_model
+from mmsearch.presets import OCR, PLACES, Calibration, ModelSpec, parse_model
 from mmsearch.supply import Runtime
 
 FREE = {"Apache-2.0", "MIT", "BSD-3-Clause", "CC-BY-4.0"}
@@ -39,6 +40,29 @@ def test_what_can_be_asked_of_a_preset_has_a_curve_that_rises(name: str) -> None
     assert ("text>sound" in curves) == encoder_class(presets.PRESETS[name].sound).takes_words
     for curve in curves.values():
         assert curve.score(-1.0) < 0.5 < curve.score(1.0)
+
+
+@given(
+    st.lists(st.floats(-1, 1, width=32), max_size=5),
+    st.floats(-0.5, 0.5),
+    st.floats(1, 120),
+    st.floats(0, 1),
+    st.floats(0, 1),
+)
+def test_a_curve_rises_and_a_ceiling_lowers_what_does_not_come_near_it(
+    cosines: list[float], midpoint: float, steepness: float, weight: float, ceiling: float
+) -> None:
+    near = np.array(sorted(cosines), dtype=np.float32)
+    curve = Calibration(midpoint, steepness, ceiling_weight=weight)
+
+    alone, beside = curve.scores(near), curve.scores(near, ceiling)
+
+    assert alone.dtype == np.float32
+    np.testing.assert_allclose(alone, [curve.score(float(one)) for one in near], atol=1e-6)
+    assert (np.diff(alone) >= 0).all()
+    assert (beside <= alone).all()
+    moved = Calibration(midpoint + weight * ceiling, steepness)
+    np.testing.assert_allclose(beside, moved.scores(near), atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -138,7 +162,7 @@ def test_an_unknown_preset_is_told_with_those_there_are() -> None:
 def test_every_name_of_an_encoder_leads_to_a_class() -> None:
     for name in ENCODERS:
         family = encoder_class(ModelSpec(name))
-        assert family.kind in {"text", "image", "sound", "speech"}
+        assert family.kind in {*PLACES, OCR}
         assert callable(family.describe)
         assert callable(family.load)
 
