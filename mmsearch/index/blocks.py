@@ -19,6 +19,10 @@ FORM = 3
 """Counts up when the arrays change: older folders are then written anew."""
 HEADER = "header.json"
 PART = ".part-"
+SMALL_BYTES = 64 << 10
+"""Smaller arrays are read: a mapping holds a file open as long as it lives, and systems allow few
+(macOS 256), while a library that grew by small additions has hundreds of small arrays. An empty one
+cannot be mapped at all."""
 ABANDONED_S = 3600.0
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -75,9 +79,9 @@ def mapped(folder: Path) -> Arrays | None:
 
 
 def _mapped(folder: Path, name: str, shape: list[int]) -> NDArray[Any]:
-    # An empty array cannot be memory-mapped.
-    mode: Literal["r"] | None = "r" if 0 not in shape else None
-    array: NDArray[Any] = np.load(folder / f"{name}.npy", mmap_mode=mode, allow_pickle=False)
+    path = folder / f"{name}.npy"
+    mode: Literal["r"] | None = "r" if path.stat().st_size > SMALL_BYTES else None
+    array: NDArray[Any] = np.load(path, mmap_mode=mode, allow_pickle=False)
     if [*array.shape] != shape:
         raise ValueError(name)
     return array

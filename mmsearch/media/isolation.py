@@ -121,11 +121,12 @@ class Decoder:
         if self._process is None or self._process.stdout is None:
             return b""
         descriptor = self._process.stdout.fileno()
+        waiting = select.poll()  # select() takes no descriptor above 1023
+        waiting.register(descriptor, select.POLLIN | select.POLLHUP)
         while len(self._buffer) < size:
             if self._is_stopped():
                 raise Stopped
-            readable, _, _ = select.select([descriptor], [], [], TICK_S)
-            if not readable:
+            if not waiting.poll(1000 * TICK_S):
                 if time.monotonic() > deadline:
                     raise _Stalled
                 continue

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
+import resource
 import shutil
 import signal
 import subprocess
@@ -340,6 +342,33 @@ def test_readers_answer_while_a_writer_writes(library: Library, media: Path) -> 
     assert errors == []
     assert min(searches["one"], searches["two"]) > 0
     assert len(library.search("a lantern", min_score=0.0, limit=100)) == 12
+
+
+def test_a_library_of_many_small_additions_holds_few_files_open(
+    library: Library, media: Path
+) -> None:
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    for number in range(6):
+        write_text(media / f"more {number}.txt", f"Another lantern, number {number}.")
+        library.index(media)
+    library.search("a lantern")
+
+    assert len(list(Path("/proc/self/fd").iterdir())) < before + 20
+
+
+def test_files_are_decoded_where_a_thousand_others_are_open(library: Library, media: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard < 4096:
+        pytest.skip("this system allows few open files")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 4096), hard))
+    with contextlib.ExitStack() as held:
+        for _ in range(1100):
+            held.enter_context(Path(os.devnull).open("rb"))
+        write_text(media / "late.txt", "A late lantern.")
+        found = library.index(media)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+    assert (found.indexed, found.failed) == (1, 0)
 
 
 def test_an_open_library_sees_what_another_process_wrote(library: Library, media: Path) -> None:
