@@ -167,7 +167,7 @@ class Library:
         began = time.monotonic()
         # What the next search needs is made now.
         if upkeep.bring_up(self.snapshot(), self._wish, on_event=on_event):
-            self._snapshot = self._opened()
+            self._anew()
         if background.is_due(self.snapshot()):
             background.measure(self.snapshot(), self._encoders)
         finished = replace(finished, seconds=finished.seconds + time.monotonic() - began)
@@ -327,8 +327,7 @@ class Library:
             # Not before the second search: who asks once does not want to wait for an index.
             self._upkeep.look_after(known)
             return known
-        self._snapshot = self._opened()
-        return self._snapshot
+        return self._anew()
 
     def _is_stale(self, snapshot: Snapshot) -> bool:
         if has_other_indexes(snapshot):
@@ -341,8 +340,9 @@ class Library:
         self._stamp = stamp
         return now != snapshot.reader.versions
 
-    def _opened(self) -> Snapshot:
-        return open_snapshot(Reader.open(self.location), self._wish, self._snapshot)
+    def _anew(self) -> Snapshot:
+        self._snapshot = open_snapshot(Reader.open(self.location), self._wish, self._snapshot)
+        return self._snapshot
 
     def warm_up(self) -> None:
         """Load what a search by words needs: the encoder in one thread, the index in another."""
@@ -429,10 +429,6 @@ class Library:
             writer.close()
         self.snapshot()
         return count
-
-    def _anew(self) -> Snapshot:
-        self._snapshot = self._opened()
-        return self._snapshot
 
     def classify(
         self,

@@ -49,7 +49,6 @@ class Calibration:
             self,
             midpoint=mean + (self.midpoint - usual_mean) * stretch,
             steepness=self.steepness / stretch,
-            ceiling_weight=self.ceiling_weight,
         )
 
     def score(self, similarity: float) -> float:

@@ -22,6 +22,8 @@ FUNCTION_WORDS = frozenset(
      "with"}
 )  # fmt: skip
 """English words that say nothing of what is looked for; in a title of few words they would."""
+PHRASE = re.compile(r'"([^"]*)"')
+"""What stands in double quotes must stand together."""
 _WORD = re.compile(r"[^\W\d_]+|\d+")
 _SURE = 255
 # Letters that Unicode does not take apart, as the full-text index of Lance folds them.

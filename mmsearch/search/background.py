@@ -8,9 +8,8 @@ on its subjects than on the model (ADR 14).
 
 from __future__ import annotations
 
+import contextlib
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mmsearch.presets import Calibration
+from mmsearch.runtime.files import write_whole
 from mmsearch.search.snapshot import MODALITIES, Snapshot
 from mmsearch.types import Modality
 
@@ -106,14 +106,9 @@ def _write(path: Path, found: Backgrounds) -> None:
     told = {
         name: {kind: asdict(one) for kind, one in kinds.items()} for name, kinds in found.items()
     }
-    try:
+    with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, aside = tempfile.mkstemp(prefix=NAME, dir=path.parent)
-        with os.fdopen(handle, "w") as stream:
-            json.dump({"form": FORM, "spaces": told}, stream)
-        Path(aside).replace(path)
-    except OSError:
-        return
+        write_whole(path, json.dumps({"form": FORM, "spaces": told}))
 
 
 def read(snapshot: Snapshot) -> Backgrounds:

@@ -143,6 +143,8 @@ def calibrated(
 ) -> FloatArray:
     """By the curve for the kind of each asset."""
     scores = curve.scores(similarities, ceiling)
+    if curve.background is None:
+        return scores  # it is the same for all kinds
     kinds = snapshot.modalities[owners]
     for kind, moved in curves_by_kind(snapshot, space, curve).items():
         of_kind = kinds == MODALITIES.index(kind)

@@ -35,19 +35,15 @@ def fused(
     """
     if is_by_rank:
         return _by_rank(found)
-    missed: defaultdict[int, dict[int, float]] = defaultdict(dict)
+    told: defaultdict[int, defaultdict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
     for one in found:
-        told = missed[one.term]
         for asset, score in _best_of_assets(one):
-            told[asset] = told.get(asset, 1.0) * (1.0 - min(max(score, 0.0), 1.0))
-    wanted = [weight for weight in weights if weight > 0]
-    total = sum(wanted)
-    if len(wanted) == 1:
-        return {asset: 1.0 - left for told in missed.values() for asset, left in told.items()}
+            told[one.term][asset].append(score)
+    total = sum(weight for weight in weights if weight > 0)
     scores: defaultdict[int, float] = defaultdict(float)
-    for term, told in missed.items():
-        for asset, left in told.items():
-            scores[asset] += weights[term] / total * (1.0 - left)
+    for term, assets in told.items():
+        for asset, listed in assets.items():
+            scores[asset] += weights[term] / total * noisy_or(listed)
     return dict(scores)
 
 

@@ -8,12 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from mmsearch.index.words import FUNCTION_WORDS, plain
+from mmsearch.index.words import FUNCTION_WORDS, PHRASE, plain
 
 Chars = tuple[int, int]
 """A half-open range of characters, counted as Python counts them."""
 
-_PHRASE = re.compile(r'"([^"]*)"')
 # Characters that stand inside a word and are not seen: soft hyphens, joiners.
 _INVISIBLE = frozenset("\u00ad\u200c\u200d\u2060\ufeff")
 # Scripts written without spaces between words: there a word is found inside a longer run.
@@ -40,8 +39,8 @@ def highlights(text: str, query: str, *, is_stemmed: bool = True) -> tuple[Chars
     its words follow each other. Function words match in phrases alone, unless nothing else is
     looked for.
     """
-    wanted = {word.folded for word in _words(_PHRASE.sub(" ", query))}
-    phrases = [[word.folded for word in _words(phrase)] for phrase in _PHRASE.findall(query)]
+    wanted = {word.folded for word in _words(PHRASE.sub(" ", query))}
+    phrases = [[word.folded for word in _words(phrase)] for phrase in PHRASE.findall(query)]
     phrases = [phrase for phrase in phrases if phrase]
     wanted = wanted - FUNCTION_WORDS or (set() if phrases else wanted)
     words = _words(text) if wanted or phrases else []

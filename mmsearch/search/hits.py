@@ -51,7 +51,10 @@ def hits(
     limit: int,
     is_grouped: bool = True,
 ) -> list[Hit]:
-    """The hits to show, in their order; `avoided` are segments that are not."""
+    """The hits to show, in their order.
+
+    `avoided` are segments that are not shown; there is no evidence of them in `chosen`.
+    """
     rows = [one.asset for one in chosen]
     assets = snapshot.reader.assets(rows)
     places = [_places(snapshot, one, avoided) for one in chosen]
@@ -98,7 +101,7 @@ def _places(snapshot: Snapshot, one: Found, avoided: Collection[int]) -> list[_P
         for at, (segment, score) in enumerate(
             zip(part.segments.tolist(), part.scores.tolist(), strict=True)
         ):
-            if segment == NO_ROW or segment in avoided:
+            if segment == NO_ROW:
                 continue
             best[segment] = max(score, best.get(segment, 0.0))
             known = boxes.get(segment)

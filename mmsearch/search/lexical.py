@@ -13,7 +13,7 @@ import numpy as np
 
 from mmsearch.index.addresses import AddressArray, address_set
 from mmsearch.index.base import NO_ROW, RowArray, RowMask
-from mmsearch.index.words import FUNCTION_WORDS, plain
+from mmsearch.index.words import FUNCTION_WORDS, PHRASE, plain
 from mmsearch.search.snapshot import Snapshot, keys_of
 
 if TYPE_CHECKING:
@@ -24,9 +24,8 @@ SHORTEST_FUZZY, LONGEST_FUZZY = 5, 32
 FUZZY_SHARE = 0.7
 """What a word counts for that is there with one letter changed."""
 MOST_WORDS = 32
-MOST_PHRASES = 8
+MOSTPHRASES = 8
 MOST_KNOWN = 4096
-_PHRASE = re.compile(r'"([^"]*)"')
 _SPLIT = re.compile(r"[\W_]+")
 
 
@@ -61,14 +60,14 @@ class Wanted:
     @classmethod
     def of(cls, query: str) -> Wanted:
         """From what is typed: what stands in double quotes is a phrase."""
-        phrases = [tuple(tokens(one)) for one in _PHRASE.findall(query)]
+        phrases = [tuple(tokens(one)) for one in PHRASE.findall(query)]
         phrases = [phrase for phrase in phrases if phrase]
         found: dict[str, str] = {}
         for typed in _typed(query):
             for one in tokens(typed):
                 found.setdefault(one, typed)
         telling = [one for one in found if one not in FUNCTION_WORDS] or list(found)
-        return cls(tuple(telling[:MOST_WORDS]), tuple(phrases[:MOST_PHRASES]), found)
+        return cls(tuple(telling[:MOST_WORDS]), tuple(phrases[:MOSTPHRASES]), found)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from mmsearch.index.base import RowArray
 from mmsearch.index.words import FUNCTION_WORDS, WordIndex
 
+Having = tuple[RowArray, NDArray[np.float32]]
+"""Assets, rising, and how surely each has a word (0..1)."""
 LEAST = 0.15
 """What covers less of a query than this is not worth telling."""
 
@@ -58,8 +60,8 @@ class Names:
         has weighs nothing, one that none has weighs most: a name that lacks it covers less.
         """
         covered = np.zeros(self._assets, dtype=np.float32)
-        for word, weight in self._weights(query).items():
-            assets, sure = self.having(word, with_tags=with_tags)
+        for word, weight in self._weights(having := self._having(query)).items():
+            assets, sure = having[word] if with_tags else self.having(word, with_tags=False)
             covered[assets] += np.float32(weight) * sure
         assets = np.flatnonzero(covered >= LEAST)
         return Named(assets, covered[assets])
@@ -68,7 +70,7 @@ class Names:
         """The segments whose tags have words of a query, which weigh as they do for assets."""
         segments, assets = [np.empty(0, dtype=np.int64)], [np.empty(0, dtype=np.int64)]
         shares = [np.empty(0, dtype=np.float32)]
-        for word, weight in self._weights(query).items():
+        for word, weight in self._weights(self._having(query)).items():
             for part in self._parts:
                 documents, sure = part.index.having(word)
                 if part.segments is not None and len(documents):
@@ -85,17 +87,22 @@ class Names:
         owned = np.concatenate(assets)[first]
         return Tagged(rows[is_told], owned[is_told], covered[is_told])
 
-    def _weights(self, query: Sequence[str]) -> dict[str, float]:
-        """What each telling word of a query weighs of it; nothing where none tells anything."""
+    def _having(self, query: Sequence[str]) -> dict[str, Having]:
+        """What `having` gives for each telling word of a query."""
+        return {
+            word: self.having(word) for word in dict.fromkeys(query) if word not in FUNCTION_WORDS
+        }
+
+    def _weights(self, having: Mapping[str, Having]) -> dict[str, float]:
+        """What each word weighs of a query; nothing where none tells anything."""
         weights = {
-            word: float(np.log((self._assets + 1) / (len(self.having(word)[0]) + 1)))
-            for word in dict.fromkeys(query)
-            if word not in FUNCTION_WORDS
+            word: float(np.log((self._assets + 1) / (len(assets) + 1)))
+            for word, (assets, _) in having.items()
         }
         total = sum(weights.values())
         return {word: one / total for word, one in weights.items()} if total > 0.0 else {}
 
-    def having(self, word: str, *, with_tags: bool = True) -> tuple[RowArray, NDArray[np.float32]]:
+    def having(self, word: str, *, with_tags: bool = True) -> Having:
         """The assets that have a word, rising, and how surely each does (0..1)."""
         listed, known = [np.empty(0, dtype=np.int64)], [np.empty(0, dtype=np.float32)]
         for part in self._parts if with_tags else [p for p in self._parts if p.segments is None]:

@@ -73,7 +73,8 @@ def rank(
     if ranking.fusion == RRF:
         cutoff = NO_CUTOFF  # a rank says nothing of how near something is
     through = passing(snapshot, where or Filter())
-    mask = None if through is None else through.assets
+    # What all pass is no filter: indexes are asked for everything, not for a list of it.
+    mask = None if through is None or through.assets.all() else through.assets
     depth = max(MIN_DEPTH, limit * DEPTH)
     while True:
         found = _evidence(snapshot, asked, curves, mask, depth, ranking)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from mmsearch.errors import StoreError
 from mmsearch.store import manifest as manifests
+from mmsearch.store import texts
 from mmsearch.store.location import Location
 from mmsearch.store.manifest import Manifest
 from mmsearch.store.rows import FileRow, read_asset, read_segment
@@ -23,7 +24,6 @@ from mmsearch.store.schema import (
     FILES,
     LOOK,
     SEGMENTS,
-    TEXT_INDEX,
     vectors_table,
 )
 
@@ -175,7 +175,7 @@ class Reader:
     def has_text_index(self) -> bool:
         """Whether the texts of segments can be searched by their words."""
         with self._reading(SEGMENTS):
-            return any(one.name == TEXT_INDEX for one in self.dataset(SEGMENTS).describe_indices())
+            return texts.is_there(self.dataset(SEGMENTS))
 
     def full_text(
         self,

@@ -21,10 +21,14 @@ _SETTINGS: dict[str, Any] = {
 }
 
 
+def is_there(dataset: Any) -> bool:
+    """Whether a table of segments has the index."""
+    return any(one.name == TEXT_INDEX for one in dataset.describe_indices())
+
+
 def is_due(dataset: Any) -> bool:
     """Whether the index of a table of segments is missing, or behind."""
-    names = [one.name for one in dataset.describe_indices()]
-    if TEXT_INDEX not in names:
+    if not is_there(dataset):
         return bool(dataset.count_rows())
     statistics = dataset.stats.index_stats(TEXT_INDEX)
     return int(statistics.get("num_unindexed_rows", 0)) > UNINDEXED_ROWS
@@ -32,7 +36,7 @@ def is_due(dataset: Any) -> bool:
 
 def bring_up(dataset: Any) -> None:
     """Make the index, or take in what was written since; under the Lock of the library."""
-    if TEXT_INDEX in [one.name for one in dataset.describe_indices()]:
+    if is_there(dataset):
         dataset.optimize.optimize_indices(index_names=[TEXT_INDEX])
     else:
         dataset.create_scalar_index("text", "INVERTED", name=TEXT_INDEX, **_SETTINGS)
