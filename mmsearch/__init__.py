@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from mmsearch.library import Library
-    from mmsearch.query import Query, audio, file, image, text
+    from mmsearch.query import Query, asset, audio, file, image, text
     from mmsearch.supply import Runtime
     from mmsearch.types import Hit
 
@@ -20,6 +20,7 @@ __all__ = [
     "MmsearchError",
     "Query",
     "Runtime",
+    "asset",
     "audio",
     "file",
     "image",
@@ -32,6 +33,7 @@ _HOMES = {
     "Library": "mmsearch.library",
     "Query": "mmsearch.query",
     "Runtime": "mmsearch.supply",
+    "asset": "mmsearch.query",
     "audio": "mmsearch.query",
     "file": "mmsearch.query",
     "image": "mmsearch.query",

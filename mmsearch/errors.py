@@ -6,6 +6,7 @@ MmsearchError
 ├─ MediaError ─── UnsupportedMedia, DecodeError, MediaTooLarge
 ├─ ModelError ─── WeightsMissing, WeightsMismatch
 ├─ StoreError ─── FormatVersionError, LibraryLocked, LibraryNotFound
+├─ MediaGone
 └─ QueryError
 """
 
@@ -81,6 +82,15 @@ class LibraryNotFound(StoreError):
 
 class QueryError(MmsearchError):
     """A query cannot be understood or answered."""
+
+
+class MediaGone(MmsearchError):
+    """No file of an asset is there any more as it was when it was indexed."""
+
+    def __init__(self, asset_id: str, reason: str) -> None:
+        super().__init__(f"asset {asset_id}: {reason}")
+        self.asset_id = asset_id
+        self.reason = reason
 
 
 SKIPPABLE: dict[str, type[MediaError]] = {

@@ -30,11 +30,16 @@ _EXPECTED = {TermKind.IMAGE: Modality.IMAGE, TermKind.AUDIO: Modality.AUDIO}
 
 
 def example(term: Term, encoders: Encoders, snapshot: Snapshot) -> Example:
-    """The vectors, words and tags of the file that a term names.
+    """The vectors, words and tags of the file or the asset that a term names.
 
     A file whose content the library has costs no decoding. Raises QueryError when there is no such
-    file, when it cannot be read, or when it is of another kind than the term says.
+    file or asset, when it cannot be read, or when it is of another kind than the term says.
     """
+    if term.kind is TermKind.ASSET:
+        known = stored(term.value, snapshot)
+        if known is None:
+            raise QueryError(f"the library has no asset {term.value}: it may have been taken out")
+        return replace(known[1], asset_id=term.value)
     path = Path(term.value).expanduser()
     if not path.is_file():
         raise QueryError(f"there is no file {path}: name a file to search by")

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any
 
-from mmsearch import charter, presets
+from mmsearch import charter, presets, shelf
 from mmsearch import query as queries
 from mmsearch.config import own_presets
 from mmsearch.encoders.bundle import Encoders
@@ -35,6 +35,7 @@ from mmsearch.search.snapshot import (
     open_snapshot,
 )
 from mmsearch.search.upkeep import Upkeep
+from mmsearch.shelf import OpenFile, Shelved
 from mmsearch.store import manifest as manifests
 from mmsearch.store.location import Location
 from mmsearch.store.manifest import Manifest
@@ -42,7 +43,7 @@ from mmsearch.store.reader import Reader
 from mmsearch.store.rows import FileRow
 from mmsearch.store.writer import Lock, Writer
 from mmsearch.supply import OnSupply, Runtime, ignore
-from mmsearch.types import Hit, Modality, Moment
+from mmsearch.types import Hit, Modality, Moment, Segment
 from mmsearch.wording import words_in
 
 if TYPE_CHECKING:
@@ -184,6 +185,7 @@ class Library:
         after: Day | None = None,
         before: Day | None = None,
         where: str | Expression | None = None,
+        without: Iterable[str] = (),
         min_score: float | None = None,
         ranking: Ranking = USUAL,
     ) -> list[Hit]:
@@ -193,8 +195,9 @@ class Library:
         dates, as "2024-05" or "7d", from the beginning of which or before which something was
         taken, or last changed where that is not known. `where` is a condition such as
         "ext = jpg and size > 10MB and not camera ~ canon": docs/filters.md has the language.
-        Raises QueryError for an empty query, an unknown kind, a filter that cannot be read, or an
-        example that cannot be read.
+        `without` are ids of assets that are not wanted among the hits. Raises QueryError for an
+        empty query, an unknown kind, a filter that cannot be read, or an example that cannot be
+        read.
         """
         condition = filters.condition(where, after=after, before=before)
         asked = queries.text(query) if isinstance(query, str) else query
@@ -205,7 +208,12 @@ class Library:
             lambda term: example(term, self._encoders, snapshot),
             snapshot.filled,
         )
-        passing = Filter(kinds=parse_kinds(kinds), under=_folders(under), where=condition)
+        passing = Filter(
+            kinds=parse_kinds(kinds),
+            under=_folders(under),
+            without=frozenset(without),
+            where=condition,
+        )
         return self._rank(snapshot, asked, wanted, passing, limit, min_score, ranking)
 
     def similar(
@@ -453,6 +461,22 @@ class Library:
             reason = "; ".join(left_out) or "there is nothing to see or hear in it"
             raise QueryError(f"{file} cannot be classified: {reason}")
         return classified(found, seen.vectors, left_out)
+
+    def asset(self, asset_id: str) -> Shelved | None:
+        """An asset and where it lies; None where the library has none of that id."""
+        return shelf.asset(self.snapshot(), asset_id)
+
+    def segments(self, asset_id: str) -> list[Segment]:
+        """All segments of an asset in their order: what is said, seen, heard and written in it."""
+        return shelf.segments(self.snapshot(), asset_id)
+
+    def segment(self, segment_id: str) -> Segment | None:
+        """A segment; None where the library has none of that id."""
+        return shelf.segment(self.snapshot(), segment_id)
+
+    def open_file(self, asset_id: str) -> OpenFile:
+        """A file of an asset, opened, and certainly the one that was indexed; raises MediaGone."""
+        return shelf.open_file(self.snapshot(), asset_id)
 
     def failed(self) -> list[FileRow]:
         """The files that could not be indexed, with the reason."""

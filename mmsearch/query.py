@@ -21,11 +21,15 @@ class TermKind(StrEnum):
     IMAGE = "image"
     AUDIO = "audio"
     FILE = "file"  # a file of any kind: its content decides
+    ASSET = "asset"  # what the library has already, by its id
 
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """One thing to look for: words, or the path of an example; a negative weight is to avoid it."""
+    """One thing to look for: words, or an example by its path or its id in the library.
+
+    A negative weight is to avoid it.
+    """
 
     kind: TermKind
     value: str
@@ -58,7 +62,8 @@ class Query:
             sign = "-" if term.weight < 0 else "+" if parts else ""
             size = abs(term.weight)
             weight = "" if size == 1.0 else f"{size:g}:"
-            parts.append(f"{sign}{weight}{term.value}")
+            mark = _ASSET_MARK if term.kind is TermKind.ASSET else ""
+            parts.append(f"{sign}{weight}{mark}{term.value}")
         return " ".join(parts)
 
     def arguments(self) -> list[str]:
@@ -67,7 +72,9 @@ class Query:
         for number, term in enumerate(self.terms):
             is_text = term.kind is TermKind.TEXT
             body = term.value.strip() if is_text else term.value
-            if not is_text and not body.startswith(_PATH):
+            if term.kind is TermKind.ASSET:
+                body = f"{_ASSET_MARK}{body}"
+            elif not is_text and not body.startswith(_PATH):
                 body = f"./{body}"
             sign = "-" if term.weight < 0 else "+"
             weight = "" if abs(term.weight) == 1.0 else f"{Decimal(repr(abs(term.weight))):f}:"
@@ -114,13 +121,25 @@ def file(path: str | Path) -> Query:
     return Query((Term(TermKind.FILE, str(path)),))
 
 
-def parse(words: Sequence[str], *, without: Sequence[str] = ()) -> Query:
+def asset(asset_id: str) -> Query:
+    """Look for what is like something that the library has, by its id."""
+    return Query((Term(TermKind.ASSET, asset_id),))
+
+
+def split(line: str) -> list[str]:
+    """A line as the words that `parse` takes: quoted words stay together, with their quotes."""
+    return _WORDS.findall(line)
+
+
+def parse(words: Sequence[str], *, without: Sequence[str] = (), reads_files: bool = True) -> Query:
     """The words of a command line as a query.
 
     A word may begin with a sign (`+`, `-`; also alone, for the word after it) and a weight
     (`0.5:`, where no digit follows, so that 10:30 stays a time). What begins with `./`, `../`, `/`
-    or `~/` is the path of an example. Words without any of these belong to the text before, so that
-    `dog + black cat` are two terms. `without` are terms to avoid, written in the same way.
+    or `~/` is the path of an example, `asset:` and 32 hex digits are something that the library
+    has. Words without any of these belong to the text before, so that `dog + black cat` are two
+    terms. `without` are terms to avoid, written in the same way. Who parses what others wrote
+    leaves `reads_files` off: then a path is an error, and no file is looked for.
 
     Raises QueryError for a path where no file is, a sign or a weight with nothing behind it, and a
     weight that is no number between 0 and 1000.
@@ -137,6 +156,11 @@ def parse(words: Sequence[str], *, without: Sequence[str] = ()) -> Query:
         found = _WORD.fullmatch(word)
         if found is None:
             raise AssertionError(word)
+        if not reads_files and found["body"].startswith(_PATH):
+            raise QueryError(
+                f"{word!r} is a path, and no files are read here: send the file itself, or put a "
+                f"space in front to search for it as text"
+            )
         term = _term(sign + found["sign"], found["weight"], found["body"], word)
         is_marked = bool(sign or found["sign"] or found["weight"])
         sign = ""
@@ -150,14 +174,17 @@ def parse(words: Sequence[str], *, without: Sequence[str] = ()) -> Query:
             terms[last_text] = replace(known, value=f"{known.value} {term.value}")
     if sign:
         raise QueryError(f"there is nothing behind the last {sign!r} of the query: {_MARKS}")
-    avoided = [one for word in without for one in parse([word]).terms]
+    avoided = [one for word in without for one in parse([word], reads_files=reads_files).terms]
     return Query((*terms, *(replace(one, weight=-abs(one.weight)) for one in avoided)))
 
 
 _WORD = re.compile(
     r"(?P<sign>[+-]?)(?:(?P<weight>\d+(?:\.\d+)?|\.\d+):(?!\d))?(?P<body>.*)", re.DOTALL
 )
-_MARKED = re.compile(r"[+-]|\d+(\.\d+)?:|\.\d+:|\.\.?/|/|~/")
+_WORDS = re.compile(r'(?:[^\s"]|"[^"]*(?:"|\Z))+')
+_MARKED = re.compile(r"[+-]|\d+(\.\d+)?:|\.\d+:|\.\.?/|/|~/|asset:[0-9a-f]{32}\Z")
+_ASSET_MARK = "asset:"
+_ASSET = re.compile(r"asset:([0-9a-f]{32})")
 _PATH = ("./", "../", "/", "~/")
 _MARKS = "write +WORDS, -WORDS, 0.5:WORDS, or put a space in front of what is meant literally"
 MAX_WEIGHT = 1000.0
@@ -171,6 +198,8 @@ def _term(signs: str, weight: str, body: str, word: str) -> Term:
         factor = -factor
     if body.startswith(_PATH):
         return Term(TermKind.FILE, str(_example(body)), factor)
+    if (known := _ASSET.fullmatch(body)) is not None:
+        return Term(TermKind.ASSET, known[1], factor)
     if not body.strip():
         raise QueryError(f"there is nothing behind {word!r} in the query: {_MARKS}")
     # Bytes that are no UTF-8 come from a command line as lone surrogates.

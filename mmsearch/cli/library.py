@@ -21,6 +21,7 @@ def status(
     json_object: JsonOption = False,
 ) -> None:
     """What is in the library."""
+    from mmsearch import wire
     from mmsearch.cli import render
     from mmsearch.library import Library
 
@@ -37,10 +38,7 @@ def status(
             return
         told = opened.status()
     if json_object:
-        shown = dataclasses.asdict(told)
-        for name in ("first_indexed_at", "last_indexed_at"):
-            shown[name] = None if shown[name] is None else shown[name].isoformat()
-        typer.echo(json.dumps(shown, ensure_ascii=False))
+        typer.echo(json.dumps(wire.status_object(told), ensure_ascii=False))
     else:
         render.print_status(told)
 

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from mmsearch.cli.render import play, printable, shown_place
+from mmsearch.cli.render import printable, shown_place
 from mmsearch.query import TermKind
 from mmsearch.search.explain import excerpt, shortened
 from mmsearch.search.highlight import Chars, bounded, highlights
+from mmsearch.wire import play
 
 if TYPE_CHECKING:
     from mmsearch.query import Query

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 
-from mmsearch.types import Modality
+from mmsearch import wire
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
@@ -59,84 +57,9 @@ def size(size_bytes: float) -> str:
     return f"{size_bytes:.1f} TB"
 
 
-def hit_object(hit: Hit) -> dict[str, Any]:
-    """A hit as `--json` shows it."""
-    segment = hit.segment
-    span = segment.span
-    return {
-        "rank": hit.rank,
-        "score": round(hit.score, 4),
-        "path": hit.path,
-        "kind": hit.kind.value,
-        "asset_id": hit.asset.id,
-        "segment": {
-            "id": segment.id,
-            "kind": segment.kind.value,
-            "start_s": None if span is None else round(span.start_s, 3),
-            "end_s": None if span is None else round(span.end_s, 3),
-            "page": segment.place.page,
-            "text": segment.text,
-        },
-        "spaces": {
-            name: {"rank": one.rank, "score": round(one.score, 4), **_maker(one.provenance)}
-            for name, one in hit.spaces.items()
-        },
-        "indexed_at": None if hit.asset.indexed_at is None else hit.asset.indexed_at.isoformat(),
-        "moments": [_moment_object(moment) for moment in hit.moments],
-        "also_at": list(hit.also_at),
-        "duplicates": list(hit.duplicates),
-        "play": play(hit),
-        "why": hit.why,
-    }
-
-
-def play(hit: Hit) -> str | None:
-    """The command that plays the best moment of a recording or a film, else None."""
-    if hit.kind not in (Modality.AUDIO, Modality.VIDEO):
-        return None
-    from mmsearch.export.play import play_command
-
-    return play_command(hit.path, hit.moments[0].span if hit.moments else hit.segment.span)
-
-
-def _maker(made_by: Provenance | None) -> dict[str, str]:
-    if made_by is None:
-        return {}
-    return {
-        "model": made_by.model,
-        "revision": made_by.revision,
-        "weights_sha256": made_by.weights_sha256,
-    }
-
-
-def _moment_object(moment: Moment) -> dict[str, Any]:
-    span = moment.span or moment.segment.span
-    box = moment.box
-    return {
-        "kind": moment.segment.kind.value,
-        "score": round(moment.score, 4),
-        "start_s": None if span is None else round(span.start_s, 3),
-        "end_s": None if span is None else round(span.end_s, 3),
-        "page": moment.segment.place.page,
-        "box": None if box is None else [round(edge, 4) for edge in dataclasses.astuple(box)],
-    }
-
-
 def print_json(query: str, preset: str, took_ms: float, hits: Sequence[Hit]) -> None:
     """Print the object of `search --json`."""
-    typer.echo(json_text(query, preset, took_ms, hits))
-
-
-def json_text(query: str, preset: str, took_ms: float, hits: Sequence[Hit]) -> str:
-    """The object of `search --json`, as one line."""
-    told = {
-        "query": query,
-        "preset": preset,
-        "took_ms": round(took_ms, 1),
-        "total": len(hits),
-        "hits": [hit_object(hit) for hit in hits],
-    }
-    return json.dumps(told, ensure_ascii=False)
+    typer.echo(wire.json_text(query, preset, took_ms, hits))
 
 
 def print_paths(hits: Sequence[Hit], *, end: str) -> None:

@@ -275,6 +275,7 @@ def _answer(
 ) -> None:
     if to.takes_stdout and form in ("json", "paths", "nul"):
         raise typer.BadParameter("--export - excludes --json and --paths")
+    from mmsearch import wire
     from mmsearch.cli import render
     from mmsearch.library import Library
     from mmsearch.media.files import storable
@@ -305,7 +306,7 @@ def _answer(
             render.print_paths(hits, end="\0" if form == "nul" else "\n")
         else:
             render.print_hits(hits, reasons=_reasons(query) if form == "explained" else None)
-        is_delivered = deliver(to, hits, storable(asked), lambda: render.json_text(*told))
+        is_delivered = deliver(to, hits, storable(asked), lambda: wire.json_text(*told))
         write_heat_maps(heat_maps, opened, hits, query)
     if not hits:
         if form in ("table", "explained"):

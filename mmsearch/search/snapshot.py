@@ -30,6 +30,7 @@ from mmsearch.runtime.threads import Once
 from mmsearch.search.looks import Looks
 from mmsearch.search.names import NamePart, Names
 from mmsearch.store.reader import Fragment, Reader
+from mmsearch.store.rows import FileRow
 from mmsearch.store.schema import ASSETS, FILES, LOOK, LOOK_BYTES, SEGMENTS, vectors_table
 from mmsearch.types import Modality
 
@@ -234,6 +235,11 @@ class Snapshot:
     def segments_of(self, asset: int) -> RowArray:
         """The rows of the segments of an asset, in their order."""
         return self.segments.owned_by(self.asset_keys[asset])
+
+    def files_of(self, asset: int) -> list[FileRow]:
+        """The files that lead to an asset, with what was noted of each when it was indexed."""
+        places = range(int(self.file_offsets[asset]), int(self.file_offsets[asset + 1]))
+        return self.reader.file_rows([int(self.file_rows[at]) for at in places])
 
     def paths(self, assets: Sequence[int]) -> list[list[str]]:
         """Where each asset lies, in the order of the paths; all are read at once."""

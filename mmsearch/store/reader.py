@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 INDEX_CACHE_BYTES = 2 << 30
 METADATA_CACHE_BYTES = 256 << 20
+_FILE_COLUMNS = ("path", "asset_id", "size_bytes", "mtime_ns", "error", "message")
 SAME_TIME_NS = 100_000_000
 """File systems tell times apart that are some milliseconds apart."""
 
@@ -221,13 +222,17 @@ class Reader:
 
     def files(self) -> list[FileRow]:
         """All rows of `files`."""
-        table = self.column(FILES, "path", "asset_id", "size_bytes", "mtime_ns", "error", "message")
+        table = self.column(FILES, *_FILE_COLUMNS)
         columns = [column.to_pylist() for column in table.columns]
         return [FileRow(*row) for row in zip(*columns, strict=True)]
 
     def failed(self) -> list[FileRow]:
         """The rows of `files` that could not be indexed."""
         return [row for row in self.files() if row.error is not None]
+
+    def file_rows(self, rows: Sequence[int]) -> list[FileRow]:
+        """These rows of `files`, in the order of `rows`."""
+        return [FileRow(**row) for row in self._take(FILES, rows, list(_FILE_COLUMNS))]
 
     def file_paths(self, rows: Sequence[int]) -> list[str]:
         """The paths in these rows of `files`, in the order of `rows`."""

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmsearch.errors import QueryError
-from mmsearch.query import Query, Term, TermKind, audio, file, image, parse, text
+from mmsearch.query import Query, Term, TermKind, asset, audio, file, image, parse, split, text
 
 terms = st.builds(
     Term,
@@ -206,3 +206,37 @@ text_queries = st.lists(
 @given(text_queries)
 def test_a_query_is_what_its_own_words_say(query: Query) -> None:
     assert parse(query.arguments()) == query
+
+
+def test_a_line_is_split_at_spaces_but_not_in_quotes() -> None:
+    line = 'sunset  -"dark room" 0.5:boats +asset:' + "0f" * 16 + ' "open quote'
+
+    assert split(line) == [
+        "sunset",
+        '-"dark room"',
+        "0.5:boats",
+        "+asset:" + "0f" * 16,
+        '"open quote',
+    ]
+
+
+def test_something_of_the_library_is_a_term_by_its_id() -> None:
+    known = "0f" * 16
+
+    asked = text("boats asset:0f") - 2.0 * asset(known)
+    parsed = parse(["boats", f"-2:asset:{known}", "asset:0f"])
+
+    assert sorted(parsed.terms, key=str) == sorted(asked.terms, key=str)
+    assert parsed.terms == (
+        Term(TermKind.TEXT, "boats asset:0f", 1.0),
+        Term(TermKind.ASSET, known, -2.0),
+    )
+    assert parse(parsed.arguments()) == parsed
+
+
+@pytest.mark.parametrize("word", ["./a.jpg", "-/etc/passwd", "0.5:~/a.jpg", "../a.jpg"])
+def test_no_path_is_looked_for_where_files_are_not_read(word: str) -> None:
+    with pytest.raises(QueryError, match="no files are read here"):
+        parse([word], reads_files=False)
+    with pytest.raises(QueryError, match="no files are read here"):
+        parse(["boats"], without=[word], reads_files=False)

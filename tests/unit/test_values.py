@@ -48,8 +48,8 @@ parts = st.tuples(st.sampled_from(["a" * 32, "b" * 32]), st.sampled_from(Segment
 
 def test_the_public_names_are_these_and_no_others() -> None:
     assert mmsearch.__all__ == [
-        "Hit", "Library", "MmsearchError", "Query", "Runtime", "audio", "file", "image", "open",
-        "text",
+        "Hit", "Library", "MmsearchError", "Query", "Runtime", "asset", "audio", "file", "image",
+        "open", "text",
     ]  # fmt: skip
 
 

@@ -1,0 +1,1 @@
+"""Retrievers for frameworks of language models."""

@@ -1,0 +1,1 @@
+"""Jobs that go on in the background, each in a process of its own."""

@@ -1,0 +1,1 @@
+"""Small pictures of large files: thumbnails, stills of films, waveforms of sounds."""

@@ -1,0 +1,1 @@
+"""What the HTTP server and the web pages share: media by id over HTTP, guarded."""
