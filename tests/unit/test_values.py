@@ -81,6 +81,7 @@ TREE = {
     "FormatVersionError": "StoreError",
     "LibraryLocked": "StoreError",
     "LibraryNotFound": "StoreError",
+    "MediaGone": "MmsearchError",
     "QueryError": "MmsearchError",
 }
 
