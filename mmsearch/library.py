@@ -17,7 +17,7 @@ from mmsearch import query as queries
 from mmsearch.config import own_presets
 from mmsearch.encoders.bundle import Encoders
 from mmsearch.errors import ConfigError, MmsearchError, QueryError
-from mmsearch.example import example
+from mmsearch.example import AS_INGEST, Decoding, example
 from mmsearch.index.wish import AS_SIZE_ASKS, Wish
 from mmsearch.inventory import Status, status_of
 from mmsearch.labels import AT_MOST, MIN_PROBABILITY
@@ -59,7 +59,10 @@ RUNTIME = Runtime()
 
 
 class Library:
-    """Open with `mmsearch.open`; close it, or use it as a context manager."""
+    """Open with `mmsearch.open`; close it, or use it as a context manager.
+
+    Many threads may search at once, while one of them, or another process, writes.
+    """
 
     def __init__(
         self,
@@ -74,12 +77,18 @@ class Library:
         self._wish = wish
         self._snapshot: Snapshot | None = None
         self._stamp: tuple[int, ...] | None = None
+        self._opening = threading.RLock()
         self._upkeep = Upkeep(wish)
 
     @property
     def path(self) -> Path:
         """Its folder; raises StoreError for a library on a storage, which has none."""
         return self.location.folder
+
+    @property
+    def encoders(self) -> Encoders:
+        """The encoders that it was made with, each loaded when it is first used."""
+        return self._encoders
 
     @classmethod
     def open(
@@ -188,6 +197,7 @@ class Library:
         without: Iterable[str] = (),
         min_score: float | None = None,
         ranking: Ranking = USUAL,
+        decoding: Decoding = AS_INGEST,
     ) -> list[Hit]:
         """The best hits, best first; empty where nothing passes `min_score`.
 
@@ -195,26 +205,30 @@ class Library:
         dates, as "2024-05" or "7d", from the beginning of which or before which something was
         taken, or last changed where that is not known. `where` is a condition such as
         "ext = jpg and size > 10MB and not camera ~ canon": docs/filters.md has the language.
-        `without` are ids of assets that are not wanted among the hits. Raises QueryError for an
-        empty query, an unknown kind, a filter that cannot be read, or an example that cannot be
-        read.
+        `without` are ids of assets that are not wanted among the hits. `decoding` is how files
+        that are asked with are decoded. Raises QueryError for an empty query, an unknown kind, a
+        filter that cannot be read, or an example that cannot be read, and Stopped where decoding
+        is.
         """
         condition = filters.condition(where, after=after, before=before)
         asked = queries.text(query) if isinstance(query, str) else query
         snapshot = self.snapshot()
-        wanted = probe.probes(
-            asked,
-            self._encoders,
-            lambda term: example(term, self._encoders, snapshot),
-            snapshot.filled,
-        )
         passing = Filter(
             kinds=parse_kinds(kinds),
             under=_folders(under),
             without=frozenset(without),
             where=condition,
         )
-        return self._rank(snapshot, asked, wanted, passing, limit, min_score, ranking)
+
+        def encode() -> list[probe.WeightedProbe]:
+            return probe.probes(
+                asked,
+                self._encoders,
+                lambda term: example(term, self._encoders, snapshot, decoding),
+                snapshot.filled,
+            )
+
+        return self._rank(snapshot, asked, encode, passing, limit, min_score, ranking)
 
     def similar(
         self,
@@ -252,7 +266,7 @@ class Library:
             without=frozenset(itself),
             where=condition,
         )
-        return self._rank(snapshot, asked, wanted, passing, limit, min_score, ranking)
+        return self._rank(snapshot, asked, lambda: wanted, passing, limit, min_score, ranking)
 
     def words(self, hit: Hit) -> tuple[Word, ...]:
         """The words said in the best moment of a hit, each with its time and probability.
@@ -308,7 +322,7 @@ class Library:
         self,
         snapshot: Snapshot,
         asked: Query,
-        wanted: Sequence[probe.WeightedProbe],
+        encode: Callable[[], Sequence[probe.WeightedProbe]],
         passing: Filter,
         limit: int,
         min_score: float | None,
@@ -319,7 +333,7 @@ class Library:
         texts = {at: one.value for at, one in enumerate(asked.terms) if one.kind is TermKind.TEXT}
         return retrieve.rank(
             snapshot,
-            Asked(tuple(wanted), texts, tuple(term.weight for term in asked.terms)),
+            Asked(encode, texts, tuple(term.weight for term in asked.terms)),
             self._encoders.preset.calibrations,
             models={space.name: space.provenance for space in self.manifest.spaces},
             where=passing,
@@ -330,12 +344,13 @@ class Library:
 
     def snapshot(self) -> Snapshot:
         """What is searched: the newest version of the tables."""
-        known = self._snapshot
-        if known is not None and not self._is_stale(known):
-            # Not before the second search: who asks once does not want to wait for an index.
-            self._upkeep.look_after(known)
-            return known
-        return self._anew()
+        with self._opening:  # who searches meanwhile wants the same, and need not map it again
+            known = self._snapshot
+            if known is None or self._is_stale(known):
+                return self._anew()
+        # Not before the second search: who asks once does not want to wait for an index.
+        self._upkeep.look_after(known)
+        return known
 
     def _is_stale(self, snapshot: Snapshot) -> bool:
         if has_other_indexes(snapshot):
@@ -349,8 +364,10 @@ class Library:
         return now != snapshot.reader.versions
 
     def _anew(self) -> Snapshot:
-        self._snapshot = open_snapshot(Reader.open(self.location), self._wish, self._snapshot)
-        return self._snapshot
+        with self._opening:
+            found = open_snapshot(Reader.open(self.location), self._wish, self._snapshot)
+            self._snapshot = found
+        return found
 
     def warm_up(self) -> None:
         """Load what a search by words needs: the encoder in one thread, the index in another."""

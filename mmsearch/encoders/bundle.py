@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
+from mmsearch.encoders.asking import AskedText, Asking
 from mmsearch.encoders.base import (
     Context,
     ImageEncoder,
@@ -33,8 +34,9 @@ class Encoders:
 
     def __init__(self, preset: Preset, context: Context) -> None:
         self.preset = preset
-        self.context = replace(context, text=lambda: self.text)
+        self.context = replace(context, text=lambda: AskedText(self.text, self._asking("text")))
         self._models = Once()
+        self._entered: frozenset[str] = frozenset()
 
     @cached_property
     def spaces(self) -> tuple[Space, ...]:
@@ -123,23 +125,39 @@ class Encoders:
         found: OtherEncoder = self._models.get(f"other {name}", lambda: self._load(spec))
         return found
 
+    def _asking(self, place: str) -> Asking:
+        """What encodes the words that go into a place, for many threads."""
+
+        def encode(texts: Sequence[str]) -> FloatArray:
+            if place == "text":
+                return self.text.encode_queries(texts)
+            return (self.image if place == "image" else self.sound).encode_texts(texts)
+
+        return self._models.get(f"asking {place}", lambda: Asking(encode))
+
     def enter(
         self, texts: Sequence[str], spaces: Collection[str] | None = None
     ) -> dict[str, FloatArray]:
         """Where words can go: (n, dim) unit rows for each space that they can enter, by name.
 
-        With `spaces` only those: a model whose space is empty need not be loaded.
+        With `spaces` only those: a model whose space is empty need not be loaded. What several
+        threads ask at the same time is encoded together.
         """
-        asked: dict[str, Callable[[], FloatArray]] = {}
         curves = self.preset.calibrations
-        if f"text>{self.text.space.name}" in curves:
-            asked[self.text.space.name] = lambda: self.text.encode_queries(texts)
-        if f"text>{self.image.space.name}" in curves:
-            asked[self.image.space.name] = lambda: self.image.encode_texts(texts)
-        if self.sound.takes_words and f"text>{self.sound.space.name}" in curves:
-            asked[self.sound.space.name] = lambda: self.sound.encode_texts(texts)
-        wanted = {name: call for name, call in asked.items() if spaces is None or name in spaces}
-        return _side_by_side(wanted)
+        places = {"text": self.text.space.name, "image": self.image.space.name}
+        if self.sound.takes_words:
+            places["sound"] = self.sound.space.name
+        wanted = {
+            name: partial(self._asking(place), texts)
+            for place, name in places.items()
+            if f"text>{name}" in curves and (spaces is None or name in spaces)
+        }
+        if self._entered.issuperset(wanted):
+            # Each network has all processors, and what one needs of another is there already.
+            return {name: call() for name, call in wanted.items()}
+        found = _side_by_side(wanted)
+        self._entered |= wanted.keys()
+        return found
 
 
 def _side_by_side(calls: Mapping[str, Callable[[], FloatArray]]) -> dict[str, FloatArray]:

@@ -183,7 +183,7 @@ class TaggingEncoder:
         It is the similarity of the nearest class, the more so the farther that stands out from the
         five nearest: where one class is what the words say, a picture has to be of that class.
         """
-        near = np.sort(queries @ _unit(self._class_vectors).T, axis=1)[:, -NEAREST_CLASSES:]
+        near = np.sort(queries @ self._classes.T, axis=1)[:, -NEAREST_CLASSES:]
         if not near.size:
             return 0.0
         return float((1.5 * near[:, -1] - near.mean(axis=1)).max())
@@ -206,6 +206,10 @@ class TaggingEncoder:
     @cached_property
     def _class_vectors(self) -> FloatArray:
         return np.asarray(self._read("vectors"), dtype=np.float32)
+
+    @cached_property
+    def _classes(self) -> FloatArray:
+        return _unit(self._class_vectors)
 
     @cached_property
     def _names(self) -> list[str]:

@@ -64,6 +64,9 @@ def near_any(
     """The k rows nearest to any of `queries`: each counts with the query it is nearest to."""
     found = index.nearest(queries, k, allowed=allowed)
     is_row = found.rows != NO_ROW
+    if len(queries) == 1:
+        rows = found.rows[is_row]
+        return Neighbours(rows, found.similarities[is_row], np.zeros(len(rows), dtype=np.int64))
     rows = found.rows[is_row]
     similarities = found.similarities[is_row]
     asked = np.broadcast_to(np.arange(len(found.rows))[:, None], found.rows.shape)[is_row]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import lru_cache
 from typing import Any, TypeVar, cast
 
 T = TypeVar("T")
+ASIDE = 8
 
 
 class Once:
@@ -31,6 +33,20 @@ class Once:
                 if name not in self.made:
                     self.made[name] = make()
         return cast("T", self.made[name])
+
+
+@lru_cache(maxsize=1)
+def _pool() -> ThreadPoolExecutor:
+    # More than processors: most of what is done aside waits for a disk or for another library.
+    return ThreadPoolExecutor(ASIDE, thread_name_prefix="aside")
+
+
+def aside(make: Callable[[], T]) -> Future[T]:
+    """What `make` gives, made in one of a few threads that are kept; it must not wait for another.
+
+    For what takes milliseconds: `started` takes a tenth of one to make its thread.
+    """
+    return _pool().submit(make)
 
 
 def started(make: Callable[[], T]) -> Future[T]:

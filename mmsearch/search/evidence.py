@@ -73,8 +73,10 @@ class Evidence:
 
     def at(self, entries: RowArray) -> Evidence:
         """Some entries, all of one asset, with the rank of that asset."""
-        order = np.argsort(-self.scores, kind="stable")
-        before = self.assets[order][: int(np.flatnonzero(np.isin(order, entries))[0])]
+        best = entries[int(self.scores[entries].argmax())]
+        is_before = self.scores > self.scores[best]
+        is_before[:best] |= self.scores[:best] == self.scores[best]
+        before = self.assets[is_before]
         return replace(self._of(entries), rank=len(np.unique(before)) + 1)
 
 

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mmsearch.search.evidence import Evidence
 
@@ -35,16 +36,18 @@ def fused(
     """
     if is_by_rank:
         return _by_rank(found)
-    told: defaultdict[int, defaultdict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
-    for one in found:
-        for asset, score in _best_of_assets(one):
-            told[one.term][asset].append(score)
+    if not found:
+        return {}
     total = sum(weight for weight in weights if weight > 0)
-    scores: defaultdict[int, float] = defaultdict(float)
-    for term, assets in told.items():
-        for asset, listed in assets.items():
-            scores[asset] += weights[term] / total * noisy_or(listed)
-    return dict(scores)
+    assets, at = np.unique(np.concatenate([one.assets for one in found]), return_inverse=True)
+    ends = np.cumsum([len(one.assets) for one in found])
+    missed: dict[int, NDArray[np.float64]] = {}
+    for one, entries in zip(found, np.split(at, ends[:-1]), strict=True):
+        best = np.zeros(len(assets))
+        np.maximum.at(best, entries, np.clip(one.scores, 0.0, 1.0))
+        missed[one.term] = missed.get(one.term, np.ones(len(assets))) * (1.0 - best)
+    scores = sum(weights[term] / total * (1.0 - left) for term, left in missed.items())
+    return dict(zip(assets.tolist(), np.asarray(scores).tolist(), strict=True))
 
 
 def _by_rank(found: Sequence[Evidence]) -> dict[int, float]:

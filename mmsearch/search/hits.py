@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from mmsearch.index.base import NO_ROW
+from mmsearch.runtime.threads import aside
 from mmsearch.search.evidence import Evidence
 from mmsearch.search.explain import why
 from mmsearch.search.filters import Passing, shown_paths
@@ -56,14 +57,15 @@ def hits(
     `avoided` are segments that are not shown; there is no evidence of them in `chosen`.
     """
     rows = [one.asset for one in chosen]
-    assets = snapshot.reader.assets(rows)
+    # Each waits for the disk or for Lance, which works in threads of its own.
+    assets = aside(lambda: snapshot.reader.assets(rows))
+    paths = aside(lambda: shown_paths(snapshot, rows, through))
     places = [_places(snapshot, one, avoided) for one in chosen]
     wanted = sorted({place.segment for listed in places for place in listed})
     segments = dict(zip(wanted, snapshot.reader.segments(wanted), strict=True))
-    paths = shown_paths(snapshot, rows, through)
     copies = iter(snapshot.paths([row for one in chosen for row in one.duplicates]))
     found: list[Hit] = []
-    for one, asset, listed, at in zip(chosen, assets, places, paths, strict=True):
+    for one, asset, listed, at in zip(chosen, assets.result(), places, paths.result(), strict=True):
         duplicates = tuple(next(copies)[0] for _ in one.duplicates)
         moments = _moments([_moment(place, segments) for place in listed])
         if not moments:

@@ -26,6 +26,8 @@ FUZZY_SHARE = 0.7
 MOST_WORDS = 32
 MOSTPHRASES = 8
 MOST_KNOWN = 4096
+NOWHERE = -1.0
+"""In place of the score of a word that no text has."""
 _SPLIT = re.compile(r"[\W_]+")
 
 
@@ -188,13 +190,15 @@ def _weight(snapshot: Snapshot, word: str) -> float:
 
 
 def _best(snapshot: Snapshot, word: str) -> float | None:
-    known: dict[str, float | None] = snapshot.kept("words", dict)
-    if word not in known:
+    known: dict[str, float] = snapshot.kept("words", dict)
+    best = known.get(word)
+    if best is None:
         if len(known) >= MOST_KNOWN:
             known.clear()
         table = snapshot.reader.full_text(word, 1)
-        known[word] = table.column("_score")[0].as_py() if table.num_rows else None
-    return known[word]
+        best = table.column("_score")[0].as_py() if table.num_rows else NOWHERE
+        known[word] = best
+    return None if best == NOWHERE else best
 
 
 def _as_written(snapshot: Snapshot, word: str, typed: str) -> str | None:
@@ -203,12 +207,14 @@ def _as_written(snapshot: Snapshot, word: str, typed: str) -> str | None:
         return typed
     if not (SHORTEST_FUZZY <= len(word) <= LONGEST_FUZZY and word.isalpha()):
         return None
-    known: dict[str, str | None] = snapshot.kept("spellings", dict)
-    if word not in known:
+    known: dict[str, str] = snapshot.kept("spellings", dict)
+    spelt = known.get(word)
+    if spelt is None:
         if len(known) >= MOST_KNOWN:
             known.clear()
-        known[word] = _spelling(snapshot, word, typed)
-    return known[word]
+        spelt = _spelling(snapshot, word, typed) or ""
+        known[word] = spelt
+    return spelt or None
 
 
 def _spelling(snapshot: Snapshot, word: str, typed: str) -> str | None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from mmsearch.index.base import RowMask
 from mmsearch.presets import Calibration
+from mmsearch.runtime.threads import aside
 from mmsearch.search import evidence, fusion
 from mmsearch.search.avoid import Avoided, avoided
 from mmsearch.search.evidence import Evidence
@@ -31,12 +33,12 @@ LOOKED_AT = 4
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A query as it is looked for: its probes, and its words by the number of their term.
+    """A query as it is looked for: its words by the number of their term, and their weights.
 
-    `weights` has the weight of each term.
+    `encode` gives its probes: words are looked up while it runs.
     """
 
-    probes: tuple[WeightedProbe, ...]
+    encode: Callable[[], Sequence[WeightedProbe]]
     texts: Mapping[int, str]
     weights: tuple[float, ...]
 
@@ -46,9 +48,14 @@ class Asked:
         return any(weight < 0 for weight in self.weights)
 
     @property
+    def sought(self) -> dict[int, str]:
+        """The words that are looked for, by the number of their term."""
+        return {at: text for at, text in self.texts.items() if self.weights[at] > 0}
+
+    @property
     def words(self) -> str:
-        """All words that are looked for."""
-        return " ".join(text for at, text in self.texts.items() if self.weights[at] > 0)
+        """All of them."""
+        return " ".join(self.sought.values())
 
 
 def rank(
@@ -76,14 +83,18 @@ def rank(
     # What all pass is no filter: indexes are asked for everything, not for a list of it.
     mask = None if through is None or through.assets.all() else through.assets
     depth = max(MIN_DEPTH, limit * DEPTH)
+    texts = asked.sought if ranking.words else {}
+    written = aside(lambda: _said(snapshot, texts, mask, depth))
+    called = aside(lambda: [evidence.named(snapshot, text, at, mask) for at, text in texts.items()])
+    probes = [one for one in asked.encode() if ranking.vectors]
     while True:
-        found = _evidence(snapshot, asked, curves, mask, depth, ranking)
+        found = [*_seen(snapshot, probes, curves, mask, depth), *written.result(), *called.result()]
         scores = fusion.fused(found, asked.weights, is_by_rank=ranking.fusion == RRF)
         best = _best(scores, cutoff.rest)
         out = Avoided()
         if asked.avoids:
             best, out = _without(
-                snapshot, asked, curves, best, found,
+                snapshot, asked, probes, curves, best, found,
                 limit=limit, least=cutoff.rest, ranking=ranking,
             )  # fmt: skip
         if best and best[0][0] < cutoff.first:
@@ -92,6 +103,7 @@ def rank(
         if len(groups) >= limit or not _goes_on(found, cutoff.rest):
             break
         depth *= DEEPER
+        written = aside(partial(_said, snapshot, texts, mask, depth))
     left = _left(found, out)
     chosen = [
         Found(score, asset, _of_asset(left, asset), tuple(under))
@@ -111,28 +123,28 @@ def rank(
     return [hit for hit in shown if hit.score >= cutoff.rest]
 
 
-def _evidence(
+def _seen(
     snapshot: Snapshot,
-    asked: Asked,
+    probes: Sequence[WeightedProbe],
     curves: Mapping[str, Calibration],
     mask: RowMask | None,
     depth: int,
-    ranking: Ranking,
 ) -> list[Evidence]:
     by_space: defaultdict[str, list[WeightedProbe]] = defaultdict(list)
-    for one in asked.probes if ranking.vectors else ():
+    for one in probes:
         if one.weight > 0 and one.probe.space in snapshot.filled:
             by_space[one.probe.space].append(one)
-    found = [
+    return [
         one
-        for probes in by_space.values()
-        for one in evidence.seen(snapshot, probes, curves, mask, depth)
+        for listed in by_space.values()
+        for one in evidence.seen(snapshot, listed, curves, mask, depth)
     ]
-    for term, text in asked.texts.items() if ranking.words else ():
-        if asked.weights[term] > 0:
-            found.append(evidence.said(snapshot, text, term, mask, depth))
-            found.append(evidence.named(snapshot, text, term, mask))
-    return found
+
+
+def _said(
+    snapshot: Snapshot, texts: Mapping[int, str], mask: RowMask | None, depth: int
+) -> list[Evidence]:
+    return [evidence.said(snapshot, text, term, mask, depth) for term, text in texts.items()]
 
 
 def _best(scores: Mapping[int, float], least: float) -> list[tuple[float, int]]:
@@ -144,6 +156,7 @@ def _best(scores: Mapping[int, float], least: float) -> list[tuple[float, int]]:
 def _without(
     snapshot: Snapshot,
     asked: Asked,
+    probes: Sequence[WeightedProbe],
     curves: Mapping[str, Calibration],
     best: Sequence[tuple[float, int]],
     found: Sequence[Evidence],
@@ -161,13 +174,13 @@ def _without(
         for term, text in asked.texts.items()
         if asked.weights[term] < 0 and ranking.words
     ]
-    probes = [one for one in asked.probes if one.weight < 0 and ranking.vectors]
+    pushed = [one for one in probes if one.weight < 0]
     out = Avoided()
     kept: list[tuple[float, int]] = []
     lot = max(MIN_DEPTH, limit * LOOKED_AT)
     for first in range(0, len(best), lot):
         looked_at = {asset: score for score, asset in best[first : first + lot]}
-        avoided(snapshot, probes, texts, curves, list(looked_at), out)
+        avoided(snapshot, pushed, texts, curves, list(looked_at), out)
         if out.partly.intersection(looked_at):  # what is left of them must match by itself
             left = fusion.fused(_left(found, out), asked.weights, is_by_rank=ranking.fusion == RRF)
             looked_at |= {asset: left.get(asset, 0.0) for asset in out.partly & set(looked_at)}

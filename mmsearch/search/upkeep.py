@@ -73,14 +73,21 @@ class Upkeep:
         self._seen: Snapshot | None = None
         self._thread: threading.Thread | None = None
         self._is_stopped = threading.Event()
+        self._guard = threading.Lock()
 
     def look_after(self, snapshot: Snapshot) -> None:
         """Begin to build what is due over a snapshot, once; returns at once.
 
         Not on a storage: who searches there need not have the right to write, nor take it.
         """
+        if snapshot is self._seen or snapshot.reader.location.is_remote:
+            return
+        with self._guard:
+            self._begin(snapshot)
+
+    def _begin(self, snapshot: Snapshot) -> None:
         is_busy = self._thread is not None and self._thread.is_alive()
-        if is_busy or snapshot is self._seen or snapshot.reader.location.is_remote:
+        if is_busy or snapshot is self._seen:
             return
         self._seen = snapshot
         if due(snapshot, self._wish) or has_words_due(snapshot):
@@ -99,9 +106,10 @@ class Upkeep:
     def stop(self) -> None:
         """Give up what is being built; nothing of it is left."""
         self._is_stopped.set()
-        if self._thread is not None:
-            self._thread.join(STOP_S)
-            self._thread = None
+        with self._guard:
+            thread, self._thread = self._thread, None
+        if thread is not None:
+            thread.join(STOP_S)
 
 
 def due(snapshot: Snapshot, wish: Wish) -> list[str]:
