@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +16,7 @@ from mmsearch.assembly import Description
 from mmsearch.errors import MediaError, QueryError
 from mmsearch.media.base import LoadOptions
 from mmsearch.media.files import content_hash
-from mmsearch.media.isolation import Decoder
+from mmsearch.media.isolation import Decoder, Stopped
 from mmsearch.query import Term, TermKind
 from mmsearch.search.probe import Example
 from mmsearch.types import Modality, Tag
@@ -29,11 +30,25 @@ BATCH_WORKS = 16
 _EXPECTED = {TermKind.IMAGE: Modality.IMAGE, TermKind.AUDIO: Modality.AUDIO}
 
 
-def example(term: Term, encoders: Encoders, snapshot: Snapshot) -> Example:
+@dataclass(frozen=True, slots=True)
+class Decoding:
+    """How a file that is asked with is decoded: within which limits, and when to give up."""
+
+    options: LoadOptions = LoadOptions()
+    is_stopped: Callable[[], bool] = lambda: False
+
+
+AS_INGEST = Decoding()
+
+
+def example(
+    term: Term, encoders: Encoders, snapshot: Snapshot, decoding: Decoding = AS_INGEST
+) -> Example:
     """The vectors, words and tags of the file or the asset that a term names.
 
     A file whose content the library has costs no decoding. Raises QueryError when there is no such
-    file or asset, when it cannot be read, or when it is of another kind than the term says.
+    file or asset, when it cannot be read, or when it is of another kind than the term says, and
+    Stopped when asked to stop.
     """
     if term.kind is TermKind.ASSET:
         known = stored(term.value, snapshot)
@@ -44,9 +59,9 @@ def example(term: Term, encoders: Encoders, snapshot: Snapshot) -> Example:
     if not path.is_file():
         raise QueryError(f"there is no file {path}: name a file to search by")
     try:
-        asset_id = content_hash(path)
+        asset_id = content_hash(path, is_stopped=decoding.is_stopped)
         known = stored(asset_id, snapshot)
-        modality, found = known if known is not None else encoded(path, encoders)
+        modality, found = known if known is not None else encoded(path, encoders, decoding)
     except MediaError as exc:
         raise QueryError(f"{path} cannot be searched by: {exc.reason}") from exc
     if term.kind in _EXPECTED and modality is not _EXPECTED[term.kind]:
@@ -75,18 +90,22 @@ def stored(asset_id: str, snapshot: Snapshot) -> tuple[Modality, Example] | None
     return asset.modality, _example(vectors, texts, tags)
 
 
-def encoded(path: Path, encoders: Encoders) -> tuple[Modality | None, Example]:
+def encoded(
+    path: Path, encoders: Encoders, decoding: Decoding = AS_INGEST
+) -> tuple[Modality | None, Example]:
     """Decode and encode a file, a batch at a time: of a long film only the vectors are kept."""
     description = Description()
     values: defaultdict[str, list[FloatArray]] = defaultdict(list)
     texts: list[str] = []
     tags: list[Tag] = []
     # A picture is asked with for what it shows; reading it would take longer than all the rest.
-    options = assembly.load_options(encoders, LoadOptions(), with_writing=False)
-    with Decoder() as decoder:
+    options = assembly.load_options(encoders, decoding.options, with_writing=False)
+    with Decoder(is_stopped=decoding.is_stopped) as decoder:
         contents = decoder.load(path, options)
         works = assembly.works("query", contents, encoders, description)
         while batch := list(islice(works, BATCH_WORKS)):
+            if decoding.is_stopped():
+                raise Stopped
             for part in assembly.encode(batch, encoders):
                 for one in part.vectors:
                     values[one.space].append(mean_direction(one.values))
