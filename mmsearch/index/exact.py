@@ -24,8 +24,9 @@ SCORED_ROWS, SCORED = 65_536, 1 << 23
 """Rows, and similarities to all queries, that are kept until the best of them are chosen."""
 ALONE_BYTES = 4 << 20
 """Up to so much of vectors a second thread costs more than it saves."""
-GATHERED_BYTES = 4 << 20
-"""Rows that are gathered at a time."""
+GATHERED_BYTES = 1 << 20
+"""Rows that are gathered at a time: they are multiplied while the cache has them. Of a million
+vectors 10,000 took 2.4 ms at four times as much, 1.0 ms so."""
 
 Scored = tuple[RowArray, NDArray[Any]]
 """Rows, rising, and the similarity of each to one query, to within a slack."""

@@ -41,7 +41,8 @@ class Column:
     """An array over several blocks; a row is known by its number over all of them."""
 
     def __init__(self, blocks: Sequence[NDArray[Any]]) -> None:
-        self.blocks = tuple(blocks)
+        # Plain arrays: every look into a memmap costs some microseconds for being one.
+        self.blocks = tuple(np.asarray(block) for block in blocks)
         self.starts = np.cumsum([0, *(len(block) for block in blocks)], dtype=np.int64)
 
     @property
@@ -52,14 +53,14 @@ class Column:
     def take(self, rows: RowArray) -> NDArray[Any]:
         """The entries of these rows, in their order; there must be a block."""
         if len(self.blocks) == 1:
-            return np.asarray(self.blocks[0][rows])
+            return np.take(self.blocks[0], rows, axis=0)  # half the time of an index
         at = np.searchsorted(self.starts, rows, side="right") - 1
         dtype = np.result_type(*(block.dtype for block in self.blocks))
         found = np.empty((len(rows), *self.blocks[0].shape[1:]), dtype=dtype)
         for number, block in enumerate(self.blocks):
             here = at == number
             if here.any():
-                found[here] = block[rows[here] - self.starts[number]]
+                found[here] = np.take(block, rows[here] - self.starts[number], axis=0)
         return found
 
     def whole(self) -> NDArray[Any]:
