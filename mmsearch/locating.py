@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,11 +14,11 @@ import numpy as np
 from mmsearch.encoders.base import PreparedPicture
 from mmsearch.errors import MediaError, QueryError
 from mmsearch.heatmap import HeatMap, spread
-from mmsearch.media.base import LoadOptions, Picture
+from mmsearch.media.base import Content, LoadOptions, Picture
 from mmsearch.media.files import content_hash
 from mmsearch.media.isolation import Decoder
 from mmsearch.search.snapshot import key_of
-from mmsearch.types import Box, PictureFit, SegmentKind
+from mmsearch.types import Box, PictureFit, Place, SegmentKind
 
 if TYPE_CHECKING:
     from mmsearch.encoders.base import ImageEncoder
@@ -160,22 +162,37 @@ def from_stored(
 def read_again(hit: Hit, moment: Moment) -> PixelArray:
     """The picture of a moment as (height, width, 3) uint8 RGB, at most `DECODED_PX` long.
 
-    It is decoded as it was for the library, a video from its start. Raises QueryError when no copy
-    of the file is there as it was, or when it cannot be decoded any more.
+    It is the very picture that was indexed: of a video its shot is sought, and only where it cannot
+    be told again where that began is the video decoded from its start. Raises QueryError when no
+    copy of the file is there as it was, or when it cannot be decoded any more.
     """
     path = _unchanged(hit)
     options = LoadOptions(
         picture=PictureFit("within", DECODED_PX, "lanczos"), sample_rates_hz=(SPARE_RATE_HZ,)
     )
-    wanted = moment.segment.place.key()
-    try:
-        with Decoder() as decoder:
-            for content in decoder.load(path, options):
-                if isinstance(content, Picture) and content.place.key() == wanted:
-                    return content.pixels
-    except MediaError as exc:
-        raise QueryError(f"{path} cannot be looked at: {exc.reason}") from exc
-    raise QueryError(f"{path} has no picture any more where one was: index it again")
+    place = moment.segment.place
+    with Decoder() as decoder:
+        if place.span is not None:
+            quick = replace(options, only=place.span, track="pictures")
+            # What cannot be entered may well be read.
+            with contextlib.suppress(MediaError):
+                if (found := _picture_at(place, decoder.load(path, quick))) is not None:
+                    return found
+        try:
+            found = _picture_at(place, decoder.load(path, options))
+        except MediaError as exc:
+            raise QueryError(f"{path} cannot be looked at: {exc.reason}") from exc
+    if found is None:
+        raise QueryError(f"{path} has no picture any more where one was: index it again")
+    return found
+
+
+def _picture_at(place: Place, contents: Iterable[Content]) -> PixelArray | None:
+    wanted = place.key()
+    for content in contents:
+        if isinstance(content, Picture) and content.place.key() == wanted:
+            return content.pixels
+    return None
 
 
 def _unchanged(hit: Hit) -> Path:

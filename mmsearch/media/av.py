@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from mmsearch.errors import DecodeError, UnsupportedMedia
+from mmsearch.media import excerpt
 from mmsearch.media.base import Content, Described, LoadOptions
 from mmsearch.media.container import (
     Tracks,
@@ -51,8 +52,12 @@ class AvLoader:
     def load(self, path: Path, options: LoadOptions) -> Iterator[Content]:
         """Yield Described, all cues, then blocks of sound and pictures of shots as they come.
 
-        Described comes again at the end where the headers were wrong about the duration.
+        Described comes again at the end where the headers were wrong about the duration. Where
+        `options.only` asks for a stretch, see `mmsearch.media.excerpt`.
         """
+        if options.only is not None:
+            yield from excerpt.load(path, options)
+            return
         with (
             path.open("rb", buffering=0) as file,
             open_container(path, file, options.limits) as container,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
-from mmsearch.types import Box, Metadata, Modality, PictureFit, Place
+from mmsearch.types import Box, Metadata, Modality, PictureFit, Place, Span
 
 if TYPE_CHECKING:
     from mmsearch.types import FloatArray, PixelArray, SampleArray
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 SAMPLE_RATE_HZ = 16_000
 """What sound is resampled to where nothing else is asked for: Whisper was trained on it."""
 _RATES_HZ = range(1_000, 192_001)
+Track = Literal["both", "pictures", "sound"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,16 @@ class LoadOptions:
     Pictures and frames arrive fitted as `picture` says: the decoder processes do the scaling.
     Sound arrives once for each of `sample_rates_hz`, each resampled from the source by itself.
     With `legible_px` pictures in which writing may stand come legible besides, at most so long.
-    Raises ValueError for rates outside 1000..192000, and for none.
+
+    The last three leave most of a file out, for who looks at it again: a loader may pass over them
+    and hand over more. `only` is a stretch of what has time, which is sought out. Of sound comes
+    what lies in it. Of a video comes, where `only` is the span of a shot, the picture of that shot,
+    where it is empty, the frame that is shown at that time, which past the end is the last; no
+    subtitles come. `track` leaves out one side of a video then. `page` is one page or frame of an
+    image, from 1.
+
+    Raises ValueError for rates outside 1000..192000, and for none, and for what is no stretch of
+    time and no page.
     """
 
     limits: Limits = Limits()
@@ -66,8 +77,16 @@ class LoadOptions:
     frame_ceiling_s: float = 10.0
     audio_block_s: float = 30.0
     legible_px: int = 0
+    only: Span | None = None
+    track: Track = "both"
+    page: int | None = None
 
     def __post_init__(self) -> None:
+        span = self.only
+        if span is not None and not 0 <= span.start_s <= span.end_s < math.inf:
+            raise ValueError(f"no stretch of time: {span.start_s} to {span.end_s} s")
+        if self.page is not None and self.page < 1:
+            raise ValueError(f"pages count from 1: {self.page}")
         wrong = [rate_hz for rate_hz in self.sample_rates_hz if rate_hz not in _RATES_HZ]
         if wrong or not self.sample_rates_hz:
             asked = f"{wrong[0]} Hz" if wrong else "none"

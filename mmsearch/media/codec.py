@@ -147,12 +147,16 @@ def _pack_place(place: Place) -> dict[str, Any]:
 
 
 def _unpack_place(packed: dict[str, Any]) -> Place:
-    span, chars = packed["span"], packed["chars"]
+    chars = packed["chars"]
     return Place(
-        span=None if span is None else Span(float(span["start_s"]), float(span["end_s"])),
+        span=_unpack_span(packed["span"]),
         page=packed["page"],
         chars=None if chars is None else (int(chars[0]), int(chars[1])),
     )
+
+
+def _unpack_span(packed: dict[str, Any] | None) -> Span | None:
+    return None if packed is None else Span(float(packed["start_s"]), float(packed["end_s"]))
 
 
 def pack_options(options: LoadOptions) -> dict[str, Any]:
@@ -168,5 +172,6 @@ def unpack_options(packed: dict[str, Any]) -> LoadOptions:
             "limits": Limits(**packed["limits"]),
             "picture": PictureFit(**packed["picture"]),
             "sample_rates_hz": tuple(packed["sample_rates_hz"]),
+            "only": _unpack_span(packed["only"]),
         }
     )

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mmsearch.errors import DecodeError
-from mmsearch.media.isolation import Stopped
 
 HASH_BYTES = 1 << 20
 
@@ -44,6 +43,9 @@ def content_hash(path: Path, *, is_stopped: Callable[[], bool] = lambda: False) 
         with path.open("rb") as stream:
             while block := stream.read(HASH_BYTES):
                 if is_stopped():
+                    # Here: who asks for a name alone does not wait for what decodes.
+                    from mmsearch.media.isolation import Stopped
+
                     raise Stopped
                 digest.update(block)
     except OSError as exc:

@@ -49,20 +49,15 @@ class PictureTrack:
 
     def feed(self, frame: VideoFrame) -> Iterator[Picture]:
         """Take one decoded frame; yields the picture of the shot that it ends."""
-        import numpy as np
-
         if frame.width * frame.height > self._options.limits.pixels:
             reason = too_many_pixels(frame.width, frame.height, self._options.limits)
             raise MediaTooLarge(self._path, reason)
         stamp_s = frame.time if frame.pts is not None else None
         time_s = self._timeline.at(stamp_s, self.end_s)
-        self.end_s = time_s + _step_s(frame)
+        self.end_s = time_s + step_s(frame)
         if not self._detector.wants(time_s):
             return
-        width, height = SMALL_SIZE
-        shrunk = frame.reformat(width, height, "rgb24", interpolation="AREA")
-        small = np.asarray(shrunk.to_ndarray(), dtype=np.uint8)
-        verdict = self._detector.feed(time_s, small)
+        verdict = self._detector.feed(time_s, small_of(frame))
         if verdict.ended is not None:
             yield from self._shown(verdict.ended)
         if verdict.keep:
@@ -80,6 +75,14 @@ class PictureTrack:
             part = legible(view, self._options) if self._options.legible_px else None
             pixels = view(self._options.picture)
             yield Picture(pixels, Place(span=span), is_frame=True, legible=part)
+
+
+def small_of(frame: VideoFrame) -> PixelArray:
+    """(36, 64, 3) uint8 RGB: the sample by which shots are told apart."""
+    import numpy as np
+
+    shrunk = frame.reformat(*SMALL_SIZE, "rgb24", interpolation="AREA")
+    return np.asarray(shrunk.to_ndarray(), dtype=np.uint8)
 
 
 def picture_of(frame: VideoFrame, fit: PictureFit, aspect: float) -> PixelArray:
@@ -130,9 +133,10 @@ def squared(width: int, height: int, aspect: float) -> tuple[int, int]:
     return max(1, round(width * aspect)), height
 
 
-def _step_s(frame: VideoFrame) -> float:
+def step_s(frame: VideoFrame) -> float:
+    """How long a frame is shown."""
     if frame.duration and frame.time_base:
-        step_s = float(frame.duration * frame.time_base)
-        if 0 < step_s <= 60:
-            return step_s
+        stated_s = float(frame.duration * frame.time_base)
+        if 0 < stated_s <= 60:
+            return stated_s
     return _DEFAULT_STEP_S

@@ -94,16 +94,16 @@ def _opened(path: Path, file: object, options: LoadOptions) -> Image.Image:
 
 
 def _frames(path: Path, image: Image.Image, options: LoadOptions) -> Iterator[_Frame]:
+    if options.page is not None:
+        yield _one_page(path, image, options, options.page)
+        return
     if image.format in _PAGED:
         yield from _pages(path, image, options)
         return
     yield _frame(path, image, options, Place())
     if image.format not in _ANIMATED or options.animation_frames <= 1:
         return
-    with _guarded(path):
-        count = int(getattr(image, "n_frames", 1))
-    budget = max(1, _ANIMATION_PIXELS // max(1, image.width * image.height))
-    count = min(count, budget)
+    count = _frame_count(path, image)
     wanted = sorted(
         {at * count // options.animation_frames for at in range(options.animation_frames)}
     )
@@ -112,6 +112,31 @@ def _frames(path: Path, image: Image.Image, options: LoadOptions) -> Iterator[_F
             with _guarded(path):
                 image.seek(at)
             yield _frame(path, image, options, Place(page=at + 1))
+
+
+def _frame_count(path: Path, image: Image.Image) -> int:
+    """How many frames of an animation are looked at."""
+    with _guarded(path):
+        count = int(getattr(image, "n_frames", 1))
+    return min(count, max(1, _ANIMATION_PIXELS // max(1, image.width * image.height)))
+
+
+def _one_page(path: Path, image: Image.Image, options: LoadOptions, page: int) -> _Frame:
+    """The page or frame that has this number when all are read."""
+    at = page - 1
+    place = Place(page=page) if page > 1 else Place()
+    if image.format in _PAGED:
+        numbers = _page_numbers(path, image, options)
+        count, place = len(numbers), Place(page=page) if len(numbers) > 1 else Place()
+        at = numbers[at] if page <= count else at
+    else:
+        count = _frame_count(path, image) if page > 1 and image.format in _ANIMATED else 1
+    if page > count:
+        raise DecodeError(path, f"there is no page {page} in it, it has {count}")
+    if at or image.format in _PAGED:
+        with _guarded(path):
+            image.seek(at)
+    return _frame(path, image, options, place)
 
 
 def _page_numbers(path: Path, image: Image.Image, options: LoadOptions) -> list[int]:

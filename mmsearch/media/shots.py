@@ -37,39 +37,65 @@ class Verdict:
     keep: bool
 
 
+class Choice:
+    """Which sample of a shot is its picture: the first that stands and is not plain.
+
+    Until there is one, the latest that is no plainer than the one before.
+    """
+
+    def __init__(self, start_s: float, *, floor_s: float) -> None:
+        self._start_s = start_s
+        self._settle_s = min(_SETTLE_S, floor_s / 2)
+        self.kept: PixelArray | None = None
+        self.is_settled = False
+
+    def takes(self, time_s: float, small: PixelArray) -> bool:
+        """Whether the next sample, (36, 64, 3) uint8 at `time_s` seconds, is now the picture."""
+        if self.is_settled:
+            return False
+        if self.kept is None:
+            self.kept = small
+            return True
+        self.is_settled = time_s - self._start_s >= self._settle_s and float(small.std()) > _PLAIN
+        if self.is_settled or float(small.std()) >= float(self.kept.std()):
+            self.kept = small
+            return True
+        return False
+
+
 class ShotDetector:
     """Cuts a stream of samples into shots.
 
-    At most one shot begins in `floor_s` seconds, and at least one in `ceiling_s`.
+    At most one shot begins in `floor_s` seconds, and at least one in `ceiling_s`. Which frame is
+    the picture of a shot depends on its own samples and on nothing before it: so it can be found
+    again (`mmsearch.media.excerpt`).
     """
 
     def __init__(self, *, floor_s: float, ceiling_s: float) -> None:
         self._floor_s = floor_s
         self._ceiling_s = max(ceiling_s, floor_s)
-        self._settle_s = min(_SETTLE_S, floor_s / 2)
         self._start_s: float | None = None
         self._last_s = 0.0
         self._last: PixelArray | None = None
-        self._kept: PixelArray | None = None
-        self._is_settled = False
+        self._choice = Choice(0.0, floor_s=floor_s)
         self._motion = 4.0
         self._missed_cut = False
 
     def wants(self, time_s: float) -> bool:
         """Whether the frame at `time_s` should be sampled."""
-        return self._start_s is None or time_s >= self._last_s + SAMPLE_S - 1e-6
+        return self._start_s is None or is_due(time_s, self._last_s)
 
     def feed(self, time_s: float, small: PixelArray) -> Verdict:
         """Take the next sample: (36, 64, 3) uint8, at `time_s` seconds."""
-        if self._start_s is None or self._last is None or self._kept is None:
-            self._start_s = time_s
-            self._accept(time_s, small)
+        kept = self._choice.kept
+        if self._start_s is None or self._last is None or kept is None:
+            self._begin(time_s, time_s, small)
             return Verdict(None, keep=True)
         step = _difference(self._last, small)
         is_cut = step > max(_CUT, _CUT_TIMES_MOTION * self._motion)
         # Cuts count too, bounded: or a film that never rests would be all cuts.
         self._motion += 0.2 * (min(step, 2 * _CUT) - self._motion)
-        drift = _difference(self._kept, small)
+        drift = _difference(kept, small)
         age_s = time_s - self._start_s
         if age_s < self._floor_s:
             self._missed_cut = self._missed_cut or is_cut
@@ -79,23 +105,12 @@ class ShotDetector:
             or (self._missed_cut and drift > _CUT)
             or (age_s >= self._ceiling_s)
         ):
-            gap_s = time_s - self._last_s
-            # The cut lies between two samples, unless frames are rare: then the old one stood.
-            cut_s = time_s - gap_s / 2 if gap_s <= 2 * SAMPLE_S else time_s
-            cut_s = max(cut_s, self._start_s + self._floor_s)
+            cut_s = max(between(self._last_s, time_s), self._start_s + self._floor_s)
             ended = Span(self._start_s, cut_s)
-            self._start_s = cut_s
-            self._accept(time_s, small)
+            self._begin(cut_s, time_s, small)
             return Verdict(ended, keep=True)
         self._last_s, self._last = time_s, small
-        if self._is_settled:
-            return Verdict(None, keep=False)
-        self._is_settled = age_s >= self._settle_s and float(small.std()) > _PLAIN
-        # Until then the latest is the best there is, but a picture is not given up for a plain one.
-        if self._is_settled or float(small.std()) >= float(self._kept.std()):
-            self._kept = small
-            return Verdict(None, keep=True)
-        return Verdict(None, keep=False)
+        return Verdict(None, keep=self._choice.takes(time_s, small))
 
     def finish(self, end_s: float) -> Span | None:
         """The last shot, which ends with the video at `end_s`; None if nothing came."""
@@ -103,10 +118,26 @@ class ShotDetector:
             return None
         return Span(self._start_s, max(end_s, self._last_s, self._start_s + 0.001))
 
-    def _accept(self, time_s: float, small: PixelArray) -> None:
-        self._last_s, self._last, self._kept = time_s, small, small
-        self._is_settled = False
+    def _begin(self, start_s: float, time_s: float, small: PixelArray) -> None:
+        self._start_s = start_s
+        self._last_s, self._last = time_s, small
+        self._choice = Choice(start_s, floor_s=self._floor_s)
+        self._choice.takes(time_s, small)
         self._missed_cut = False
+
+
+def is_due(time_s: float, last_s: float) -> bool:
+    """Whether the frame at `time_s` is the next sample after that at `last_s`."""
+    return time_s >= last_s + SAMPLE_S - 1e-6
+
+
+def between(last_s: float, time_s: float) -> float:
+    """Where the cut lies that a sample shows: half way, unless frames are rare.
+
+    Then the old one stood until the new one came.
+    """
+    gap_s = time_s - last_s
+    return time_s - gap_s / 2 if gap_s <= 2 * SAMPLE_S else time_s
 
 
 def _difference(a: PixelArray, b: PixelArray) -> float:

@@ -13,7 +13,7 @@ import pytest
 
 from mmsearch.media import codec
 from mmsearch.media.base import LoadOptions
-from mmsearch.types import PictureFit
+from mmsearch.types import PictureFit, Span
 
 DATA = Path(os.environ.get("MMSEARCH_TEST_DATA", Path(__file__).parents[3] / "shared" / "data"))
 CORPUS = DATA / "hostile"
@@ -103,8 +103,10 @@ def run(paths: list[Path], options: LoadOptions) -> subprocess.Popen[str]:
             picture=PictureFit("shortest", 224, "bicubic"), sample_rates_hz=(16_000, 48_000)
         ),
         LoadOptions(picture=PictureFit("letterbox", 384, "bilinear"), sample_rates_hz=(48_000,)),
+        LoadOptions(only=Span(30.0, 30.0), page=1),
+        LoadOptions(only=Span(2.5, 4.0), sample_rates_hz=(32_000,)),
     ],
-    ids=["mini", "clip", "letterbox"],
+    ids=["mini", "clip", "letterbox", "still", "stretch"],
 )
 def test_hostile_files_raise_media_errors_alone(options: LoadOptions) -> None:
     paths = corpus()
