@@ -36,11 +36,13 @@ class Selection:
     Globs are held against the name, the path below the root, and the whole path.
 
     Names that begin with a dot are passed over unless `hidden`; a root itself is always meant.
+    Where there are folders `within`, without links in their paths, no link is followed out of them.
     """
 
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     hidden: bool = False
+    within: tuple[str, ...] = ()
 
     def takes(self, path: str, root: str) -> bool:
         """Whether a file below `root` is meant."""
@@ -51,6 +53,13 @@ class Selection:
     def enters(self, path: str, root: str) -> bool:
         """Whether a folder below `root` may hold files that are meant."""
         return not _matches(path, root, self.exclude)
+
+    def reaches(self, path: str) -> bool:
+        """Whether what lies at a path, links followed, lies where it may."""
+        if not self.within:
+            return True
+        real = Path(os.path.realpath(path))
+        return any(real.is_relative_to(folder) for folder in self.within)
 
 
 def _matches(path: str, root: str, globs: Sequence[str]) -> bool:
@@ -76,7 +85,7 @@ def discover(
     Links to files and folders are followed; a folder that was entered already (by device and inode)
     is not entered again, so that loops end. What cannot be listed is passed over: it is not there.
     `outside` is a folder never to enter: the library itself. Raises ConfigError for a root that
-    does not exist.
+    does not exist, or lies where it may not.
     """
     check_roots(roots)
     entered: set[tuple[int, int]] = set()
@@ -84,6 +93,8 @@ def discover(
     forbidden = None if outside is None else os.path.realpath(outside)
     for root in roots:
         path = absolute(root)
+        if not selection.reaches(path):
+            raise ConfigError(f"{root} leads out of the folders that may be indexed")
         try:
             info = os.stat(path)  # noqa: PTH116 - paths stay strings on this hot path
         except OSError as exc:
@@ -122,6 +133,8 @@ def _walk(
             if entry.name.startswith(".") and not selection.hidden:
                 continue
             try:
+                if entry.is_symlink() and not selection.reaches(entry.path):
+                    continue
                 is_folder = entry.is_dir()
                 if is_folder and (
                     entry.name in SKIPPED_FOLDERS or not selection.enters(entry.path, root)

@@ -117,6 +117,11 @@ def storage_settings() -> StorageSettings:
     )
 
 
+def server_token() -> str:
+    """What `MMSEARCH_TOKEN` says, which a server asks for and a client shows; empty if nothing."""
+    return os.environ.get(f"{PREFIX}TOKEN", "")
+
+
 def cpu_count() -> int:
     """The processors that this process may use."""
     if hasattr(os, "sched_getaffinity"):

@@ -22,3 +22,8 @@ class _WithoutPandas(MetaPathFinder):
 def leave_pandas_out() -> None:
     """From here on, this process does without; for the command only, never for the library."""
     sys.meta_path.insert(0, _WithoutPandas())
+
+
+def let_pandas_in() -> None:
+    """Undo it, for a command that is made of it; before anything asked for pandas."""
+    sys.meta_path[:] = [one for one in sys.meta_path if not isinstance(one, _WithoutPandas)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 
 EXIT_FAILED_FILES = 3
 MEGA = 1_000_000
+PROGRESS_S = 0.5
+"""How often `--progress` tells how far the run is."""
 
 
 def index(
@@ -73,6 +76,12 @@ def index(
     hidden: Annotated[
         bool, typer.Option("--hidden", help="Also files and folders whose name begins with a dot.")
     ] = False,
+    within: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--within", metavar="DIR", help="Follow no link out of these folders; repeatable."
+        ),
+    ] = None,
     prune: Annotated[
         bool, typer.Option("--prune", help="Take out the files that are gone from these folders.")
     ] = False,
@@ -99,6 +108,9 @@ def index(
     index_memory: IndexMemoryOption = None,
     index_recall: IndexRecallOption = WANTED_RECALL,
     json_lines: JsonOption = False,
+    progress: Annotated[
+        bool, typer.Option("--progress", help="With --json: also how far it is, twice a second.")
+    ] = False,
 ) -> None:
     """Bring the library up to date with folders or files; unchanged files cost nothing."""
     from indexers.discover import Selection, check_roots
@@ -121,7 +133,12 @@ def index(
         memory_bytes=int(decode_memory_gb * 1024**3),
     )
     wishes = Wishes(
-        selection=Selection(tuple(include or ()), tuple(exclude or ()), hidden),
+        selection=Selection(
+            tuple(include or ()),
+            tuple(exclude or ()),
+            hidden,
+            within=tuple(str(folder.expanduser().resolve()) for folder in within or ()),
+        ),
         kinds=parse_kinds(split_kinds(kinds)),
         options=LoadOptions(limits=limits),
         workers=workers,
@@ -151,7 +168,8 @@ def index(
                 err=True,
             )
         with IndexDisplay(is_shown=not json_lines) as display:
-            on_event: Callable[[Event], object] = _print_json if json_lines else display.show
+            lines = _JsonLines(with_progress=progress)
+            on_event: Callable[[Event], object] = lines.show if json_lines else display.show
             report = opened.index(*paths, on_event=on_event, wishes=wishes)
         if not json_lines:
             print_summary(report, display.failures)
@@ -164,10 +182,28 @@ def _reading(ocr: bool | None) -> dict[str, str]:
     return {} if ocr is None else {"ocr": "rapidocr" if ocr else "none"}
 
 
-def _print_json(event: Event) -> None:
-    name = type(event).__name__.lower()
-    if name not in ("progress", "building"):
+class _JsonLines:
+    """An event a line on standard output; how far the run is only where that is asked for."""
+
+    def __init__(self, *, with_progress: bool) -> None:
+        self._with_progress = with_progress
+        self._told_s = 0.0
+
+    def show(self, event: Event) -> None:
+        """Print an event; what is printed reaches a reader with the next line of progress."""
+        from indexers.events import Finished, Progress
+        from mmsearch.search.upkeep import Building
+
+        if isinstance(event, Progress | Building):
+            is_last = isinstance(event, Progress) and event.done == event.total
+            if not self._with_progress or not (is_last or self._is_due()):
+                return
+            self._told_s = time.monotonic()
+        name = type(event).__name__.lower()
         fields = dataclasses.asdict(event)
         sys.stdout.write(json.dumps({"event": name, **fields}, ensure_ascii=False) + "\n")
-        if name == "finished":
+        if isinstance(event, Progress | Building | Finished):
             sys.stdout.flush()
+
+    def _is_due(self) -> bool:
+        return time.monotonic() - self._told_s >= PROGRESS_S

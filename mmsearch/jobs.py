@@ -1,1 +1,0 @@
-"""Jobs that go on in the background, each in a process of its own."""
