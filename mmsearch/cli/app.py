@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperOption
 
-from mmsearch.cli import evaluate, index, labels, library, models, search
+from mmsearch.cli import evaluate, index, labels, library, mcp, models, search, serve, ui
 from mmsearch.cli.imports import leave_pandas_out
 from mmsearch.config import settings
 from mmsearch.errors import MmsearchError
@@ -38,6 +38,9 @@ _COMMANDS: tuple[tuple[str, Callable[..., Any]], ...] = (
     ("prune", library.prune),
     ("doctor", library.doctor),
     ("evaluate", evaluate.evaluate),
+    ("mcp", mcp.mcp),
+    ("ui", ui.ui),
+    ("serve", serve.serve),
 )
 for _name, _command in _COMMANDS:
     app.command(_name)(_command)

@@ -87,6 +87,11 @@ class Outlet:
         """Whether nothing else may be printed there."""
         return self.export is not None and self.export.file == STDOUT
 
+    @property
+    def needs_details(self) -> bool:
+        """Whether tags, and what files say of themselves, are written too."""
+        return self.export is not None and self.export.form != "json"
+
 
 def outlet(
     export: str | None,

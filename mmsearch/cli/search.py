@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -36,7 +37,6 @@ from mmsearch.cli.narrowing import (
     SizeOption,
     WhereOption,
     WidthOption,
-    narrowed,
 )
 from mmsearch.cli.options import (
     DedupeOption,
@@ -56,11 +56,14 @@ from mmsearch.cli.options import (
     split_kinds,
     wish,
 )
+from mmsearch.cli.remote import Server, ServerOption, TokenFileOption, chosen
 from mmsearch.config import default_library
 from mmsearch.errors import QueryError
 from mmsearch.index.wish import AUTO, Wish
+from mmsearch.search.narrowing import narrowed
 
 if TYPE_CHECKING:
+    from mmsearch.client import RemoteLibrary
     from mmsearch.library import Library
     from mmsearch.query import Query
     from mmsearch.search.ranking import Ranking
@@ -70,6 +73,7 @@ EXIT_NO_MATCH = 4
 
 
 def search(
+    context: typer.Context,
     query: Annotated[
         list[str] | None,
         typer.Argument(
@@ -87,6 +91,8 @@ def search(
     ] = None,
     without: WithoutOption = None,
     library: LibraryOption = None,
+    server: ServerOption = None,
+    token_file: TokenFileOption = None,
     limit: LimitOption = 10,
     kinds: KindsOption = None,
     under: UnderOption = None,
@@ -155,6 +161,7 @@ def search(
             ranking=ranking,
         ),
         library=library,
+        server=chosen(context, server, token_file),
         index=wish(index_kind),
         ranking=settings(ranking, group=group, dedupe=dedupe),
         form=_form(explain=explain, json_object=json_object, paths=paths, null=null),
@@ -164,8 +171,11 @@ def search(
 
 
 def similar(
+    context: typer.Context,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Any file, indexed or not.")],
     library: LibraryOption = None,
+    server: ServerOption = None,
+    token_file: TokenFileOption = None,
     limit: LimitOption = 10,
     kinds: KindsOption = None,
     under: UnderOption = None,
@@ -229,6 +239,7 @@ def similar(
             ranking=ranking,
         ),
         library=library,
+        server=chosen(context, server, token_file),
         index=wish(index_kind),
         ranking=settings(ranking, group=group, dedupe=dedupe),
         form=_form(explain=explain, json_object=json_object, paths=paths, null=null),
@@ -264,9 +275,10 @@ def _reasons(query: Query) -> Callable[[Hit], Iterable[str]]:
 
 def _answer(
     query: Query,
-    run: Callable[[Library, Ranking], list[Hit]],
+    run: Callable[[Library | RemoteLibrary, Ranking], list[Hit]],
     *,
     library: Path | None,
+    server: Server | None,
     index: Wish,
     ranking: str,
     form: str,
@@ -277,27 +289,27 @@ def _answer(
         raise typer.BadParameter("--export - excludes --json and --paths")
     from mmsearch import wire
     from mmsearch.cli import render
-    from mmsearch.library import Library
     from mmsearch.media.files import storable
     from mmsearch.search.ranking import Ranking
-    from mmsearch.supply import Runtime
 
     check_folder(heat_maps)
     asked = str(query)
     asked_ranking = Ranking.parse(ranking)
     started = time.perf_counter()
-    # Words are encoded on the CPU, where that takes milliseconds and no torch.
-    runtime = Runtime(device="cpu")
-    with Library.open(
-        library or default_library(), create=False, runtime=runtime, index=index
-    ) as opened:
-        opened.warm_up()
-        try:
-            hits = run(opened, asked_ranking)
-        except MemoryError as exc:
-            raise QueryError(f"{asked}: there is not enough memory to answer this") from exc
+    with ExitStack() as stack:
+        local = None
+        if server is None:
+            local = stack.enter_context(_local(library, index))
+            hits = _ranked(local, run, asked_ranking, asked)
+            preset = local.manifest.preset
+        else:
+            is_explained = form == "explained"
+            remote = stack.enter_context(
+                server.opened(explains=is_explained, has_details=is_explained or to.needs_details)
+            )
+            hits, preset = run(remote, asked_ranking), remote.preset
         took_ms = (time.perf_counter() - started) * 1000
-        told = (storable(asked), opened.manifest.preset, took_ms, hits)
+        told = (storable(asked), preset, took_ms, hits)
         if to.takes_stdout:
             pass
         elif form == "json":
@@ -307,7 +319,8 @@ def _answer(
         else:
             render.print_hits(hits, reasons=_reasons(query) if form == "explained" else None)
         is_delivered = deliver(to, hits, storable(asked), lambda: wire.json_text(*told))
-        write_heat_maps(heat_maps, opened, hits, query)
+        if local is not None:
+            write_heat_maps(heat_maps, local, hits, query)
     if not hits:
         if form in ("table", "explained"):
             typer.echo(
@@ -316,3 +329,25 @@ def _answer(
         raise typer.Exit(EXIT_NO_MATCH)
     if not is_delivered:
         raise typer.Exit(1)
+
+
+def _local(library: Path | None, index: Wish) -> Library:
+    from mmsearch.library import Library
+    from mmsearch.supply import Runtime
+
+    # Words are encoded on the CPU, where that takes milliseconds and no torch.
+    runtime = Runtime(device="cpu")
+    return Library.open(library or default_library(), create=False, runtime=runtime, index=index)
+
+
+def _ranked(
+    library: Library,
+    run: Callable[[Library | RemoteLibrary, Ranking], list[Hit]],
+    ranking: Ranking,
+    asked: str,
+) -> list[Hit]:
+    library.warm_up()
+    try:
+        return run(library, ranking)
+    except MemoryError as exc:
+        raise QueryError(f"{asked}: there is not enough memory to answer this") from exc

@@ -1,0 +1,46 @@
+"""`mmsearch ui`."""
+
+from __future__ import annotations
+
+import webbrowser
+from typing import Annotated
+
+import typer
+
+from mmsearch.cli.imports import let_pandas_in
+from mmsearch.cli.options import LibraryOption
+from mmsearch.config import default_library
+
+PortOption = Annotated[
+    int,
+    typer.Option(
+        "--port", metavar="N", min=0, max=65535, help="Where it listens; 0 takes any free port."
+    ),
+]
+HostOption = Annotated[
+    str,
+    typer.Option(
+        "--host", metavar="ADDRESS", help="An address of this machine that no other can reach."
+    ),
+]
+BrowserOption = Annotated[
+    bool, typer.Option("--browser/--no-browser", help="Open it in the browser.")
+]
+
+
+def ui(
+    library: LibraryOption = None,
+    port: PortOption = 8501,
+    host: HostOption = "127.0.0.1",
+    browser: BrowserOption = True,
+) -> None:
+    """Search, look, listen and index in the browser. Nothing leaves this machine."""
+    let_pandas_in()  # Streamlit is made of it
+    from ui.app import run
+
+    def tell(url: str) -> None:
+        typer.echo(f"mmsearch is at {url} (Ctrl-C stops it)")
+        if browser:
+            webbrowser.open(url)
+
+    run((library or default_library()).expanduser(), host=host, port=port, on_bound=tell)

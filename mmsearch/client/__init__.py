@@ -1,0 +1,5 @@
+"""A library behind a running `mmsearch serve`, searched as one on this machine is."""
+
+from mmsearch.client.remote import RemoteLibrary
+
+__all__ = ["RemoteLibrary"]

@@ -1,0 +1,92 @@
+"""A library as a retriever of LlamaIndex."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from os import PathLike
+from typing import TYPE_CHECKING
+
+from mmsearch.errors import MissingExtra
+from mmsearch.integrations.passages import Passage, Source, Wanted
+from mmsearch.types import Modality
+
+try:
+    from llama_index.core.base.base_retriever import BaseRetriever
+    from llama_index.core.schema import ImageNode, NodeWithScore, QueryBundle, TextNode
+except ModuleNotFoundError as exc:
+    if (exc.name or "").partition(".")[0] != "llama_index":
+        raise
+    raise MissingExtra(
+        "the retriever for LlamaIndex needs the extra: pip install 'mmsearch[llamaindex]'"
+    ) from exc
+
+if TYPE_CHECKING:
+    from llama_index.core.callbacks.base import CallbackManager
+
+    from mmsearch.library import Library
+
+_ONLY_FOR_PROGRAMS = ["asset_id", "segment_id", "score", "why"]
+
+
+class MmsearchRetriever(BaseRetriever):
+    """Finds pictures, sounds, moments of videos and texts, as nodes with scores.
+
+    A picture is an ImageNode with its path, all else a TextNode. The text of a node is what is said
+    or written in the part that was found, else the tags of what is seen or heard there; its
+    metadata say where it lies (`path`, `kind`, `start_s`, `end_s`, `page`). What is asked is taken
+    as words, whatever it looks like.
+    """
+
+    def __init__(
+        self,
+        library: Library | str | PathLike[str] | None = None,
+        *,
+        k: int = 10,
+        kinds: Sequence[str] = (),
+        under: Sequence[str | PathLike[str]] = (),
+        where: str | None = None,
+        min_score: float | None = None,
+        group: bool = True,
+        callback_manager: CallbackManager | None = None,
+    ) -> None:
+        """Take note of what to ask.
+
+        `library` is a folder, the URL of a running `mmsearch serve` (its token in MMSEARCH_TOKEN),
+        an open library, or None for the default one; a folder is opened with the first search. The
+        rest is as for `Library.search`; without `group` every part that matches is a node.
+        """
+        super().__init__(callback_manager=callback_manager)
+        self._source = Source(library)
+        self._wanted = Wanted(k, kinds, under, where, min_score, group)
+
+    def close(self) -> None:
+        """Let go of the library, where it was opened here; a later search opens it again."""
+        self._source.close()
+
+    def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
+        found = self._source.search(query_bundle.query_str, self._wanted)
+        return [NodeWithScore(node=_node(one), score=one.score) for one in found]
+
+    async def _aretrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
+        return await asyncio.to_thread(self._retrieve, query_bundle)
+
+
+def _node(found: Passage) -> TextNode:
+    hidden = [name for name in _ONLY_FOR_PROGRAMS if name in found.metadata]
+    if found.kind is Modality.IMAGE:
+        return ImageNode(
+            id_=found.id,
+            text=found.text,
+            metadata=found.metadata,
+            image_path=found.path,
+            excluded_embed_metadata_keys=hidden,
+            excluded_llm_metadata_keys=hidden,
+        )
+    return TextNode(
+        id_=found.id,
+        text=found.text,
+        metadata=found.metadata,
+        excluded_embed_metadata_keys=hidden,
+        excluded_llm_metadata_keys=hidden,
+    )

@@ -1,0 +1,119 @@
+"""What all handlers share: the library, open and warm, and the pools that work with it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar, cast
+
+from mmsearch.errors import MmsearchError
+from mmsearch.example import Decoding
+from mmsearch.jobs import Jobs
+from mmsearch.media.base import LoadOptions
+from mmsearch.previews import Previews
+from mmsearch.server import engine
+from mmsearch.server.engine import Engine, Observer, Ticket
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+    from mmsearch.library import Library
+    from mmsearch.server.settings import Settings
+
+T = TypeVar("T")
+logger = logging.getLogger(__name__)
+
+
+class Backend:
+    """One for each application, made when it starts.
+
+    `quick` runs searches by words; `slow` what decodes, encodes or counts on request, so that it
+    never keeps a search waiting.
+    """
+
+    def __init__(
+        self, settings: Settings, library: Library, observer: Observer | None = None
+    ) -> None:
+        self.settings = settings
+        self.library = library
+        self.previews = Previews(library)
+        self.jobs = Jobs(library.location, roots=settings.roots)
+        self.ready = threading.Event()
+        self.quick = Engine(
+            "search",
+            threads=settings.threads,
+            queue=settings.queue,
+            timeout_s=settings.timeout_s,
+            observer=observer,
+        )
+        self.slow = Engine(
+            "slow",
+            threads=settings.slow_threads,
+            queue=settings.slow_queue,
+            timeout_s=settings.timeout_s,
+        )
+        self._receiving = 0
+        self._folder = tempfile.TemporaryDirectory(prefix="mmsearch-uploads-")
+
+    @classmethod
+    def of(cls, request: Request) -> Backend:
+        """That of the application that a request goes to."""
+        return cast("Backend", request.app.state.backend)
+
+    def warm_up(self) -> None:
+        """Load what a search needs; what is missing is told where it is asked for."""
+        try:
+            self.library.warm_up()
+        except MmsearchError as exc:
+            logger.warning("the library could not be warmed up: %s", exc)
+            return
+        self.ready.set()
+
+    async def search(self, request: Request, work: Callable[[Ticket], T]) -> T:
+        """What work gives that takes milliseconds."""
+        return await self.quick.run(work, gone=partial(left, request))
+
+    async def labour(self, request: Request, work: Callable[[Ticket], T]) -> T:
+        """What work gives that may take seconds."""
+        return await self.slow.run(work, gone=partial(left, request))
+
+    @contextlib.contextmanager
+    def folder(self) -> Iterator[Path]:
+        """A private folder for the files of one request, gone when it is answered.
+
+        Raises engine.Full where as many requests with files are here as may be.
+        """
+        if self._receiving >= self.settings.slow_threads + self.settings.slow_queue:
+            raise engine.Full(1)
+        self._receiving += 1
+        try:
+            with tempfile.TemporaryDirectory(dir=self._folder.name) as name:
+                yield Path(name)
+        finally:
+            self._receiving -= 1
+
+    def decoding(self, ticket: Ticket) -> Decoding:
+        """How files that came with a request are decoded."""
+        limits = replace(self.settings.upload_limits, file_bytes=self.settings.max_upload_bytes)
+        return Decoding(LoadOptions(limits=limits), ticket.is_stopped)
+
+    def close(self, within_s: float = 10.0) -> None:
+        """Stop what runs and clear away; the library stays open."""
+        self.quick.close(within_s)
+        self.slow.close(within_s)
+        self.previews.close()
+        self.jobs.close()
+        self._folder.cleanup()
+
+
+async def left(request: Request) -> None:
+    """Returns when the client has left; to be awaited once the body is read."""
+    while (await request.receive())["type"] != "http.disconnect":
+        await asyncio.sleep(0)
