@@ -1,1 +1,1 @@
-"""The Streamlit user interface, which has yet to be built."""
+"""The Streamlit user interface: pages are thin, what they show is worked out in `presenter`."""

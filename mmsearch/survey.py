@@ -1,1 +1,0 @@
-"""What a library is made of: counts, a map, near-duplicates, places."""

@@ -1,0 +1,50 @@
+"""What the parts of a library take on disk."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mmsearch.store.location import INDEX, TABLES
+
+if TYPE_CHECKING:
+    from mmsearch.store.location import Location
+
+
+_CACHES = {INDEX: "arrays and indexes", "previews": "pictures that were drawn small"}
+"""What can be made again, by its folder: `previews` is that of `mmsearch.previews`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of a library: what it is, and what it takes; `is_cache` can be made again."""
+
+    name: str
+    size_bytes: int
+    is_cache: bool
+
+
+def disk(location: Location) -> list[Part]:
+    """The parts, the largest first; one alone for a library on a storage. Raises StoreError."""
+    if location.is_remote:
+        return [Part("library", location.size_bytes(), False)]
+    sizes: Counter[tuple[str, bool]] = Counter()
+    root = str(location.folder)
+    for folder, _, names in os.walk(root):
+        first, *below = Path(folder).relative_to(root).parts or ("",)
+        name, is_cache = "settings and locks", False
+        if first == TABLES and below:
+            name = f"table {below[0].removesuffix('.lance')}"
+        elif first in _CACHES:
+            name, is_cache = _CACHES[first], True
+        for file in names:
+            with contextlib.suppress(OSError):  # a writer beside us replaces files all the time
+                found = os.lstat(os.path.join(folder, file))  # noqa: PTH118
+                sizes[name, is_cache] += found.st_size
+    return [
+        Part(name, size_bytes, is_cache) for (name, is_cache), size_bytes in sizes.most_common()
+    ]

@@ -1,0 +1,121 @@
+"""Builds the web application: Streamlit's pages, the media of the library, and what guards both."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mmsearch.errors import MissingExtra
+from ui import bundle, shared
+
+if TYPE_CHECKING:
+    from streamlit import App
+
+SCRIPT = Path(__file__).with_name("main.py")
+MAX_UPLOAD_MB = 100
+FORM_BYTES = 1 << 20
+"""What a form with a file in it has besides."""
+OPTIONS: dict[str, object] = {
+    "browser.gatherUsageStats": False,
+    "client.allowedOrigins": [],
+    "client.showErrorDetails": "none",
+    "client.showErrorLinks": False,
+    "client.toolbarMode": "minimal",
+    "logger.hideWelcomeMessage": True,
+    "runner.magicEnabled": False,
+    "server.enableAgentApi": False,
+    "server.enableCORS": True,
+    "server.enableStaticServing": False,
+    "server.enableXsrfProtection": True,
+    "server.fileWatcherType": "none",
+    "server.headless": True,
+    "server.maxUploadSize": MAX_UPLOAD_MB,
+    "server.runOnSave": False,
+    "server.showEmailPrompt": False,
+    "theme.baseRadius": "0.5rem",
+    "theme.light.primaryColor": "#2f6f8f",
+    "theme.light.backgroundColor": "#fdfdfc",
+    "theme.light.secondaryBackgroundColor": "#f2f3f1",
+    "theme.light.textColor": "#23282b",
+    "theme.light.borderColor": "#dfe2df",
+    "theme.dark.primaryColor": "#6fb3d2",
+    "theme.dark.backgroundColor": "#16191b",
+    "theme.dark.secondaryBackgroundColor": "#1f2427",
+    "theme.dark.textColor": "#e4e7e6",
+    "theme.dark.borderColor": "#343b3f",
+}
+"""Nothing is sent anywhere, nothing watches files, nobody is offered to deploy."""
+
+
+POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        # Streamlit loads the scripts of components from blobs.
+        "script-src 'self' blob: 'unsafe-inline'",
+        "style-src 'self' 'unsafe-inline'",
+        "img-src 'self' data: blob:",
+        "media-src 'self' blob:",
+        "font-src 'self' data:",
+        "connect-src 'self' blob: data:",
+        "worker-src 'self' blob:",
+        "manifest-src 'self'",
+        "form-action 'self'",
+        "base-uri 'self'",
+        "frame-ancestors 'none'",
+    )
+)
+"""What a page may load: all of it from here, whatever gets into it."""
+
+
+def create_app(host: str) -> App:
+    """The application, for a server that is bound to `host`; raises MissingExtra.
+
+    Once a process: Streamlit keeps its settings for the whole of it.
+    """
+    if importlib.util.find_spec("streamlit") is None:
+        raise MissingExtra("the user interface needs the extra: pip install 'mmsearch[ui]'")
+    from starlette.middleware import Middleware
+    from streamlit import App, config
+
+    from mmsearch.serving.guard import Guard
+    from mmsearch.serving.hosts import allowed_hosts
+    from mmsearch.serving.media import routes
+
+    config.get_config_options(force_reparse=True, options_from_flags=dict(OPTIONS))
+    guard = Middleware(
+        Guard,
+        hosts=allowed_hosts(host),
+        max_body_bytes=MAX_UPLOAD_MB * 1024**2 + FORM_BYTES,
+        policy=POLICY,
+    )
+    own = [
+        *routes(shared.open_library, shared.previews, shared.PREFIX),
+        bundle.route(shared.open_library, shared.PREFIX),
+    ]
+    return App(SCRIPT, routes=own, middleware=[guard], lifespan=_lifespan)
+
+
+def run(library: Path, *, host: str, port: int, on_bound: Callable[[str], None]) -> None:
+    """Serve the library at `library` until the process is told to stop.
+
+    `on_bound` is called with the address once it is answered at. Raises MissingExtra, and
+    ConfigError for an address that others can reach, or that is taken.
+    """
+    app = create_app(host)
+    from mmsearch.serving.run import serve
+
+    shared.use(library)
+    serve(app, host=host, port=port, on_bound=on_bound)
+
+
+@asynccontextmanager
+async def _lifespan(app: Any) -> AsyncIterator[None]:
+    del app
+    shared.warm_up()
+    try:
+        yield
+    finally:
+        shared.close()

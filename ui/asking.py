@@ -1,0 +1,102 @@
+"""Asks the library what the form asks for; files that are given are kept for that long alone."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING
+
+from mmsearch.errors import QueryError
+from mmsearch.query import Query, TermKind
+from ui.form import Form, complaint, filters_of, is_empty, query_of, sought_words
+
+if TYPE_CHECKING:
+    from mmsearch.library import Library
+    from mmsearch.types import Hit
+
+_ENDING = re.compile(r"\.[A-Za-z0-9]{1,8}")
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A file that was dropped, pasted or chosen: what it is called there, and what is in it."""
+
+    name: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a search found, or why it could not be made.
+
+    `words` are those that are marked in texts.
+    """
+
+    hits: tuple[Hit, ...] = ()
+    query: Query = Query(())
+    words: str = ""
+    took_ms: float = 0.0
+    has_more: bool = False
+    error: str = ""
+
+    @property
+    def has_text(self) -> bool:
+        """Whether words were looked for."""
+        return any(one.kind is TermKind.TEXT and one.weight > 0 for one in self.query.terms)
+
+
+@contextlib.contextmanager
+def kept(uploads: Sequence[Upload]) -> Iterator[list[tuple[Path, str]]]:
+    """The files on disk, each with its name; nobody else can read them, and none is left."""
+    if not uploads:
+        yield []
+        return
+    with tempfile.TemporaryDirectory(prefix="mmsearch-example-") as folder:
+        found = []
+        for number, upload in enumerate(uploads):
+            # Of the name nothing is taken but a plain ending, which tells some texts apart.
+            ending = PurePath(upload.name).suffix
+            known = ending if _ENDING.fullmatch(ending) else ""
+            path = Path(folder) / f"example-{number}{known}"
+            path.write_bytes(upload.data)
+            found.append((path, upload.name))
+        yield found
+
+
+def answer(library: Library, form: Form, uploads: Sequence[Upload], limit: int) -> Answer:
+    """What is found for a form; at most `limit` hits. An empty form finds nothing.
+
+    What the user can put right is told in `error`; other errors are raised.
+    """
+    if is_empty(form, uploads):
+        return Answer()
+    began = time.perf_counter()
+    with kept(uploads) as files:
+        try:
+            asked = query_of(form, [path for path, _ in files])
+            filters = filters_of(form)
+            hits = library.search(
+                asked.checked(),
+                # One more tells whether there are more.
+                limit=limit + 1,
+                kinds=filters.kinds,
+                under=filters.under,
+                where=filters.where,
+                without=[one.asset_id for one in form.like],
+                min_score=filters.min_score,
+                ranking=filters.ranking,
+            )
+        except QueryError as exc:
+            return Answer(error=complaint(exc, files))
+    found = Answer(
+        hits=tuple(hits[:limit]),
+        query=asked,
+        words=sought_words(asked),
+        has_more=len(hits) > limit,
+    )
+    return replace(found, took_ms=(time.perf_counter() - began) * 1000)

@@ -1,0 +1,42 @@
+"""Opens a folder on the desktop of the machine that the server runs on, which is the user's own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from mmsearch.errors import QueryError
+
+
+def can_reveal() -> bool:
+    """Whether there is a desktop, and a command that opens folders on it."""
+    return _command() is not None
+
+
+def reveal(path: str) -> None:
+    """Open the folder of a file; raises QueryError where that cannot be done."""
+    command = _command()
+    folder = Path(path).parent
+    if command is None:
+        raise QueryError("there is no desktop to open a folder on: copy the path instead")
+    if not folder.is_dir():
+        raise QueryError(f"the folder {folder} is gone")
+    # A list, no shell; the folder is absolute, and so never an option.
+    subprocess.Popen(  # noqa: S603
+        [command, os.fspath(folder.absolute())],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+
+def _command() -> str | None:
+    if sys.platform == "darwin":
+        return shutil.which("open")
+    if os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"):
+        return shutil.which("xdg-open")
+    return None

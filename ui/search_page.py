@@ -1,0 +1,155 @@
+"""The page that searches: the box, the filters beside it, and what was found."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from mmsearch.errors import LibraryNotFound, MmsearchError
+from ui import presenter, selection, shared, sidebar, viewer, welcome
+from ui.asking import Answer, Upload, answer
+from ui.components import component
+from ui.form import Example, Form, is_empty
+
+if TYPE_CHECKING:
+    from mmsearch.library import Library
+
+STEP = 60
+MOST = 1000
+PLACEHOLDER = "dog on a beach · a word that was said · “exact words” · sunset -people"
+
+
+def render() -> None:
+    """Draw it."""
+    library = _opened()
+    if library is None:
+        return
+    component("catch")(key="catch")
+    line = st.text_input(
+        "Search",
+        key="q",
+        type="search",
+        placeholder=PLACEHOLDER,
+        label_visibility="collapsed",
+        icon=":material/search:",
+        bind="query-params",
+    )
+    uploads = sidebar.examples()
+    like = tuple(st.session_state.get("like", ()))
+    form = sidebar.filled(Form(line=line or "", like=like))
+    _like(like)
+    if is_empty(form, uploads):
+        welcome.hello(library)
+        return
+    found, token = _answered(library, form, uploads)
+    if found.error:
+        welcome.complain(found.error)
+        return
+    if not found.hits:
+        welcome.no_match(form, found)
+        return
+    _results(found, token)
+
+
+def _opened() -> Library | None:
+    """The library; without one a first step is shown, or what is wrong with it."""
+    try:
+        library = shared.open_library()
+    except LibraryNotFound:
+        welcome.first_step(shared.library_path())
+        return None
+    except MmsearchError as exc:
+        st.error(presenter.markdown(str(exc)), icon=":material/error:")
+        return None
+    if not len(library.snapshot().asset_keys):
+        welcome.first_step(shared.library_path())
+        return None
+    return library
+
+
+def _like(like: tuple[Example, ...]) -> None:
+    """What of the library is asked with, each to be taken away."""
+    if not like:
+        return
+    with st.container(horizontal=True, key="like_bar"):
+        for number, one in enumerate(like):
+            word = "not like" if one.is_avoided else "like"
+            label = f"{word} {presenter.markdown(one.name)}"
+            st.button(
+                label,
+                key=f"unlike_{number}",
+                icon=":material/close:",
+                help="Take this away",
+                on_click=functools.partial(_unlike, one),
+            )
+
+
+def _unlike(one: Example) -> None:
+    st.session_state["like"] = [other for other in st.session_state["like"] if other != one]
+
+
+def _answered(library: Library, form: Form, uploads: list[Upload]) -> tuple[Answer, str]:
+    """The answer, kept until something else is asked or the library has changed.
+
+    The token tells answers apart: what was asked, a space, how many hits were asked for.
+    """
+    given = tuple(hashlib.blake2b(one.data, digest_size=16).hexdigest() for one in uploads)
+    versions = tuple(sorted(library.snapshot().reader.versions.items()))
+    asked = hashlib.blake2b(repr((form, given, versions)).encode("utf-8", "backslashreplace"))
+    name = asked.hexdigest()[:16]
+    if st.session_state.get("asked") != name:
+        st.session_state["asked"] = name
+        st.session_state["limit"] = STEP
+    limit = min(MOST, st.session_state["limit"])
+    token = f"{name} {limit}"
+    known = st.session_state.get("answer")
+    if known is None or known[1] != token:
+        known = answer(library, form, uploads, limit), token
+        st.session_state["answer"] = known
+    found: Answer = known[0]
+    return found, token
+
+
+@st.fragment
+def _results(found: Answer, token: str) -> None:
+    """The grid and what can be done with it; of a click here only this is drawn anew."""
+    picked = selection.current()
+    with st.container(horizontal=True, vertical_alignment="center", key="bar"):
+        count = presenter.counted(len(found.hits), "match", "matches")
+        more = "+" if found.has_more else ""
+        st.caption(f"{count}{more} · {found.took_ms:.0f} ms", width="stretch")
+        selection.bar(picked)
+    shown = component("grid")(
+        key="grid",
+        data={
+            "token": token,
+            "cards": [_card(found, at) for at in range(len(found.hits))],
+            "selected": [key for key in map(presenter.key_of, found.hits) if key in picked],
+            "changes": selection.changes(),
+            "has_more": found.has_more and len(found.hits) < MOST,
+        },
+        on_picked_change=functools.partial(_pick, found),
+        on_opened_change=_ignore,
+        on_more_change=_ignore,
+    )
+    if shown.more:
+        st.session_state["limit"] += STEP
+        st.rerun(scope="app")
+    if shown.opened:
+        viewer.view(shown.opened)
+    viewer.draw(found)
+
+
+def _card(found: Answer, at: int) -> dict[str, object]:
+    return presenter.as_json(presenter.card(found.hits[at], found.words))
+
+
+def _ignore() -> None:
+    """What was clicked is read from what the grid returns."""
+
+
+def _pick(found: Answer) -> None:
+    selection.take(st.session_state["grid"].get("picked"), found.hits)

@@ -1,0 +1,121 @@
+"""The dialog that shows one hit in large, and what is done with it there."""
+
+from __future__ import annotations
+
+import base64
+import functools
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+from mmsearch.errors import MmsearchError
+from ui import desktop, presenter, selection, shared, viewing
+from ui.components import component
+from ui.form import Example
+
+if TYPE_CHECKING:
+    from mmsearch.types import Hit
+    from ui.asking import Answer
+
+VIEWED, MAP = "viewed", "map"
+
+
+def view(key: str) -> None:
+    """Show the hit of that key from now on."""
+    st.session_state[VIEWED] = key
+    st.session_state.pop(MAP, None)
+
+
+def close() -> None:
+    """Show none."""
+    st.session_state.pop(VIEWED, None)
+    st.session_state.pop(MAP, None)
+
+
+def draw(found: Answer) -> None:
+    """The dialog, where a hit of this answer is to be shown."""
+    if _place(found) is None:
+        close()
+        return
+    st.dialog("Match", width="large", on_dismiss=close)(_body)(found)
+
+
+def _place(found: Answer, key: str | None = None) -> int | None:
+    key = key or st.session_state.get(VIEWED)
+    return next((at for at, hit in enumerate(found.hits) if presenter.key_of(hit) == key), None)
+
+
+def _body(found: Answer) -> None:
+    at = _place(found)
+    if at is None or st.session_state.pop("leave_viewer", False):
+        st.rerun()
+    hit = found.hits[at]
+    try:
+        segments = shared.open_library().segments(hit.asset.id)
+    except MmsearchError as exc:
+        st.error(presenter.markdown(str(exc)))
+        return
+    component("viewer")(
+        key="viewer",
+        data={
+            "view": viewing.as_json(viewing.view(hit, segments, found.words)),
+            "is_picked": presenter.key_of(hit) in selection.current(),
+            "can_reveal": desktop.can_reveal(),
+            "position": at + 1,
+            "total": len(found.hits),
+            "map": _map(found, hit),
+        },
+        on_act_change=functools.partial(_act, found),
+    )
+
+
+def _act(found: Answer) -> None:
+    """Do what a button of the viewer asks for, before anything is drawn.
+
+    It is about the hit that was shown there, which may be closed by now.
+    """
+    said: Mapping[str, Any] | None = st.session_state["viewer"].get("act")
+    at = None if said is None else _place(found, said["key"])
+    if said is None or at is None:
+        return
+    hit = found.hits[at]
+    match said["name"]:
+        case "step" if _place(found) == at:
+            view(presenter.key_of(found.hits[min(len(found.hits) - 1, max(0, at + said["value"]))]))
+        case "pick":
+            selection.toggle(hit)
+        case "like":
+            _like(hit, "")
+        case "like_without":
+            _like(hit, str(said["value"]))
+        case "locate":
+            st.session_state[MAP] = "quick"
+        case "locate_well":
+            st.session_state[MAP] = "full"
+        case "unlocate":
+            st.session_state.pop(MAP, None)
+        case "reveal":
+            desktop.reveal(hit.path)
+
+
+def _like(hit: Hit, without: str) -> None:
+    """Search for more like a hit, and for nothing like some words."""
+    st.session_state["like"] = [Example(hit.asset.id, presenter.name_of(hit.path))]
+    # One term, whatever signs and quotes are in it.
+    st.session_state["q"] = f"- {without}" if without else ""
+    st.session_state["leave_viewer"] = True
+
+
+def _map(found: Answer, hit: Hit) -> dict[str, object] | None:
+    """Where in the picture it matched, as a layer to be laid over it; None where nobody asked."""
+    asked = st.session_state.get(MAP)
+    if asked is None:
+        return None
+    try:
+        drawn = shared.open_library().heat_map(hit, found.query, is_quick=asked == "quick")
+    except MmsearchError as exc:
+        return {"error": presenter.shown(str(exc))}
+    layer = base64.b64encode(drawn.layer()).decode("ascii")
+    # A map of pixels has its picture; one of stored vectors has none, and can be bettered.
+    return {"layer": f"data:image/png;base64,{layer}", "is_quick": drawn.picture is None}
