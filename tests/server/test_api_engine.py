@@ -1,0 +1,225 @@
+"""The pool behind the API: bounded at work, bounded waiting, bounded in time."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from mmsearch.server import engine
+from mmsearch.server.engine import Engine, Ticket
+
+
+class Seen:
+    """An observer that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.waits: list[float] = []
+        self.ends = 0
+        self.reasons: list[str] = []
+
+    def began(self, waited_s: float) -> None:
+        self.waits.append(waited_s)
+
+    def ended(self) -> None:
+        self.ends += 1
+
+    def refused(self, reason: str) -> None:
+        self.reasons.append(reason)
+
+
+async def never() -> None:
+    await asyncio.Event().wait()
+
+
+async def until(condition: Callable[[], object]) -> None:
+    while not condition():
+        await asyncio.sleep(0.005)
+
+
+def run(make: Callable[[], Awaitable[Any]]) -> Any:
+    async def main() -> Any:
+        return await asyncio.wait_for(make(), 20)
+
+    return asyncio.run(main())
+
+
+def test_what_work_gives_and_raises_comes_back() -> None:
+    pool = Engine("test", threads=1, queue=1, timeout_s=5)
+
+    def broken(ticket: Ticket) -> None:
+        raise KeyError(ticket.is_stopped())
+
+    async def both() -> None:
+        assert await pool.run(lambda ticket: ticket.is_stopped(), gone=never) is False
+        with pytest.raises(KeyError, match="False"):
+            await pool.run(broken, gone=never)
+
+    run(both)
+    assert pool.live == 0
+    pool.close()
+
+
+def test_no_more_than_threads_are_at_work_and_no_more_than_the_queue_wait() -> None:
+    seen = Seen()
+    pool = Engine("test", threads=2, queue=3, timeout_s=10, observer=seen)
+    at_work, most = 0, 0
+    lock, release = threading.Lock(), threading.Event()
+
+    def work(ticket: Ticket) -> int:
+        nonlocal at_work, most
+        with lock:
+            at_work += 1
+            most = max(most, at_work)
+        release.wait(5)
+        with lock:
+            at_work -= 1
+        return 1
+
+    async def flood() -> list[Any]:
+        tasks = [asyncio.ensure_future(pool.run(work, gone=never)) for _ in range(12)]
+        await until(lambda: len(seen.reasons) == 7)
+        release.set()
+        return await asyncio.gather(*tasks, return_exceptions=True)
+
+    results = run(flood)
+    assert results.count(1) == 5
+    refused = [one for one in results if isinstance(one, engine.Full)]
+    assert len(refused) == 7
+    assert all(1 <= one.retry_after_s <= engine.MAX_RETRY_S for one in refused)
+    assert most == 2
+    assert seen.reasons == ["full"] * 7
+    assert seen.ends == 5
+    assert pool.live == 0
+    pool.close()
+
+
+def test_work_whose_turn_comes_too_late_never_begins() -> None:
+    seen = Seen()
+    pool = Engine("test", threads=1, queue=5, timeout_s=0.2, observer=seen)
+    release = threading.Event()
+    begun: list[str] = []
+
+    async def two() -> list[Any]:
+        first = asyncio.ensure_future(pool.run(lambda _: release.wait(5), gone=never))
+        await until(lambda: seen.waits)
+        second = asyncio.ensure_future(pool.run(lambda _: begun.append("second"), gone=never))
+        found = await asyncio.gather(first, second, return_exceptions=True)
+        release.set()
+        await until(lambda: pool.live == 0)
+        return found
+
+    slow, late = run(two)
+    assert isinstance(slow, engine.TooSlow)
+    assert isinstance(late, engine.Late)
+    assert not begun
+    assert seen.reasons == ["late"]
+    pool.close()
+
+
+def test_work_is_told_when_nobody_waits() -> None:
+    pool = Engine("test", threads=1, queue=5, timeout_s=10)
+    begun, stopped = threading.Event(), threading.Event()
+
+    def work(ticket: Ticket) -> None:
+        begun.set()
+        while not ticket.is_stopped():
+            time.sleep(0.005)
+        stopped.set()
+
+    async def leave() -> None:
+        leaving = asyncio.Event()
+        task = asyncio.ensure_future(pool.run(work, gone=leaving.wait))
+        waiting = asyncio.ensure_future(pool.run(work, gone=leaving.wait))
+        await until(begun.is_set)
+        leaving.set()
+        for one in (task, waiting):
+            with pytest.raises(engine.Abandoned):
+                await one
+        await until(lambda: pool.live == 0)
+
+    run(leave)
+    assert stopped.is_set()
+    pool.close()
+
+
+def test_work_is_told_when_its_task_is_cancelled() -> None:
+    pool = Engine("test", threads=1, queue=0, timeout_s=10)
+    tickets: list[Ticket] = []
+
+    def work(ticket: Ticket) -> None:
+        tickets.append(ticket)
+        while not ticket.is_stopped():
+            time.sleep(0.005)
+
+    async def cancel() -> None:
+        task = asyncio.ensure_future(pool.run(work, gone=never))
+        await until(lambda: tickets)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await until(lambda: pool.live == 0)
+
+    run(cancel)
+    pool.close()
+
+
+def test_work_knows_when_its_time_is_over() -> None:
+    ticket = Ticket(0.05)
+    assert not ticket.is_stopped()
+    time.sleep(0.06)
+    assert ticket.is_stopped()
+
+
+def test_closing_lets_nothing_in_and_ends_what_is_there() -> None:
+    seen = Seen()
+    pool = Engine("test", threads=1, queue=5, timeout_s=10, observer=seen)
+    begun = threading.Event()
+
+    def work(ticket: Ticket) -> str:
+        begun.set()
+        while not ticket.is_stopped():
+            time.sleep(0.005)
+        return "stopped"
+
+    async def close() -> list[Any]:
+        first = asyncio.ensure_future(pool.run(work, gone=never))
+        second = asyncio.ensure_future(pool.run(work, gone=never))
+        await until(begun.is_set)
+        await asyncio.to_thread(pool.close, 5)
+        found = await asyncio.gather(first, second, return_exceptions=True)
+        with pytest.raises(engine.Stopping):
+            await pool.run(work, gone=never)
+        return found
+
+    first, second = run(close)
+    assert first == "stopped"
+    assert isinstance(second, engine.Stopping)
+    assert seen.reasons == ["stopping"] * 2
+
+
+def test_when_to_come_back_grows_with_what_waits() -> None:
+    seen = Seen()
+    pool = Engine("test", threads=1, queue=30, timeout_s=20, observer=seen)
+    release = threading.Event()
+
+    async def flood() -> int:
+        for _ in range(30):  # the pool learns what a run takes
+            await pool.run(lambda _: time.sleep(0.1), gone=never)
+        tasks = [
+            asyncio.ensure_future(pool.run(lambda _: release.wait(10), gone=never))
+            for _ in range(31)
+        ]
+        await until(lambda: pool.live == 31)
+        with pytest.raises(engine.Full) as caught:
+            await pool.run(lambda _: None, gone=never)
+        release.set()
+        await asyncio.gather(*tasks)
+        return caught.value.retry_after_s
+
+    assert 2 <= run(flood) <= 5
+    pool.close()
