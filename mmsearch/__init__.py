@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from mmsearch.errors import MmsearchError
@@ -27,6 +28,11 @@ __all__ = [
     "open",
     "text",
 ]
+
+# Nothing leaves the machine. ONNX Runtime reports the use of models to its maker unless it is told
+# not to before it is loaded; workers and jobs inherit this. Whoever has set it has decided.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
 _HOMES = {
     "Hit": "mmsearch.types",
