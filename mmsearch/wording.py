@@ -37,7 +37,7 @@ def words_in(path: Path, span: Span, transcriber: Transcriber) -> tuple[Word, ..
 
 def _cut_out(path: Path, span: Span) -> tuple[SampleArray, float]:
     """(n,) float32 at 16 kHz from `span`, and where in the file it begins; the rest is not kept."""
-    options = LoadOptions(sample_rates_hz=(SPEECH_RATE_HZ,))
+    options = LoadOptions(sample_rates_hz=(SPEECH_RATE_HZ,), only=span, track="sound")
     parts: list[SampleArray] = []
     first_s = span.start_s
     with Decoder() as decoder:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import math
 import re
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,21 +15,19 @@ from typing import TYPE_CHECKING, TypeVar
 from starlette.responses import Response
 from starlette.routing import Route
 
-from mmsearch.errors import MediaError, MediaGone, MmsearchError, PluginError, QueryError
+from mmsearch.errors import MediaError, MediaGone, MmsearchError, PluginError
 from mmsearch.previews import Busy
-from mmsearch.previews import wanted as forms
+from mmsearch.serving.asked import Problem, no_such_asset, preview, switch
 from mmsearch.serving.filetypes import disposition, playable, served_as
 from mmsearch.serving.ranges import Part, Unsatisfiable, Version, part_of
 from mmsearch.serving.refusals import MEDIA_TYPE, PROBLEM
 from mmsearch.serving.sending import FilePart
-from mmsearch.types import Modality, Span
 
 if TYPE_CHECKING:
     from starlette.requests import Request
 
     from mmsearch.library import Library
     from mmsearch.previews import Preview, Previews
-    from mmsearch.previews.wanted import Wanted
     from mmsearch.shelf import OpenFile
     from mmsearch.types import Asset
 
@@ -39,19 +36,12 @@ __all__ = ["playable", "routes"]
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
-PX = range(16, 2049)
-DEFAULT_PX = 320
 THUMBNAIL_AGE_S = 24 * 3600
 RETRY_AFTER_S = 2
 PLAYABLE = "Mmsearch-Playable"
 _READERS = 8
 _LOOKUPS = 4
-_WIDE = 16 / 3
 _ID = re.compile(r"[0-9a-f]{32}")
-_NUMBER = re.compile(r"(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
-_LONGEST = 400
-_WHOLE = re.compile(r"\d{1,9}", re.ASCII)
-_SWITCHES = MappingProxyType({"": False, "0": False, "false": False, "1": True, "true": True})
 # A file that is opened as a page may be seen and heard, and do nothing: no script, no form, no
 # other address. It keeps its origin, or Chromium does not load a film into the page that it is.
 _HEADERS = MappingProxyType(
@@ -80,17 +70,6 @@ def routes(
     ]
 
 
-class _Problem(Exception):
-    """An answer that is an error; `name` is the last word of its type (RFC 9457)."""
-
-    def __init__(self, status: int, name: str, title: str, detail: str) -> None:
-        super().__init__(detail)
-        self.status = status
-        self.name = name
-        self.title = title
-        self.detail = detail
-
-
 class _Shown:
     """What the two routes do."""
 
@@ -117,20 +96,20 @@ class _Shown:
             if not coming.done():
                 # Whoever leaves must not take it from others who wait for the same.
                 await asyncio.shield(asyncio.wrap_future(coming))
-            preview = coming.result()
-        except (MmsearchError, _Problem) as exc:
+            made = coming.result()
+        except (MmsearchError, Problem) as exc:
             return _answer(exc)
-        headers["Content-Length"] = str(len(preview.data))
-        body = b"" if request.method == "HEAD" else preview.data
-        return Response(body, headers=headers, media_type=preview.media_type)
+        headers["Content-Length"] = str(len(made.data))
+        body = b"" if request.method == "HEAD" else made.data
+        return Response(body, headers=headers, media_type=made.media_type)
 
     async def media(self, request: Request) -> Response | FilePart:
         """A file, or a part of it."""
         try:
             asset_id = _asset_id(request)
-            is_kept = _switch(dict(request.query_params), "download")
+            is_kept = switch(dict(request.query_params), "download")
             asset, opened = await self._aside(lambda: self._opened(asset_id))
-        except (MmsearchError, _Problem) as exc:
+        except (MmsearchError, Problem) as exc:
             return _answer(exc)
         try:
             return self._file(request, asset, opened, is_kept=is_kept)
@@ -163,7 +142,7 @@ class _Shown:
                 part = part_of(request.headers.get("range"), size)
             except Unsatisfiable:
                 opened.stream.close()
-                outside = _Problem(
+                outside = Problem(
                     416, "no-such-part", "There is no such part", f"the file has {size} bytes"
                 )
                 return _answer(outside, {**headers, "Content-Range": f"bytes */{size}"})
@@ -183,7 +162,7 @@ class _Shown:
         library = self._library()
         shelved = library.asset(asset_id)
         if shelved is None:
-            raise _no_such_asset()
+            raise no_such_asset()
         return shelved.asset, library.open_file(asset_id)
 
     def _begun(
@@ -191,78 +170,15 @@ class _Shown:
     ) -> tuple[str, Future[Preview] | None]:
         """The entity tag of a preview, and the preview to come; none where the client has it."""
         previews = self._previews()
-        wanted = _wanted(previews, asset_id, asked)
+        wanted = preview(previews, asset_id, asked)
         has_it = Version(wanted.etag, 0.0).status_for(tags) == 304
         return wanted.etag, None if has_it else previews.soon(wanted)
-
-
-def _wanted(previews: Previews, asset_id: str, asked: Mapping[str, str]) -> Wanted:
-    """What a query asks for; raises _Problem."""
-    px = _whole(asked, "px", PX)
-    at_s, page = _number(asked, "t"), _whole(asked, "page", range(1, 10**9))
-    start_s, end_s = _number(asked, "start_s"), _number(asked, "end_s")
-    kind = asked.get("kind", "")
-    if kind not in ("", "picture", "waveform"):
-        raise _invalid("kind", "picture or waveform")
-    asset = previews.asset(asset_id)
-    if asset is None:
-        raise _no_such_asset()
-    is_wave = kind == "waveform" or (not kind and asset.modality is Modality.AUDIO)
-    try:
-        if not is_wave:
-            return forms.picture(asset, at_s=at_s, page=page, px=px or DEFAULT_PX)
-        width_px = px or 2 * DEFAULT_PX
-        span = None
-        if start_s is not None or end_s is not None:
-            start_s = start_s or 0.0
-            span = Span(start_s, start_s + forms.MAX_SOUND_S if end_s is None else end_s)
-        height_px = round(width_px / _WIDE)
-        return forms.waveform(asset, span=span, width_px=width_px, height_px=height_px)
-    except QueryError as exc:
-        raise _Problem(422, "invalid-request", "There is no such picture", str(exc)) from exc
 
 
 def _asset_id(request: Request) -> str:
     found: str = request.path_params["asset_id"]
     if _ID.fullmatch(found) is None:
-        raise _no_such_asset()
-    return found
-
-
-def _no_such_asset() -> _Problem:
-    return _Problem(
-        404, "no-such-asset", "The library has no such asset", "ids are those that a search gives"
-    )
-
-
-def _invalid(name: str, wanted: str) -> _Problem:
-    detail = f"{name} is {wanted}"
-    return _Problem(422, "invalid-request", "The request is not as described", detail)
-
-
-def _number(asked: Mapping[str, str], name: str) -> float | None:
-    """Seconds, from 0."""
-    text = asked.get(name)
-    if text is None:
-        return None
-    if len(text) <= _LONGEST and _NUMBER.fullmatch(text) and math.isfinite(found := float(text)):
-        return found
-    raise _invalid(name, "a number of seconds, at least 0")
-
-
-def _whole(asked: Mapping[str, str], name: str, allowed: range) -> int | None:
-    text = asked.get(name)
-    if text is None:
-        return None
-    if _WHOLE.fullmatch(text) is None or int(text) not in allowed:
-        raise _invalid(name, f"a whole number from {allowed[0]} to {allowed[-1]}")
-    return int(text)
-
-
-def _switch(asked: Mapping[str, str], name: str) -> bool:
-    found = _SWITCHES.get(asked.get(name, ""))
-    if found is None:
-        raise _invalid(name, "1, true, 0 or false")
+        raise no_such_asset()
     return found
 
 
@@ -273,10 +189,10 @@ def _tags(request: Request) -> Mapping[str, str]:
 
 
 def _answer(
-    error: MmsearchError | _Problem, headers: Mapping[str, str] = MappingProxyType({})
+    error: MmsearchError | Problem, headers: Mapping[str, str] = MappingProxyType({})
 ) -> Response:
     """An error as problem details (RFC 9457). No path of the server stands in it."""
-    problem = error if isinstance(error, _Problem) else _problem_of(error)
+    problem = error if isinstance(error, Problem) else _problem_of(error)
     shown = {
         "type": PROBLEM + problem.name,
         "title": problem.title,
@@ -291,18 +207,19 @@ def _answer(
     )
 
 
-def _problem_of(error: MmsearchError) -> _Problem:
+def _problem_of(error: MmsearchError) -> Problem:
     match error:
         case MediaGone():
             title = "The file is not there any more as it was indexed"
-            return _Problem(410, "media-gone", title, error.reason)
+            return Problem(410, "media-gone", title, error.reason)
         case MediaError():
-            return _Problem(422, "bad-media", "The file cannot be decoded", error.reason)
+            return Problem(422, "bad-media", "The file cannot be decoded", error.reason)
         case Busy():
-            return _Problem(429, "busy", "Too many requests wait already", str(error))
+            return Problem(429, "busy", "Too many requests wait already", str(error))
         case PluginError():
-            return _Problem(501, "not-installed", "A part that this takes is not installed", "")
+            title = "A part that this takes is not installed"
+            return Problem(501, "not-installed", title, "a decoder of the server does not run")
     # What other errors say names folders of the server.
     logger.warning("%s: %s", type(error).__name__, error)
     detail = "the library cannot be used: the server's log says why"
-    return _Problem(503, "unavailable", "Not now", detail)
+    return Problem(503, "unavailable", "Not now", detail)

@@ -93,8 +93,8 @@ def bind(host: str, port: int, *, has_token: bool) -> socket.socket:
     family, address = _resolved(host, port)
     if not (has_token or is_loopback(address[0])):
         raise ConfigError(
-            f"others can reach {host}, and nothing would keep them out: set a token with "
-            f"--token-file FILE or MMSEARCH_TOKEN, or leave --host out"
+            f"others can reach {host}, and nothing would keep them out: leave --host out, or, "
+            f"where there is a --token-file, set a token with it or with MMSEARCH_TOKEN"
         )
     # Where the protocol is not named, asyncio leaves TCP_NODELAY off, and answers wait for 40 ms.
     bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)

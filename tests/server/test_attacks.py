@@ -13,6 +13,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from mmsearch.errors import ConfigError
+from mmsearch.serving.run import bind
 from mmsearch.serving.tokens import GUESSES_AT_ONCE
 from tests.server.hostile_clients import (
     ROOT,
@@ -484,6 +486,7 @@ def test_it_listens_for_this_machine_alone_without_a_token() -> None:
             env={**os.environ, "PYTHONPATH": str(ROOT)},
         )  # fmt: skip
         assert ran.returncode != 0
+        assert b"others can reach" in ran.stderr
         assert b"set a token" in ran.stderr
         assert b"http://" not in ran.stdout
 
@@ -492,6 +495,19 @@ def test_with_a_token_it_may_listen_for_others() -> None:
     with serving(plain(host="0.0.0.0", token=TOKEN)) as server:
         assert server.ask().status == 401
         assert server.ask(headers=[("Authorization", f"Bearer {TOKEN}")]).status == 200
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.2", "::1", "[::1]"])
+def test_any_address_of_loopback_will_do(host: str) -> None:
+    with serving(plain(host=host)) as server:
+        assert server.ask(host=f"localhost:{server.port}").status == 200
+        assert server.ask(host=f"evil.example:{server.port}").status == 421
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "no such host", "", "256.1.1.1", "127.0.0.1:80"])
+def test_an_address_that_cannot_be_is_told(host: str) -> None:
+    with pytest.raises(ConfigError, match="leave --host out"):
+        bind(host, 0, has_token=True).close()
 
 
 def test_a_port_that_is_taken_is_told() -> None:

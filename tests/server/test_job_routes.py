@@ -126,8 +126,11 @@ def test_what_lies_outside_the_roots_is_refused(
 ) -> None:
     answer = client.post("/v1/index", json={"paths": [str(root), path.format(root=root)]})
 
-    assert answer.status_code == 403
-    assert answer.json()["type"] == "urn:mmsearch:problem:outside-roots"
+    # What is no absolute path is not even looked at.
+    is_absolute = path.format(root=root).startswith("/")
+    assert answer.status_code == (403 if is_absolute else 422)
+    name = "outside-roots" if is_absolute else "invalid-request"
+    assert answer.json()["type"] == f"urn:mmsearch:problem:{name}"
     assert jobs.all() == []
 
 
