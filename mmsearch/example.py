@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -32,10 +33,14 @@ _EXPECTED = {TermKind.IMAGE: Modality.IMAGE, TermKind.AUDIO: Modality.AUDIO}
 
 @dataclass(frozen=True, slots=True)
 class Decoding:
-    """How a file that is asked with is decoded: within which limits, and when to give up."""
+    """How a file that is asked with is decoded: within which limits, and when to give up.
+
+    `decoder` is one that is there already, and stays; else one is started, and ended.
+    """
 
     options: LoadOptions = LoadOptions()
     is_stopped: Callable[[], bool] = lambda: False
+    decoder: Decoder | None = None
 
 
 AS_INGEST = Decoding()
@@ -100,7 +105,10 @@ def encoded(
     tags: list[Tag] = []
     # A picture is asked with for what it shows; reading it would take longer than all the rest.
     options = assembly.load_options(encoders, decoding.options, with_writing=False)
-    with Decoder(is_stopped=decoding.is_stopped) as decoder:
+    with ExitStack() as stack:
+        decoder = decoding.decoder
+        if decoder is None:
+            decoder = stack.enter_context(Decoder(is_stopped=decoding.is_stopped))
         contents = decoder.load(path, options)
         works = assembly.works("query", contents, encoders, description)
         while batch := list(islice(works, BATCH_WORKS)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,7 @@ import streamlit as st
 
 from mmsearch.errors import MmsearchError
 from mmsearch.jobs import State
-from ui import indexing, presenter, shared
+from ui import indexing, presenter, shared, views
 from ui.sidebar import KINDS
 
 if TYPE_CHECKING:
@@ -54,11 +55,23 @@ def draw() -> None:
 
 
 def _start(written: str, kinds: tuple[str, ...], *, is_pruned: bool) -> None:
+    taken: str = st.session_state.get("taken", "")
     try:
-        path = indexing.checked(written, shared.library_path())
+        meant = taken if written == presenter.shown(taken) else written
+        path = indexing.checked(meant, shared.library_path())
         shared.jobs().start([path], kinds=kinds, prune=is_pruned)
     except MmsearchError as exc:
-        st.error(presenter.markdown(str(exc)), icon=":material/error:")
+        views.complain(exc)
+
+
+def start(paths: Sequence[str], *, is_retry: bool = False) -> None:
+    """Index paths that the library knows, again; the page is drawn anew with the job."""
+    try:
+        shared.jobs().start(paths, retry_failed=is_retry)
+    except MmsearchError as exc:
+        views.complain(exc)
+    else:
+        st.rerun()
 
 
 def _browser() -> None:
@@ -120,7 +133,9 @@ def _go_where_written() -> None:
 
 
 def _take(folder: str) -> None:
-    st.session_state["add_path"] = folder
+    # A name that is no UTF-8 cannot stand in the box: what stands for it there is known again.
+    st.session_state["taken"] = folder
+    st.session_state["add_path"] = presenter.shown(folder)
 
 
 def jobs() -> None:
@@ -149,10 +164,13 @@ def _going(job: Job) -> None:
     with st.container(border=True, key=f"job_{job.id}"):
         with st.container(horizontal=True, vertical_alignment="center"):
             st.markdown(f"{ICONS[job.state]} {presenter.markdown(shown.title)}", width="stretch")
+            # What is finished is written first, which can take a while.
+            is_stopping = job.id in st.session_state.get("stopping", ())
             st.button(
-                "Stop",
+                "Stopping" if is_stopping else "Stop",
                 key=f"stop_{job.id}",
                 icon=":material/stop:",
+                disabled=is_stopping,
                 on_click=_stop,
                 args=(job.id,),
             )
@@ -167,6 +185,7 @@ def _going(job: Job) -> None:
 
 def _stop(job_id: str) -> None:
     shared.jobs().cancel(job_id)
+    st.session_state.setdefault("stopping", set()).add(job_id)
 
 
 def _over(job: Job) -> None:

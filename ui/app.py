@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmsearch.errors import MissingExtra
+from mmsearch.errors import ConfigError, MissingExtra
 from ui import bundle, shared
 
 if TYPE_CHECKING:
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 SCRIPT = Path(__file__).with_name("main.py")
 MAX_UPLOAD_MB = 100
+STOP_S = 2
+"""Pages keep a connection open for as long as they are shown."""
 FORM_BYTES = 1 << 20
 """What a form with a file in it has besides."""
 OPTIONS: dict[str, object] = {
@@ -105,10 +107,17 @@ def run(library: Path, *, host: str, port: int, on_bound: Callable[[str], None])
     ConfigError for an address that others can reach, or that is taken.
     """
     app = create_app(host)
+    from mmsearch.serving.hosts import is_loopback
+    from mmsearch.serving.protocol import Limits
     from mmsearch.serving.run import serve
 
+    if not is_loopback(host):
+        raise ConfigError(
+            f"others can reach {host}, and the user interface asks nobody for a password: leave "
+            f"--host out; from another machine, `ssh -L 8501:127.0.0.1:8501` leads here"
+        )
     shared.use(library)
-    serve(app, host=host, port=port, on_bound=on_bound)
+    serve(app, host=host, port=port, limits=Limits(stop_s=STOP_S), on_bound=on_bound)
 
 
 @asynccontextmanager

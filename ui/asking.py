@@ -12,10 +12,10 @@ from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
 from mmsearch.errors import QueryError
-from mmsearch.query import Query, TermKind
 from ui.form import Form, complaint, filters_of, is_empty, query_of, sought_words
 
 if TYPE_CHECKING:
+    from mmsearch.heatmap import HeatMap
     from mmsearch.library import Library
     from mmsearch.types import Hit
 
@@ -32,22 +32,18 @@ class Upload:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a search found, or why it could not be made.
+    """What a search found for a form and files, or why it could not be made.
 
     `words` are those that are marked in texts.
     """
 
+    form: Form = Form()  # noqa: RUF009 - frozen
+    uploads: tuple[Upload, ...] = ()
     hits: tuple[Hit, ...] = ()
-    query: Query = Query(())
     words: str = ""
     took_ms: float = 0.0
     has_more: bool = False
     error: str = ""
-
-    @property
-    def has_text(self) -> bool:
-        """Whether words were looked for."""
-        return any(one.kind is TermKind.TEXT and one.weight > 0 for one in self.query.terms)
 
 
 @contextlib.contextmanager
@@ -94,9 +90,20 @@ def answer(library: Library, form: Form, uploads: Sequence[Upload], limit: int) 
         except QueryError as exc:
             return Answer(error=complaint(exc, files))
     found = Answer(
+        form=form,
+        uploads=tuple(uploads),
         hits=tuple(hits[:limit]),
-        query=asked,
         words=sought_words(asked),
         has_more=len(hits) > limit,
     )
     return replace(found, took_ms=(time.perf_counter() - began) * 1000)
+
+
+def located(library: Library, found: Answer, hit: Hit, *, is_quick: bool) -> HeatMap:
+    """Where in the picture of a hit lies what was asked for; raises QueryError."""
+    with kept(found.uploads) as files:
+        asked = query_of(found.form, [path for path, _ in files])
+        try:
+            return library.heat_map(hit, asked, is_quick=is_quick)
+        except QueryError as exc:
+            raise QueryError(complaint(exc, files)) from exc

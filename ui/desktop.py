@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 from mmsearch.errors import QueryError
@@ -25,13 +26,15 @@ def reveal(path: str) -> None:
     if not folder.is_dir():
         raise QueryError(f"the folder {folder} is gone")
     # A list, no shell; the folder is absolute, and so never an option.
-    subprocess.Popen(  # noqa: S603
+    process = subprocess.Popen(  # noqa: S603
         [command, os.fspath(folder.absolute())],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
+    # It may stay for as long as the folder is open; somebody has to see it end.
+    threading.Thread(target=process.wait, daemon=True, name="reveal").start()
 
 
 def _command() -> str | None:

@@ -21,6 +21,7 @@ def search(
     What was filled in there before is taken away. `filters` are by the keys of `sidebar.FIELDS`.
     """
     sidebar.clear()
+    sidebar.forget_examples()
     st.session_state["q"] = line
     st.session_state["like"] = list(like)
     st.session_state.update(filters or {})

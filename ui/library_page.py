@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from ui import adding, library_parts, presenter, shared, views
+from ui import adding, failures, library_parts, presenter, shared, views
 
 REFRESH_S = 0.7
 
@@ -22,7 +22,7 @@ def render() -> None:
         "library_view",
         {
             "Folders": library_parts.folders,
-            "Failed files": library_parts.failed,
+            "Failed files": failures.draw,
             "Search index": library_parts.index,
             "Models": library_parts.models,
             "Disk": library_parts.disk,

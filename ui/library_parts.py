@@ -1,4 +1,4 @@
-"""The parts of the library page: folders, failures, indexes, models, disk, check-up."""
+"""The parts of the library page: folders, indexes, models, disk, check-up."""
 
 from __future__ import annotations
 
@@ -9,16 +9,12 @@ import streamlit as st
 
 from mmsearch import survey
 from mmsearch.errors import MmsearchError
-from ui import indexing, presenter, shared
+from ui import adding, indexing, presenter
 
 if TYPE_CHECKING:
     from mmsearch.catalogue import Listed
     from mmsearch.inventory import IndexStatus, Status
     from mmsearch.library import Library
-    from mmsearch.store.rows import FileRow
-
-ROWS = 1000
-"""Failed files that are shown at a time; the download has all."""
 
 
 def folders(library: Library) -> None:
@@ -72,7 +68,7 @@ def folders(library: Library) -> None:
             key="folder_open",
         )
         if st.button("Index again", icon=":material/refresh:", key="folder_index"):
-            _index([chosen.path])
+            adding.start([chosen.path])
         if st.button("Take out", icon=":material/remove_circle:", key="folder_remove"):
             _confirm(library, chosen)
 
@@ -92,15 +88,6 @@ def _leave() -> None:
     if trail:
         trail.pop()
     st.session_state["folder_here"] = trail[-1] if trail else None
-
-
-def _index(paths: list[str], *, is_retry: bool = False) -> None:
-    try:
-        shared.jobs().start(paths, retry_failed=is_retry)
-    except MmsearchError as exc:
-        st.error(presenter.markdown(str(exc)), icon=":material/error:")
-    else:
-        st.rerun()
 
 
 def _prune(library: Library) -> None:
@@ -128,59 +115,6 @@ def _confirm(library: Library, folder: survey.Folder) -> None:
             st.error(presenter.markdown(str(exc)), icon=":material/error:")
         else:
             st.rerun()
-
-
-def failed(library: Library) -> None:
-    """The files that could not be indexed, why, and another try."""
-    rows: list[FileRow] = library.snapshot().kept("ui.failed", library.failed)
-    if not rows:
-        st.success("Every file that was found could be indexed.", icon=":material/check_circle:")
-        return
-    words = st.text_input(
-        "Filter",
-        key="failed_words",
-        placeholder="part of a name or of a reason",
-        icon=":material/filter_alt:",
-    )
-    found = indexing.matching(rows, words or "")
-    with st.container(horizontal=True, vertical_alignment="center"):
-        among = f" of {len(rows):,}" if len(found) < len(rows) else ""
-        st.caption(f"{len(found):,}{among} could not be indexed", width="stretch")
-        st.download_button(
-            "Download the list",
-            indexing.as_csv(found),
-            "failed.csv",
-            "text/csv",
-            icon=":material/download:",
-            on_click="ignore",
-            key="failed_csv",
-        )
-        if st.button("Try again", icon=":material/refresh:", key="retry", disabled=not found):
-            _retry(found)
-    shown = [indexing.failed(row) for row in found[:ROWS]]
-    st.dataframe(
-        [
-            {"file": one.name, "what": one.kind, "reason": one.reason, "folder": one.folder}
-            for one in shown
-        ],
-        hide_index=True,
-        column_config={"reason": st.column_config.TextColumn(width="large")},
-    )
-    if len(found) > ROWS:
-        st.caption(f"The first {ROWS:,}: filter, or download all.")
-
-
-def _retry(rows: list[FileRow]) -> None:
-    there, gone = indexing.retried(rows)
-    if not there:
-        st.warning(
-            "These files are gone from disk: take out what is gone, under Folders.",
-            icon=":material/help:",
-        )
-        return
-    if gone:
-        st.toast(f"{presenter.counted(len(gone), 'file')} of them gone from disk: passed over")
-    _index(there, is_retry=True)
 
 
 def _status(library: Library) -> Status:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import streamlit as st
@@ -17,9 +18,21 @@ from ui.form import Example, Form, is_empty
 if TYPE_CHECKING:
     from mmsearch.library import Library
 
-STEP = 60
+STEP = 200
 MOST = 1000
 PLACEHOLDER = "dog on a beach · a word that was said · “exact words” · sunset -people"
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """An answer, and the cards of its hits as the grid takes them.
+
+    `token` tells answers apart: what was asked, a space, how many hits were asked for.
+    """
+
+    found: Answer
+    cards: list[dict[str, object]]
+    token: str
 
 
 def render() -> None:
@@ -44,14 +57,15 @@ def render() -> None:
     if is_empty(form, uploads):
         welcome.hello(library)
         return
-    found, token = _answered(library, form, uploads)
+    shown = _answered(library, form, uploads)
+    found = shown.found
     if found.error:
         welcome.complain(found.error)
         return
     if not found.hits:
         welcome.no_match(form, found)
         return
-    _results(found, token)
+    _results(shown)
 
 
 def _opened() -> Library | None:
@@ -91,11 +105,8 @@ def _unlike(one: Example) -> None:
     st.session_state["like"] = [other for other in st.session_state["like"] if other != one]
 
 
-def _answered(library: Library, form: Form, uploads: list[Upload]) -> tuple[Answer, str]:
-    """The answer, kept until something else is asked or the library has changed.
-
-    The token tells answers apart: what was asked, a space, how many hits were asked for.
-    """
+def _answered(library: Library, form: Form, uploads: list[Upload]) -> Shown:
+    """The answer, kept until something else is asked or the library has changed."""
     given = tuple(hashlib.blake2b(one.data, digest_size=16).hexdigest() for one in uploads)
     versions = tuple(sorted(library.snapshot().reader.versions.items()))
     asked = hashlib.blake2b(repr((form, given, versions)).encode("utf-8", "backslashreplace"))
@@ -105,17 +116,19 @@ def _answered(library: Library, form: Form, uploads: list[Upload]) -> tuple[Answ
         st.session_state["limit"] = STEP
     limit = min(MOST, st.session_state["limit"])
     token = f"{name} {limit}"
-    known = st.session_state.get("answer")
-    if known is None or known[1] != token:
-        known = answer(library, form, uploads, limit), token
+    known: Shown | None = st.session_state.get("answer")
+    if known is None or known.token != token:
+        found = answer(library, form, uploads, limit)
+        cards = [presenter.as_json(presenter.card(hit, found.words)) for hit in found.hits]
+        known = Shown(found, cards, token)
         st.session_state["answer"] = known
-    found: Answer = known[0]
-    return found, token
+    return known
 
 
 @st.fragment
-def _results(found: Answer, token: str) -> None:
+def _results(answered: Shown) -> None:
     """The grid and what can be done with it; of a click here only this is drawn anew."""
+    found = answered.found
     picked = selection.current()
     with st.container(horizontal=True, vertical_alignment="center", key="bar"):
         count = presenter.counted(len(found.hits), "match", "matches")
@@ -125,8 +138,8 @@ def _results(found: Answer, token: str) -> None:
     shown = component("grid")(
         key="grid",
         data={
-            "token": token,
-            "cards": [_card(found, at) for at in range(len(found.hits))],
+            "token": answered.token,
+            "cards": answered.cards,
             "selected": [key for key in map(presenter.key_of, found.hits) if key in picked],
             "changes": selection.changes(),
             "has_more": found.has_more and len(found.hits) < MOST,
@@ -141,10 +154,6 @@ def _results(found: Answer, token: str) -> None:
     if shown.opened:
         viewer.view(shown.opened)
     viewer.draw(found)
-
-
-def _card(found: Answer, at: int) -> dict[str, object]:
-    return presenter.as_json(presenter.card(found.hits[at], found.words))
 
 
 def _ignore() -> None:

@@ -15,19 +15,25 @@ FIELDS = (
     "where", "moments", "duplicates",
 )  # fmt: skip
 MAX_EXAMPLES = 8
+GENERATION = "examples_generation"
 
 
 def examples() -> list[Upload]:
     """Files that are dropped here, pasted anywhere on the page, or chosen."""
-    with st.sidebar:
+    with st.sidebar, st.container(key="examples"):
         given = st.file_uploader(
             "Search by example",
-            key="examples",
+            key=f"examples_{st.session_state.get(GENERATION, 0)}",
             accept_multiple_files=True,
             help="A picture, a recording, a video or a text: drop it anywhere on this page, or "
             "paste it. It stays on this machine and is forgotten after the search.",
         )
     return [Upload(one.name, one.getvalue()) for one in given[:MAX_EXAMPLES]]
+
+
+def forget_examples() -> None:
+    """Take all files away: another element asks for them from now on."""
+    st.session_state[GENERATION] = st.session_state.get(GENERATION, 0) + 1
 
 
 def filled(form: Form) -> Form:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from mmsearch.errors import MmsearchError
-from ui import desktop, presenter, selection, shared, viewing
+from mmsearch.errors import MmsearchError, QueryError
+from ui import desktop, presenter, selection, shared, sidebar, viewing
+from ui.asking import located
 from ui.components import component
 from ui.form import Example
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from mmsearch.types import Hit
     from ui.asking import Answer
 
-VIEWED, MAP = "viewed", "map"
+VIEWED, MAP, NOTE = "viewed", "map", "viewer_note"
 
 
 def view(key: str) -> None:
@@ -65,6 +66,7 @@ def _body(found: Answer) -> None:
             "position": at + 1,
             "total": len(found.hits),
             "map": _map(found, hit),
+            "note": st.session_state.pop(NOTE, ""),
         },
         on_act_change=functools.partial(_act, found),
     )
@@ -96,7 +98,10 @@ def _act(found: Answer) -> None:
         case "unlocate":
             st.session_state.pop(MAP, None)
         case "reveal":
-            desktop.reveal(hit.path)
+            try:
+                desktop.reveal(hit.path)
+            except QueryError as exc:
+                st.session_state[NOTE] = presenter.shown(str(exc))
 
 
 def _like(hit: Hit, without: str) -> None:
@@ -104,6 +109,7 @@ def _like(hit: Hit, without: str) -> None:
     st.session_state["like"] = [Example(hit.asset.id, presenter.name_of(hit.path))]
     # One term, whatever signs and quotes are in it.
     st.session_state["q"] = f"- {without}" if without else ""
+    sidebar.forget_examples()
     st.session_state["leave_viewer"] = True
 
 
@@ -113,7 +119,7 @@ def _map(found: Answer, hit: Hit) -> dict[str, object] | None:
     if asked is None:
         return None
     try:
-        drawn = shared.open_library().heat_map(hit, found.query, is_quick=asked == "quick")
+        drawn = located(shared.open_library(), found, hit, is_quick=asked == "quick")
     except MmsearchError as exc:
         return {"error": presenter.shown(str(exc))}
     layer = base64.b64encode(drawn.layer()).decode("ascii")

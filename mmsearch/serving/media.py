@@ -213,7 +213,7 @@ def _problem_of(error: MmsearchError) -> Problem:
             title = "The file is not there any more as it was indexed"
             return Problem(410, "media-gone", title, error.reason)
         case MediaError():
-            return Problem(422, "bad-media", "The file cannot be decoded", error.reason)
+            return Problem(404, "no-such-picture", "There is no such picture", error.reason)
         case Busy():
             return Problem(429, "busy", "Too many requests wait already", str(error))
         case PluginError():

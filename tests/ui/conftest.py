@@ -114,6 +114,20 @@ def ui_server(servers: dict[Path, Server], tmp_path_factory: pytest.TempPathFact
     return serve
 
 
+@pytest.fixture
+def own_server(tmp_path: Path) -> Iterator[Callable[[Path], Server]]:
+    """The same, but of the test alone, which may stop it."""
+    started: list[Server] = []
+
+    def serve(library: Path) -> Server:
+        started.append(Server(library, tmp_path / f"stderr-{len(started)}"))
+        return started[-1]
+
+    yield serve
+    for server in started:
+        server.stop()
+
+
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     """Debian's Chromium, or the one that `MMSEARCH_TEST_BROWSER` names; skips without any."""

@@ -90,6 +90,17 @@ def test_the_map_has_a_point_for_each_picture_and_film(opened: Open, small_libra
     assert "text" in {text["kinds"][at] for at in text["points"]["kinds"]}
 
 
+def test_a_library_of_nothing_but_an_empty_text_has_no_map(opened: Open, tmp_path: Path) -> None:
+    (tmp_path / "empty.txt").write_text(" \n")
+    with Library.open(tmp_path / "library") as library:
+        assert library.index(tmp_path / "empty.txt").indexed == 1
+
+    page = opened(tmp_path / "library", "Map")
+
+    assert "nothing to draw" in texts(page)
+    assert {one.label: one.value for one in opened(tmp_path / "library").metric} == {"Texts": "1"}
+
+
 def test_without_places_it_says_so(opened: Open, small_library: Path) -> None:
     page = opened(small_library, "Places")
 

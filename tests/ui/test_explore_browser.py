@@ -98,6 +98,11 @@ def test_a_tag_is_searched_for(page: Page, ui_server: Serve, travelled: Path) ->
     expect(page.get_by_label("Search", exact=True)).to_have_value(name)
     expect(page.locator(".grid .card").first).to_be_visible()
 
+    page.get_by_role("link", name="Explore").click()
+    expect(page.get_by_text("Over time")).to_be_visible()
+    page.wait_for_timeout(1500)
+    expect(page.get_by_text("Over time")).to_be_visible()
+
 
 def test_a_point_shows_its_picture_and_a_lasso_selects(
     page: Page, ui_server: Serve, travelled: Path, screenshots: Path
@@ -191,6 +196,10 @@ def test_near_duplicates_stand_together_and_lead_to_a_search(
 
     cards.nth(1).click()
     expect(page.get_by_role("button", name="like trip 0 small.jpg")).to_be_visible()
+
+    page.get_by_role("link", name="Explore").click()
+    expect(page.get_by_role("radio", name="Duplicates")).to_be_checked()
+    expect(cards).to_have_count(2)
 
 
 @pytest.mark.parametrize("view", ["Overview", "Map", "Places", "Duplicates"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -80,6 +81,29 @@ def test_a_wrong_path_is_said_and_starts_nothing(opened: Open, tmp_path: Path) -
     assert "does not exist" in page.error[0].value.replace("\\", "")
     assert "*none*" not in page.error[0].value  # escaped
     assert shared.jobs().all() == []
+
+
+@pytest.mark.slow
+def test_a_folder_whose_name_is_no_utf_8_can_be_chosen_and_is_told_to_be_renamed(
+    opened: Open, sample_data: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / os.fsdecode(b"m\xfcsic")
+    folder.mkdir()
+    shutil.copy(sample_data / "photos/beach.jpg", folder)
+    page = opened(tmp_path / "library")
+    page.session_state["browsing"] = str(folder)
+    page.run()
+
+    page.button(key="take_folder").click().run()
+    page.button(key="index").click().run()
+
+    assert not page.exception
+    (job,) = shared.jobs().all()
+    assert job.paths == (str(folder),)
+    wait_for_jobs()
+    page.run()
+    assert not page.exception
+    assert page.dataframe[0].value["reason"][0].endswith("rename the file")
 
 
 @pytest.mark.slow

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import io
 import json
+import socket
+import time
 import zipfile
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -31,7 +35,7 @@ from mmsearch.types import (
     Tag,
     segment_id,
 )
-from ui import bundle, form, presenter, selection, shared, viewing
+from ui import bundle, desktop, form, presenter, selection, shared, viewing
 from ui.asking import Upload, kept
 from ui.form import Example, Form
 
@@ -438,3 +442,68 @@ def test_what_to_try_without_a_match_depends_on_what_was_asked() -> None:
     assert presenter.no_match(is_narrowed=False, has_words=False, has_bar=False) == []
     hints = presenter.no_match(is_narrowed=True, has_words=True, has_bar=True)
     assert [hint.split()[0] for hint in hints] == ["Take", "Use", "Show"]
+
+
+class TestDesktop:
+    @pytest.fixture
+    def opened(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+        """Where a command that stands for the desktop's writes what it was called with."""
+        said = tmp_path / "said"
+        command = tmp_path / "xdg-open"
+        command.write_text(f'#!/bin/sh\nprintf "%s" "$#:$1" > {said}.part\nmv {said}.part {said}\n')
+        command.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+        monkeypatch.setenv("DISPLAY", ":9")
+        monkeypatch.setattr("sys.platform", "linux")
+        return said
+
+    def test_a_folder_is_opened_with_one_argument_whatever_it_is_called(
+        self, opened: Path, tmp_path: Path
+    ) -> None:
+        folder = tmp_path / "-e $(touch x); `touch y` 'q'"
+        folder.mkdir()
+        desktop.reveal(str(folder / "a.jpg"))
+        for _ in range(200):
+            if opened.exists():
+                break
+            time.sleep(0.05)
+        assert opened.read_text() == f"1:{folder}"
+
+    def test_a_folder_that_is_gone_is_told(self, opened: Path, tmp_path: Path) -> None:
+        with pytest.raises(QueryError, match="is gone"):
+            desktop.reveal(str(tmp_path / "none" / "a.jpg"))
+        assert not opened.exists()
+
+    def test_without_a_desktop_it_is_not_offered(
+        self, opened: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        assert desktop.can_reveal()
+        monkeypatch.delenv("DISPLAY")
+        monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+        assert not desktop.can_reveal()
+        with pytest.raises(QueryError, match="no desktop"):
+            desktop.reveal("/m/a.jpg")
+        assert not opened.exists()
+
+
+class TestCommand:
+    @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.org"])
+    def test_an_address_that_others_reach_is_refused(
+        self, cli: Callable[..., Any], small_library: Path, host: str
+    ) -> None:
+        done = cli("ui", "--no-browser", "--port", "0", "--host", host, "--library", small_library)
+        assert done.returncode == 1
+        assert b"others can reach" in done.stderr
+        assert b"ssh -L" in done.stderr
+
+    def test_a_port_that_is_taken_is_told(
+        self, cli: Callable[..., Any], small_library: Path
+    ) -> None:
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            taken.listen()
+            port = taken.getsockname()[1]
+            done = cli("ui", "--no-browser", "--port", port, "--library", small_library)
+        assert done.returncode == 1
+        assert b"name another --port" in done.stderr
+        assert b"Traceback" not in done.stderr

@@ -42,11 +42,16 @@ def asked(page: AppTest, line: str) -> AppTest:
 
 def grid(page: AppTest) -> dict[str, Any]:
     """What the grid was given."""
+    return given(page, "grid")
+
+
+def given(page: AppTest, name: str) -> dict[str, Any]:
+    """What a component was given."""
     for found in page.get("bidi_component"):
-        if found.proto.component_name == "mmsearch_grid":
+        if found.proto.component_name == f"mmsearch_{name}":
             data: dict[str, Any] = json.loads(found.proto.json)
             return data
-    raise AssertionError("there is no grid")
+    raise AssertionError(f"there is no {name}")
 
 
 def texts(page: AppTest) -> str:
@@ -163,9 +168,67 @@ def test_what_an_uploaded_file_is_called_is_told_and_nothing_of_where_it_was(
 ) -> None:
     page = opened(small_library)
     torn = (sample_data / "photos/beach.jpg").read_bytes()[:600]
-    page.file_uploader(key="examples").set_value([("<b>x</b>.jpg", torn, "image/jpeg")])
+    page.file_uploader(key="examples_0").set_value([("<b>x</b>.jpg", torn, "image/jpeg")])
     page.run()
     assert not page.exception
     said = page.warning[0].value.replace("\\", "")
     assert "<b>x</b>.jpg" in said
     assert "mmsearch-example" not in said
+
+
+def test_an_opened_match_has_all_that_is_said_in_it(opened: Open, small_library: Path) -> None:
+    page = asked(opened(small_library), "ask not what your country can do for you")
+    cards = grid(page)["cards"]
+    film = next(at for at, card in enumerate(cards) if card["kind"] == "video")
+    page.session_state["viewed"] = cards[film]["key"]
+    page.run()
+    assert not page.exception
+    shown = given(page, "viewer")
+    assert shown["position"] == film + 1
+    assert shown["total"] == len(cards)
+    view = shown["view"]
+    assert view["stage"] == "video"
+    assert view["start_s"] > 1
+    assert any(
+        "country" in run for line in view["lines"] for run, is_marked in line["runs"] if is_marked
+    )
+    assert view["path"].endswith("MVI_0007.mp4")
+
+
+def test_the_map_is_quick_first_and_what_has_none_is_told(
+    opened: Open, small_library: Path
+) -> None:
+    page = asked(opened(small_library), "a cat lying down")
+    page.session_state["viewed"] = grid(page)["cards"][0]["key"]
+    page.session_state["map"] = "quick"
+    page.run()
+    assert not page.exception
+    quick = given(page, "viewer")["map"]
+    assert quick["is_quick"]
+    assert quick["layer"].startswith("data:image/png;base64,")
+
+    page = asked(page, "gettysburg")
+    page.session_state["viewed"] = grid(page)["cards"][0]["key"]
+    page.session_state["map"] = "quick"
+    page.run()
+    assert "has no picture" in given(page, "viewer")["map"]["error"]
+
+
+def test_a_match_that_a_new_answer_has_not_is_closed(opened: Open, small_library: Path) -> None:
+    page = asked(opened(small_library), "a cat lying down")
+    page.session_state["viewed"] = grid(page)["cards"][0]["key"]
+    page = asked(page, "gettysburg address")
+    assert "viewed" not in page.session_state
+
+
+def test_a_map_for_a_file_that_was_dropped_finds_it_again(
+    opened: Open, small_library: Path, sample_data: Path
+) -> None:
+    page = opened(small_library)
+    data = (sample_data / "photos/IMG_0190.jpg").read_bytes()
+    page.file_uploader(key="examples_0").set_value([("cat.jpg", data, "image/jpeg")]).run()
+    page.session_state["viewed"] = grid(page)["cards"][0]["key"]
+    page.session_state["map"] = "quick"
+    page.run()
+    assert not page.exception
+    assert "layer" in given(page, "viewer")["map"]

@@ -7,10 +7,11 @@ import csv
 import io
 import json
 import shutil
+import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -388,23 +389,23 @@ def test_more_of_a_long_answer_is_shown_on_demand(
     page: Page, ui_server: Serve, many_library: Path
 ) -> None:
     cards = ask(page, ui_server(many_library), "note about the harbour")
-    assert cards.count() == 60
+    assert cards.count() == 200
     page.get_by_role("button", name="Show more").click()
-    expect(cards).to_have_count(90)
+    expect(cards).to_have_count(230)
     assert not page.get_by_role("button", name="Show more").is_visible()
 
 
 @pytest.fixture(scope="session")
 def many_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Ninety notes that one line finds."""
+    """More notes that one line finds than are shown at once."""
     folder = tmp_path_factory.mktemp("notes")
-    for at in range(90):
-        (folder / f"note-{at:02d}.txt").write_text(
+    for at in range(230):
+        (folder / f"note-{at:03d}.txt").write_text(
             f"A note about the harbour, written on day {at}.", encoding="utf-8"
         )
     place = tmp_path_factory.mktemp("libraries") / "many"
     with Library.open(place) as library:
-        assert library.index(folder).indexed == 90
+        assert library.index(folder).indexed == 230
     return place
 
 
@@ -453,3 +454,14 @@ def test_pages_of_other_sites_are_refused(
     assert page.request.get(url, headers={"Host": "example.org"}).status in (400, 421)
     policy = page.request.get(url, headers={"Sec-Fetch-Site": "none"}).headers
     assert "default-src 'none'" in policy["content-security-policy"]
+
+
+def test_it_stops_when_told_to_though_pages_are_open(
+    page: Page, own_server: Callable[[Path], Any], small_library: Path
+) -> None:
+    server = own_server(small_library)
+    ask(page, server.url, "cat")
+    began = time.monotonic()
+    assert server.stop() == 0
+    assert time.monotonic() - began < 10
+    assert "Traceback" not in server.errors()

@@ -39,7 +39,10 @@ class Grid {
   }
 
   draw(cards, known) {
-    if (!known) this.list.replaceChildren();
+    if (!known) {
+      this.list.replaceChildren();
+      this.at = 0;
+    }
     this.keys = cards.map((card) => card.key);
     cards.slice(known).forEach((card, step) => this.list.append(this.card(card, known + step)));
     this.cards = [...this.list.children];
@@ -119,6 +122,7 @@ class Grid {
 
   focus(at) {
     this.cards.forEach((card, place) => { card.tabIndex = place === at ? 0 : -1; });
+    this.at = at;
     this.cards[at].focus();
     this.cards[at].scrollIntoView({ block: "nearest" });
   }
@@ -148,10 +152,12 @@ class Grid {
 
   onShortcut(event) {
     if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector('[role="dialog"]')) return;
-    const inBox = event.target.closest?.(".st-key-q");
-    if (event.key === "ArrowDown" && this.cards.length && (inBox || document.activeElement === document.body)) {
+    if (!this.cards.length || event.defaultPrevented) return;
+    const isLost = document.activeElement === document.body;
+    const isDown = event.key === "ArrowDown" && event.target.closest?.(".st-key-q");
+    if (isDown || (isLost && event.key.startsWith("Arrow"))) {
       event.preventDefault();
-      this.focus(0);
+      this.focus(isDown ? 0 : Math.min(this.at, this.cards.length - 1));
     }
   }
 

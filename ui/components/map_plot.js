@@ -84,7 +84,7 @@ class PointMap {
     }
     this.chosen = new Set(data.selected);
     this.root.classList.toggle("world", Boolean(data.world));
-    this.canvas.style.height = `${data.height}px`;
+    this.canvas.style.height = `min(${data.height}px, 110vw)`;
     this.canvas.setAttribute("aria-label", data.label);
     const select = this.root.querySelector("[data-mode=select]");
     select.textContent = data.world ? "Select a box" : "Select";
@@ -161,7 +161,7 @@ class PointMap {
     const room = this.data.world ? 1.5 : 1.12;
     const down = Math.max(least, (bottom - top) * room);
     const across = Math.max(least, (east - west) * room);
-    this.stretch = this.data.world ? 1 : Math.min(MAX_STRETCH, Math.max(1, (width * down) / (height * across)));
+    this.stretch = this.data.world ? 1 : Math.min(MAX_STRETCH, Math.max(1 / MAX_STRETCH, (width * down) / (height * across)));
     let scale = Math.min(width / (across * this.stretch), height / down);
     if (this.data.world) scale = Math.max(scale, this.least());
     this.view = { x: (west + east) / 2, y: (top + bottom) / 2, scale };

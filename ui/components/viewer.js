@@ -2,6 +2,7 @@
 
 const viewers = new WeakMap();
 const FOLLOW_PAUSE_MS = 4000;
+const GONE = "It cannot be shown any more: its file is gone, or has changed since it was indexed.";
 
 class Viewer {
   constructor(root) {
@@ -34,6 +35,7 @@ class Viewer {
     }
     this.drawActions(data);
     this.drawMap(data.map);
+    if (data.note) this.say(data.note);
   }
 
   /* The picture, the player or the text. */
@@ -76,8 +78,14 @@ class Viewer {
 
   figure(source, name) {
     const picture = element("img", { alt: name, src: source, draggable: "false" });
-    picture.addEventListener("error", () => this.say("There is no picture of it any more: the file is gone, or has changed since it was indexed."));
-    return element("div", { class: "figure" }, picture);
+    picture.addEventListener("error", () => this.say(GONE));
+    const canvas = element("div", { class: "canvas" }, picture);
+    if (this.view.ratio) canvas.style.aspectRatio = String(this.view.ratio);
+    // A picture may lie on its side in the file, and its sizes with it.
+    picture.addEventListener("load", () => {
+      canvas.style.aspectRatio = String(picture.naturalWidth / picture.naturalHeight);
+    });
+    return element("div", { class: "figure" }, canvas);
   }
 
   begin() {
@@ -103,13 +111,16 @@ class Viewer {
     return this.view.drawn ?? [0, this.player.duration || 1];
   }
 
-  cannotPlay() {
+  async cannotPlay() {
     this.player.hidden = true;
-    this.say("This browser cannot play it here: download it, or open its folder and play it there.");
+    this.say("This browser cannot play it: download it, or play it from its folder.");
     if (this.view.stage === "video") {
       this.still = this.figure(this.view.picture, this.view.name);
       this.stage.prepend(this.still);
     }
+    const { media, key } = this.view;
+    const answer = await fetch(media, { method: "HEAD" }).catch(() => null);
+    if (answer?.status === 410 && this.view.key === key) this.say(GONE);
   }
 
   say(text) {
@@ -296,7 +307,7 @@ class Viewer {
     if (!this.still) return;
     const layer = element("img", { class: "layer", alt: "Where it matched", src: map.layer });
     this.still.querySelector(".layer")?.remove();
-    this.still.append(layer);
+    this.still.querySelector(".canvas").append(layer);
     const tools = element("div", { class: "over" });
     if (map.is_quick) tools.append(element("button", { type: "button", onclick: () => this.send("act", { name: "locate_well", value: null, key: this.view.key }) }, "Look closer"));
     tools.append(element("button", { type: "button", onclick: () => this.send("act", { name: "unlocate", value: null, key: this.view.key }) }, "Hide"));
