@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import sys
 import threading
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 HOST = "127.0.0.1"
 PORT = 8100
+PACKAGES = ("fastapi", "uvicorn", "python_multipart", "prometheus_client")
 PANEL = "How much at once"
 
 
@@ -97,13 +99,12 @@ def serve(
         raise typer.BadParameter("--allow-write goes with --root: what may be indexed")
     if root and not allow_write:
         raise typer.BadParameter("--root goes with --allow-write")
-    try:
-        import fastapi  # noqa: F401
-        import uvicorn  # noqa: F401
-    except ImportError as exc:
+    missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
+    if missing:
         raise MissingExtra(
-            f"mmsearch serve needs the extra server: pip install 'mmsearch[server]' ({exc})"
-        ) from exc
+            f"mmsearch serve needs the extra server: pip install 'mmsearch[server]' "
+            f"({', '.join(missing)} is not installed)"
+        )
     from mmsearch.server.settings import Settings, usual_threads
     from mmsearch.serving.tokens import read_token
 
@@ -162,7 +163,7 @@ def _told(app: FastAPI, settings: Settings, *, is_json: bool) -> Callable[[str],
     """Says where the server is once it is bound and its library warm."""
 
     def tell(url: str) -> None:
-        app.state.backend.ready.wait()
+        app.state.backend.tried.wait()
         if is_json:
             said = {"event": "ready", "url": url, "library": str(settings.library)}
             typer.echo(json.dumps(said, ensure_ascii=False))

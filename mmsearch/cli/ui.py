@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import webbrowser
 from typing import Annotated
 
 import typer
@@ -36,6 +35,8 @@ def ui(
 ) -> None:
     """Search, look, listen and index in the browser. Nothing leaves this machine."""
     let_pandas_in()  # Streamlit is made of it
+    import webbrowser
+
     from ui.app import run
 
     def tell(url: str) -> None:

@@ -144,10 +144,11 @@ async def healthz() -> Response:
 )
 async def readyz(request: Request) -> Response:
     """Before that, searches are answered too, only later."""
-    if not Backend.of(request).ready.is_set():
-        raise Problem(
-            problems.UNAVAILABLE, "the library is being warmed up", headers={"Retry-After": "1"}
-        )
+    backend = Backend.of(request)
+    if not backend.ready.is_set():
+        is_over = backend.tried.is_set()
+        detail = "cannot be used: the server's log says why" if is_over else "is being warmed up"
+        raise Problem(problems.UNAVAILABLE, f"the library {detail}", headers={"Retry-After": "1"})
     return as_json({"status": "ready"})
 
 

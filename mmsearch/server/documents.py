@@ -133,13 +133,8 @@ def _ref(name: str) -> dict[str, str]:
 def _plain_paths() -> dict[str, Any]:
     """The routes that are plain Starlette, of which FastAPI knows nothing."""
     asset = {"name": "asset_id", "in": "path", "required": True, "schema": ID}
-    not_there = (
-        kinds.NO_SUCH_ASSET,
-        kinds.GONE,
-        kinds.INVALID,
-        kinds.BAD_MEDIA,
-        kinds.NOT_INSTALLED,
-    )
+    not_there = (kinds.NO_SUCH_ASSET, kinds.GONE, kinds.INVALID)
+    not_pictured = (*not_there, kinds.NO_SUCH_PICTURE, kinds.NOT_INSTALLED)
     return {
         "/metrics": {
             "get": {
@@ -174,7 +169,7 @@ def _plain_paths() -> dict[str, Any]:
                 "responses": {
                     "200": _bytes("A picture.", "image/jpeg", "image/webp", "image/png"),
                     "304": {"description": "It is the one that the client has."},
-                    **_keyed(problems(*not_there, waits=True)),
+                    **_keyed(problems(*not_pictured, waits=True)),
                 },
             }
         },

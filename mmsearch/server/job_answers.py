@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field
 
-from mmsearch.server.models import Kind
+from mmsearch.server.models import Folder, Kind
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -25,7 +25,7 @@ class IndexRequest(BaseModel):
         json_schema_extra={"examples": [{"paths": ["/home/me/photos"], "prune": True}]},
     )
 
-    paths: list[Annotated[str, StringConstraints(min_length=1, max_length=4096)]] = Field(
+    paths: list[Folder] = Field(
         min_length=1,
         max_length=MAX_PATHS,
         description="Folders and files of the server: absolute paths, below its roots.",

@@ -15,6 +15,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
+from starlette.routing import compile_path
 
 from mmsearch.errors import (
     ConfigError,
@@ -48,6 +49,7 @@ class Kind:
 
 MALFORMED = Kind("malformed-request", 400, "The request cannot be read")
 NO_SUCH_ASSET = Kind("no-such-asset", 404, "The library has no such asset")
+NO_SUCH_PICTURE = Kind("no-such-picture", 404, "There is no such picture")
 NO_SUCH_SEGMENT = Kind("no-such-segment", 404, "The library has no such segment")
 NO_SUCH_MODEL = Kind("no-such-model", 404, "The library has no such space")
 NOT_FOUND = Kind("not-found", 404, "There is nothing here")
@@ -68,6 +70,7 @@ TOO_SLOW = Kind("too-slow", 504, "It took too long")
 KINDS = (
     MALFORMED,
     NO_SUCH_ASSET,
+    NO_SUCH_PICTURE,
     NO_SUCH_SEGMENT,
     NO_SUCH_MODEL,
     NOT_FOUND,
@@ -155,9 +158,8 @@ def of(error: Exception) -> Problem:
         case Problem():
             return error
         case HTTPException():
-            kind = _BY_STATUS.get(error.status_code) or Kind(
-                "about", error.status_code, HTTPStatus(error.status_code).phrase
-            )
+            status = error.status_code
+            kind = _BY_STATUS.get(status) or Kind("about", status, HTTPStatus(status).phrase)
             return Problem(kind, _detail(error), headers=error.headers or {})
         case RequestValidationError():
             return invalid(error.errors())
@@ -179,9 +181,6 @@ def of(error: Exception) -> Problem:
 
 
 def _detail(error: HTTPException) -> str:
-    headers = error.headers or {}
-    if error.status_code == NO_METHOD.status and "Allow" in headers:
-        return f"here one may {headers['Allow']}"
     if error.status_code == NOT_FOUND.status:
         return "nothing is served under this path: /openapi.json says what is"
     return str(error.detail)
@@ -215,11 +214,24 @@ def _of_ours(error: MmsearchError) -> Problem:
 async def handle(request: Request, error: Exception) -> Response:
     """Answer an error; what nobody foresaw is logged under the number that the answer gives."""
     problem = of(error)
+    if problem.kind is NO_METHOD:
+        there = _methods(request) | set(filter(None, problem.headers.get("Allow", "").split(", ")))
+        allowed = ", ".join(sorted(there))
+        problem = Problem(NO_METHOD, f"here one may {allowed}", headers={"Allow": allowed})
     if problem.kind is INTERNAL:
         # The traceback follows: Starlette raises again what it gave to this handler.
         number = problem.more.get("instance")
         logger.error("%s %s: %s", request.method, request.url.path, number)
     return response(problem, request.url.path)
+
+
+def _methods(request: Request) -> set[str]:
+    """What may be done at a path, by the document: each route knows only of itself."""
+    found: set[str] = set()
+    for template, operations in request.app.openapi()["paths"].items():
+        if compile_path(template)[0].match(request.scope["path"]):
+            found |= {method.upper() for method in operations}
+    return found
 
 
 def install(app: FastAPI) -> None:

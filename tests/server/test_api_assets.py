@@ -148,6 +148,21 @@ def test_health_is_always_told_and_readiness_when_it_is_warm(library: Library) -
         assert answer.headers["retry-after"] == "1"
 
 
+def test_a_library_that_cannot_be_warmed_up_is_not_ready(
+    library: Library, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def torn(self: Library) -> None:
+        raise StoreError("/secret/place is torn")
+
+    monkeypatch.setattr(Library, "warm_up", torn)
+    with client_of(library) as client:
+        assert client.app.state.backend.tried.wait(10)
+        told = problem(client.get("/readyz"), 503, "unavailable")
+        assert client.get("/healthz").status_code == 200
+    assert "log says why" in told["detail"]
+    assert "/secret/place is torn" in caplog.text
+
+
 def test_figures_count_searches(library: Library) -> None:
     with client_of(library) as client:
         for _ in range(3):

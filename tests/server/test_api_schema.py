@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -45,5 +46,7 @@ def test_nothing_is_found_that_the_document_does_not_say(tmp_path: Path) -> None
             timeout=800,
         )
         assert done.returncode == 0, done.stdout[-6000:]
-        assert "No issues found" in done.stdout or "passed" in done.stdout
+        generated = re.search(r"(\d+) generated", done.stdout)
+        assert generated is not None
+        assert int(generated[1]) > 500
         assert process.poll() is None

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
+import psutil
 import pytest
 from fastapi.testclient import TestClient
 from hypothesis import HealthCheck, given, settings
@@ -16,6 +17,8 @@ from hypothesis import strategies as st
 from mmsearch import query as queries
 from mmsearch import wire
 from mmsearch.library import Library
+from mmsearch.media.base import LoadOptions
+from mmsearch.media.isolation import Decoder
 from mmsearch.search.ranking import Ranking
 from mmsearch.server import uploads
 from mmsearch.server.answers import SearchAnswer
@@ -383,6 +386,33 @@ def test_what_is_wrong_with_a_file_is_told_under_its_own_name(
         assert told["detail"].startswith(f"{name} cannot be searched by: ")
         assert "/" not in told["detail"]
         assert told["part"] == "file"
+
+
+def test_one_process_decodes_file_after_file_broken_ones_too(
+    colours: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    processes: list[int] = []
+    load = Decoder.load
+
+    def noted(self: Decoder, path: Path, options: LoadOptions) -> Any:
+        yield from load(self, path, options)
+        assert self._process is not None
+        processes.append(self._process.pid)
+
+    monkeypatch.setattr(Decoder, "load", noted)
+    with client_of(colours) as client:
+        for shade in (60, 70, 80):
+            picture = write_picture(tmp_path / "a.png", "red", shade=shade).read_bytes()
+            answer = client.post("/v1/search", files={**SEARCH, "file": ("a.png", picture)})
+            assert answer.status_code == 200
+            problem(
+                client.post("/v1/search", files={**SEARCH, "file": ("b.png", picture[:40])}),
+                422,
+                "bad-media",
+            )
+    assert len(processes) == 3
+    assert len(set(processes)) == 1
+    assert not psutil.pid_exists(processes[0])
 
 
 def test_files_are_bounded(colours: Library) -> None:

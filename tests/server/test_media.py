@@ -403,7 +403,7 @@ def test_a_text_has_no_picture(standing: Served) -> None:
 
     assert "no picture" in found["detail"]
     film = standing.client.get(standing.url("film.mp4", "thumbnail") + "?kind=waveform")
-    assert "nothing to hear" in problem(film, 422)["detail"]
+    assert "nothing to hear" in problem(film, 404)["detail"]
 
 
 def test_many_who_want_the_same_cost_one(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
