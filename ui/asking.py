@@ -37,7 +37,7 @@ class Answer:
     `words` are those that are marked in texts.
     """
 
-    form: Form = Form()  # noqa: RUF009 - frozen
+    form: Form = Form()
     uploads: tuple[Upload, ...] = ()
     hits: tuple[Hit, ...] = ()
     words: str = ""

@@ -72,13 +72,14 @@ def _opened() -> Library | None:
     """The library; without one a first step is shown, or what is wrong with it."""
     try:
         library = shared.open_library()
+        is_empty_yet = not len(library.snapshot().asset_keys)
     except LibraryNotFound:
         welcome.first_step(shared.library_path())
         return None
     except MmsearchError as exc:
         st.error(presenter.markdown(str(exc)), icon=":material/error:")
         return None
-    if not len(library.snapshot().asset_keys):
+    if is_empty_yet:
         welcome.first_step(shared.library_path())
         return None
     return library

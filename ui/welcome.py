@@ -72,7 +72,9 @@ def no_match(form: Form, found: Answer) -> None:
     with st.container(key="no_match"):
         st.subheader("No match")
         hints = presenter.no_match(
-            is_narrowed=form.is_narrowed, has_words=bool(found.words), has_bar=form.score != "anything"
+            is_narrowed=form.is_narrowed,
+            has_words=bool(found.words),
+            has_bar=form.score != "anything",
         )
         for hint in hints:
             st.markdown(f"- {hint}")

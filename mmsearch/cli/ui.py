@@ -35,6 +35,7 @@ def ui(
 ) -> None:
     """Search, look, listen and index in the browser. Nothing leaves this machine."""
     let_pandas_in()  # Streamlit is made of it
+    import threading
     import webbrowser
 
     from ui.app import run
@@ -42,6 +43,7 @@ def ui(
     def tell(url: str) -> None:
         typer.echo(f"mmsearch is at {url} (Ctrl-C stops it)")
         if browser:
-            webbrowser.open(url)
+            # Some browsers are waited for until they end.
+            threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()
 
     run((library or default_library()).expanduser(), host=host, port=port, on_bound=tell)

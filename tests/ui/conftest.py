@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import shutil
@@ -39,7 +40,16 @@ ANSWER_MS = 20_000
 """How long a page waits for anything: the machine may be busy with other tests."""
 SIZE = {"width": 1280, "height": 800}
 
+HAS_STREAMLIT = importlib.util.find_spec("streamlit") is not None
+collect_ignore_glob = [] if HAS_STREAMLIT else ["test_*.py"]
+
 Serve = Callable[[Path], str]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say what was left out."""
+    if not HAS_STREAMLIT:
+        terminalreporter.write_line("tests/ui left out: streamlit is not installed (extra `ui`)")
 
 
 class Server:
@@ -104,7 +114,6 @@ def servers() -> Iterator[dict[Path, Server]]:
 @pytest.fixture(scope="session")
 def ui_server(servers: dict[Path, Server], tmp_path_factory: pytest.TempPathFactory) -> Serve:
     """Call it with a library, which need not be there yet, and get the address of its server."""
-    pytest.importorskip("streamlit", reason="streamlit is not installed: the extra `ui`")
 
     def serve(library: Path) -> str:
         if library not in servers:

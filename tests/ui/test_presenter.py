@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmsearch.errors import DecodeError, QueryError
+from mmsearch.errors import DecodeError, MissingExtra, QueryError
 from mmsearch.export.forms import Form as Export
 from mmsearch.query import TermKind
 from mmsearch.search.expressions import And, Compare
@@ -35,7 +35,7 @@ from mmsearch.types import (
     Tag,
     segment_id,
 )
-from ui import bundle, desktop, form, presenter, selection, shared, viewing
+from ui import app, bundle, desktop, form, presenter, selection, shared, viewing
 from ui.asking import Upload, kept
 from ui.form import Example, Form
 
@@ -507,3 +507,8 @@ class TestCommand:
         assert done.returncode == 1
         assert b"name another --port" in done.stderr
         assert b"Traceback" not in done.stderr
+
+    def test_without_streamlit_the_extra_is_named(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
+        with pytest.raises(MissingExtra, match=r"mmsearch\[ui\]"):
+            app.create_app("127.0.0.1")

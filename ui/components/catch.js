@@ -77,5 +77,5 @@ export default function ({ parentElement }) {
   if (!catchers.has(parentElement)) catchers.set(parentElement, new Catcher());
   const catcher = catchers.get(parentElement);
   catcher.listen();
-  return () => catcher.leave();
+  return () => whenGone(parentElement, () => catcher.leave());
 }

@@ -50,3 +50,12 @@ function isTyping() {
   while (active?.shadowRoot?.activeElement) active = active.shadowRoot.activeElement;
   return Boolean(active?.closest?.("input, textarea, select, [contenteditable=true]"));
 }
+
+/** Calls `then` once a component has left the page: it is cleaned up before each update too, and
+    must not be deaf until it is called again. */
+function whenGone(parentElement, then) {
+  const host = parentElement.host ?? parentElement;
+  setTimeout(() => { if (!host.isConnected) then(); }, GONE_MS);
+}
+
+const GONE_MS = 50;

@@ -182,5 +182,5 @@ export default function (component) {
   const grid = grids.get(parentElement);
   grid.update(component);
   grid.listen();
-  return () => grid.leave();
+  return () => whenGone(parentElement, () => grid.leave());
 }

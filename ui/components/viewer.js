@@ -360,9 +360,8 @@ export default function (component) {
   const viewer = viewers.get(parentElement);
   viewer.update(component);
   viewer.listen();
-  return () => {
+  return () => whenGone(parentElement, () => {
     viewer.leave();
-    // Streamlit cleans up before each update too; a player is silenced once its element is gone.
-    setTimeout(() => { if (!parentElement.host?.isConnected && !parentElement.isConnected) viewer.stop(); }, 0);
-  };
+    viewer.stop();
+  });
 }
