@@ -31,8 +31,9 @@ lint: $(TESTED)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# Files of tests side by side: they wait for processes and browsers more than they compute.
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile
 
 bench: $(TESTED)
 	$(BIN)/python -m benchmarks
