@@ -137,7 +137,8 @@ def own_server(tmp_path: Path) -> Iterator[Callable[[Path], Server]]:
         server.stop()
 
 
-@pytest.fixture(scope="session")
+# Not for the session: as long as it is there an event loop runs in this thread, and no other can.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Debian's Chromium, or the one that `MMSEARCH_TEST_BROWSER` names; skips without any."""
     playwright = pytest.importorskip(
@@ -153,7 +154,7 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def usual(browser: Browser) -> BrowserContext:
     """The profile of pages that ask for no other: what they load is loaded once."""
     return _profile(browser)
