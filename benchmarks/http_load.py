@@ -278,6 +278,8 @@ def mixed(url: str, words: random.Random, until: float, statuses: Counter) -> No
                 client.ask("POST", "/v1/search", {"query": query(words), "min_score": 0})
                 hits = json.loads(client.last).get("hits") or [{"asset_url": "/healthz"}]
                 status = client.ask("GET", words.choice(hits)["asset_url"])
+                if status == 404:  # its file went, or was written anew, and is indexed already
+                    what, status = "asset that went", 200
             elif what == "picture":
                 # Another picture each time: one that was seen before need not be decoded.
                 noise = words.randbytes(8)

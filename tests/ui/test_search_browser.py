@@ -378,6 +378,8 @@ def test_what_files_say_is_text(
             wait_for_picture(page.locator(".viewer .figure img").first)
         page.get_by_role("tab", name="Details").click()
         page.keyboard.press("s")
+        # What is drawn anew for it would open the viewer again that was closed meanwhile.
+        page.get_by_text(f"{at + 1} selected").wait_for(state="attached")
         page.keyboard.press("Escape")
         page.locator(".viewer").wait_for(state="detached")
     page.get_by_text("3 selected").click()
