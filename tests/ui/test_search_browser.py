@@ -17,7 +17,8 @@ import pytest
 
 from mmsearch.library import Library
 
-expect = pytest.importorskip("playwright.sync_api", reason="playwright is not installed").expect
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+expect = playwright.expect
 
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
@@ -378,14 +379,23 @@ def test_what_files_say_is_text(
             wait_for_picture(page.locator(".viewer .figure img").first)
         page.get_by_role("tab", name="Details").click()
         page.keyboard.press("s")
-        # What is drawn anew for it would open the viewer again that was closed meanwhile.
-        page.get_by_text(f"{at + 1} selected").wait_for(state="attached")
-        page.keyboard.press("Escape")
-        page.locator(".viewer").wait_for(state="detached")
+        close(page)
     page.get_by_text("3 selected").click()
     page.get_by_text(HOSTILE_IMAGE).first.wait_for()
     assert page.get_by_text(HOSTILE_TEXT, exact=True).count() >= 1
     assert page.evaluate("() => window.broken") is None
+
+
+def close(page: Page) -> None:
+    """Close the viewer; on a busy machine an answer on its way can open it once more."""
+    for _ in range(3):
+        page.keyboard.press("Escape")
+        try:
+            page.locator(".viewer").wait_for(state="detached", timeout=5_000)
+        except playwright.TimeoutError:
+            continue
+        return
+    page.locator(".viewer").wait_for(state="detached")
 
 
 def test_more_of_a_long_answer_is_shown_on_demand(
