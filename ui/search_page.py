@@ -87,9 +87,11 @@ def _opened() -> Library | None:
 
 def _like(like: tuple[Example, ...]) -> None:
     """What of the library is asked with, each to be taken away."""
+    # The place is there without any too: what stands below keeps its own, and is not built anew.
+    place = st.empty()
     if not like:
         return
-    with st.container(horizontal=True, key="like_bar"):
+    with place.container(horizontal=True, key="like_bar"):
         for number, one in enumerate(like):
             word = "not like" if one.is_avoided else "like"
             label = f"{word} {presenter.markdown(one.name)}"

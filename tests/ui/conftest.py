@@ -52,6 +52,13 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_line("tests/ui left out: streamlit is not installed (extra `ui`)")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What a browser on a busy machine is too slow for is tried once more, and is reported so."""
+    for item in items:
+        if "new_page" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.flaky(reruns=1, only_rerun=["TimeoutError"]))
+
+
 class Server:
     """`mmsearch ui` in a process of its own, at `url`; its standard error is in a file."""
 
@@ -148,6 +155,7 @@ def browser() -> Iterator[Browser]:
     path = named or next(filter(None, map(shutil.which, CHROMIUM)), None)
     if path is None:
         pytest.skip("there is no Chromium on this machine: the browser tests are left out")
+    playwright.expect.set_options(timeout=ANSWER_MS)
     with playwright.sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=path, args=list(FLAGS))
         yield browser

@@ -18,7 +18,6 @@ from mmsearch.library import Library
 
 pytestmark = pytest.mark.slow
 
-expect.set_options(timeout=20_000)
 
 Serve = Callable[[Path], str]
 PLACES = ((47.4, 8.5), (47.0, 9.0), (-33.9, 151.2))

@@ -14,7 +14,6 @@ from playwright.sync_api import Page, expect
 
 pytestmark = pytest.mark.slow
 
-expect.set_options(timeout=20_000)
 
 Serve = Callable[[Path], str]
 DONE_MS = 120_000
