@@ -314,14 +314,30 @@ def change(library: Path, files: Path, until: float) -> None:
 
 
 def watch(pid: int, until: float, seconds: float) -> None:
-    """The server's resident memory, at first, in the middle and in the end."""
+    """The server's memory: medians of each tenth of the time, for single answers are peaks.
+
+    Anonymous memory is its own; resident memory counts the pages of files too, which the system
+    takes back when it wants to.
+    """
     server = psutil.Process(pid)
-    for share in (0.1, 0.5, 0.98):
-        time.sleep(max(0.0, until - seconds * (1 - share) - time.monotonic()))
+    began = until - seconds
+    tenths: list[list[tuple[int, int, int]]] = [[] for _ in range(10)]
+    while (now := time.monotonic()) < until - 1:
         below = sum(child.memory_info().rss for child in server.children(recursive=True))
-        own = server.memory_info().rss
-        print(f"after {share:>4.0%}: {own / 1e6:.0f} MB, decoders {below / 1e6:.0f} MB, "
-              f"{server.num_fds()} descriptors", flush=True)  # fmt: skip
+        own = (server.memory_info().rss, anonymous_bytes(pid), below)
+        tenths[max(0, int((now - began) / seconds * 10))].append(own)
+        time.sleep(min(1.0, seconds / 100))
+    for number, samples in enumerate(filter(None, tenths), 1):
+        resident, anonymous, decoders = np.median(samples, axis=0) / 1e6
+        most = max(sample[1] for sample in samples) / 1e6
+        print(f"tenth {number:>2}: {resident:.0f} MB resident, {anonymous:.0f} anonymous "
+              f"(at most {most:.0f}), decoders {decoders:.0f}")  # fmt: skip
+    print(f"{server.num_fds()} descriptors, {server.num_threads()} threads", flush=True)
+
+
+def anonymous_bytes(pid: int) -> int:
+    text = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii")
+    return int(text.split("Anonymous:")[1].split()[0]) * 1024
 
 
 def main() -> None:

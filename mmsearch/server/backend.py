@@ -21,6 +21,7 @@ from mmsearch.media.isolation import Decoder
 from mmsearch.previews import Previews
 from mmsearch.server import engine
 from mmsearch.server.engine import Engine, Observer, Ticket
+from mmsearch.server.spool import Spool
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -64,7 +65,7 @@ class Backend:
         )
         self._decoders = _Decoders()
         self._receiving = 0
-        self._folder = tempfile.TemporaryDirectory(prefix="mmsearch-uploads-")
+        self._spool = Spool()
 
     @classmethod
     def of(cls, request: Request) -> Backend:
@@ -99,7 +100,7 @@ class Backend:
             raise engine.Full(1)
         self._receiving += 1
         try:
-            with tempfile.TemporaryDirectory(dir=self._folder.name) as name:
+            with tempfile.TemporaryDirectory(dir=self._spool.path) as name:
                 yield Path(name)
         finally:
             self._receiving -= 1
@@ -118,7 +119,7 @@ class Backend:
         self._decoders.close()
         self.previews.close()
         self.jobs.close()
-        self._folder.cleanup()
+        self._spool.close()
 
 
 class _Kept:
