@@ -105,9 +105,11 @@ def serve(
             f"mmsearch serve needs the extra server: pip install 'mmsearch[server]' "
             f"({', '.join(missing)} is not installed)"
         )
+    from mmsearch.runtime.heap import share_heap
     from mmsearch.server.settings import Settings, usual_threads
     from mmsearch.serving.tokens import read_token
 
+    share_heap()
     settings = Settings(
         library=library or default_library(),
         token=read_token(token_file),

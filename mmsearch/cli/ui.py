@@ -38,6 +38,9 @@ def ui(
     import threading
     import webbrowser
 
+    from mmsearch.runtime.heap import share_heap
+
+    share_heap()
     from ui.app import run
 
     def tell(url: str) -> None:

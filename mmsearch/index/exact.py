@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mmsearch.config import cpu_count
 from mmsearch.index.base import Nearest, RowArray, RowMask, best_of
+from mmsearch.index.coarse import Coarse
 from mmsearch.index.matrix import Matrix
-from mmsearch.index.products import Products
+from mmsearch.index.products import FEW_QUERIES, Products
+from mmsearch.runtime.threads import started
 
 if TYPE_CHECKING:
     from mmsearch.types import FloatArray
@@ -28,19 +29,45 @@ GATHERED_BYTES = 1 << 20
 """Rows that are gathered at a time: they are multiplied while the cache has them. Of a million
 vectors 10,000 took 2.4 ms at four times as much, 1.0 ms so."""
 
-Scored = tuple[RowArray, NDArray[Any]]
-"""Rows, rising, and the similarity of each to one query, to within a slack."""
+GROUPS = 8
+"""Groups for each of the k best, when the k-th is looked for."""
+COARSE_AFTER = 4
+"""Queries that are asked before a coarse copy is worth making: a command asks one or two."""
+COARSE_BYTES = 128 << 20
+"""Above it there is no coarse copy."""
+COARSE_SHARE = 8
+"""Where more than one in so many rows cannot be told from the best by it, it is not used again."""
+NOWHERE = np.finfo(np.float32).min
+"""Less than any product; that of a row that may not answer is minus infinity."""
+
+
+class Scored(NamedTuple):
+    """Rows, rising, and the products of each with one query: between `least` and `most`."""
+
+    rows: RowArray
+    least: FloatArray
+    most: FloatArray
+
+
+Scores = Callable[[int, int], tuple[RowArray, "FloatArray", "FloatArray"]]
+"""Gives rows, their (n, q) products, and the slack of these, of n or 1 rows."""
 
 
 class ExactIndex:
     """Compares every row that may answer; fulfils `mmsearch.index.base.VectorIndex`.
 
-    All rows are compared with the query as they are stored, which tells to within a slack how near
-    they are; those that are too near to the k-th to be told from it are compared in float32.
+    All rows are compared with the query as they are stored, or as a copy in 8 bits has them when a
+    few queries were asked, which tells to within a slack how near they are; those that are too
+    near to the k-th to be told from it are compared in float32.
     """
 
-    def __init__(self, matrix: Matrix) -> None:
+    def __init__(self, matrix: Matrix, *, coarse_after: int = COARSE_AFTER) -> None:
+        """`coarse_after`: queries after which the copy is made, aside."""
         self.matrix = matrix
+        size = matrix.count * matrix.dim
+        self._wants_coarse = 2 * size > ALONE_BYTES and size <= COARSE_BYTES
+        self._until_coarse = coarse_after
+        self._coarse: Future[Coarse] | None = None
 
     @property
     def count(self) -> int:
@@ -53,94 +80,155 @@ class ExactIndex:
             rows = np.flatnonzero(allowed)
             if len(rows) <= SPARSE * self.count:
                 return self.among(rows, queries, k)
+        is_few = 0 < len(queries) <= FEW_QUERIES and k * COARSE_SHARE <= self.count
+        coarse = self._ready() if is_few else None
+        if coarse is not None:
+            scored = self._all(coarsely(coarse, queries), allowed)
+            near = self._near(scored, self.count, len(queries), k)
+            if max(map(len, near)) * COARSE_SHARE <= self.count:
+                return self._compared(near, queries, k)
+            self._wants_coarse = False
         products = self._products(queries)
 
-        def scored(first: int, end: int) -> tuple[RowArray, NDArray[Any]]:
+        def stored(first: int, end: int) -> tuple[FloatArray, FloatArray]:
             parts = [products.of(block) for _, block in self.matrix.parts(first, end)]
-            scores = parts[0] if len(parts) == 1 else np.concatenate(parts)
-            numbers = np.arange(first, end, dtype=np.int64)
-            if allowed is None:
-                return numbers, scores
-            passing = allowed[first:end]
-            return numbers[passing], scores[passing]
+            return parts[0] if len(parts) == 1 else np.concatenate(parts), products.slack[None]
 
-        return self._best(scored, self.count, products, queries, k)
+        near = self._near(self._all(stored, allowed), self.count, len(queries), k)
+        return self._compared(near, queries, k)
 
     def among(self, rows: RowArray, queries: FloatArray, k: int) -> Nearest:
         """The k nearest of (n,) rising `rows` to each query; none but these are read."""
         products = self._products(queries)
         step = max(1, GATHERED_BYTES // (2 * max(1, self.matrix.dim)))
 
-        def scored(first: int, end: int) -> tuple[RowArray, NDArray[Any]]:
+        def scored(first: int, end: int) -> tuple[RowArray, FloatArray, FloatArray]:
             parts = [
                 products.of(self.matrix.stored(rows[begin : min(begin + step, end)]))
                 for begin in range(first, end, step)
             ]
-            return rows[first:end], parts[0] if len(parts) == 1 else np.concatenate(parts)
+            scores = parts[0] if len(parts) == 1 else np.concatenate(parts)
+            return rows[first:end], scores, products.slack[None]
 
-        return self._best(scored, len(rows), products, queries, k)
+        return self._compared(self._near(scored, len(rows), len(queries), k), queries, k)
 
     def _products(self, queries: FloatArray) -> Products:
         blocks = self.matrix.blocks
         is_half = bool(blocks) and all(block.dtype == np.float16 for block in blocks)
         return Products(queries, np.dtype(np.float16 if is_half else np.float32))
 
-    def _best(
-        self,
-        scored: Callable[[int, int], tuple[RowArray, NDArray[Any]]],
-        count: int,
-        products: Products,
-        queries: FloatArray,
-        k: int,
-    ) -> Nearest:
-        """The best of all parts of `count` rows, each part looked through in a thread."""
+    def _ready(self) -> Coarse | None:
+        """The coarse copy, where it is made; it is made aside when enough was asked."""
+        if not self._wants_coarse:
+            return None
+        if self._coarse is None:
+            self._until_coarse -= 1  # of two threads one may go uncounted
+            if self._until_coarse <= 0:
+                self._coarse = started(lambda: Coarse.of(self.matrix))
+            return None
+        if not self._coarse.done():
+            return None
+        if self._coarse.exception() is not None:  # no memory for it: things go on without
+            self._wants_coarse = False
+            return None
+        return self._coarse.result()
+
+    @staticmethod
+    def _all(
+        scores: Callable[[int, int], tuple[FloatArray, FloatArray]], allowed: RowMask | None
+    ) -> Scores:
+        """All rows in their order, those that may not answer nowhere."""
+
+        def scored(first: int, end: int) -> tuple[RowArray, FloatArray, FloatArray]:
+            found, slack = scores(first, end)
+            if allowed is not None:
+                found[~allowed[first:end]] = -np.inf
+            return np.arange(first, end, dtype=np.int64), found, slack
+
+        return scored
+
+    def _near(self, scored: Scores, count: int, queries: int, k: int) -> list[RowArray]:
+        """Rows that may be among the k best of `count` for each of `queries`.
+
+        Each part of them is looked through in a thread.
+        """
 
         def near(part: tuple[int, int]) -> list[Scored]:
-            rows, scores = scored(*part)
+            rows, scores, slack = scored(*part)
             return [
-                _near(rows, column, k, slack)
-                for column, slack in zip(scores.T, products.slack.tolist(), strict=True)
+                _near(Scored(rows, scores[:, at] - slack[:, at], scores[:, at] + slack[:, at]), k)
+                for at in range(queries)
             ]
 
-        if not count or not len(queries):
-            none = np.empty((len(queries), 0))
-            return best_of(none.astype(np.int64), none.astype(np.float32), k)
+        if not count or not queries:
+            return [np.empty(0, dtype=np.int64)] * queries
         threads = 1 if count * self.matrix.dim * 2 <= ALONE_BYTES else cpu_count()
-        size = min(SCORED_ROWS, SCORED // len(queries) + 1, -(-count // threads))
+        size = min(SCORED_ROWS, SCORED // queries + 1, -(-count // threads))
         parts = [(first, min(first + size, count)) for first in range(0, count, size)]
         found: Iterable[list[Scored]]
         # NumPy and NumKong let go of the interpreter meanwhile.
         found = map(near, parts) if threads == 1 else _threads().map(near, parts)
-        listed = list(found)
-        nearest = [
-            self._compared([one[number] for one in listed], query, k, slack)
-            for number, (query, slack) in enumerate(
-                zip(queries, products.slack.tolist(), strict=True)
+        return [_joined(list(one), k) for one in zip(*found, strict=True)]
+
+    def _compared(self, near: list[RowArray], queries: FloatArray, k: int) -> Nearest:
+        """The k best of the rows for each query, by their own vectors."""
+        found = [
+            best_of(
+                rows[None],
+                np.vecdot(self.matrix.take(rows), np.asarray(query, dtype=np.float32))[None],
+                k,
             )
+            for rows, query in zip(near, queries, strict=True)
         ]
+        if not found:
+            none = np.empty((0, k))
+            return Nearest(none.astype(np.int64), none.astype(np.float32))
         return Nearest(
-            np.concatenate([one.rows for one in nearest]),
-            np.concatenate([one.similarities for one in nearest]),
+            np.concatenate([one.rows for one in found]),
+            np.concatenate([one.similarities for one in found]),
         )
 
-    def _compared(self, parts: list[Scored], query: FloatArray, k: int, slack: float) -> Nearest:
-        """The k best of the rows of all parts, by their own vectors."""
-        rows = np.concatenate([np.empty(0, dtype=np.int64), *(part[0] for part in parts)])
-        if len(parts) > 1:
-            scores = np.concatenate([part[1] for part in parts])
-            rows, _ = _near(rows, scores, k, slack)
-        similarities = np.vecdot(self.matrix.take(rows), np.asarray(query, dtype=np.float32))
-        return best_of(rows[None], similarities[None], k)
+
+def coarsely(
+    coarse: Coarse, queries: FloatArray
+) -> Callable[[int, int], tuple[FloatArray, FloatArray]]:
+    """Products with each query, by the coarse copy, and their slack."""
+
+    def scores(first: int, end: int) -> tuple[FloatArray, FloatArray]:
+        pairs = [coarse.scores(query, first, end) for query in queries]
+        products, slack = (np.stack(one, axis=1) for one in zip(*pairs, strict=True))
+        return products, slack
+
+    return scores
 
 
-def _near(rows: RowArray, scores: NDArray[Any], k: int, slack: float) -> Scored:
-    """Those of (n,) rows that may be among the k best, each score being off by up to `slack`."""
-    if len(rows) <= k:
-        return rows, scores
-    # By partition: sorting a hundred thousand rows costs more than comparing them.
-    least = np.partition(scores, len(scores) - k)[len(scores) - k]
-    near = scores >= least - 2 * slack
-    return rows[near], scores[near]
+def _near(scored: Scored, k: int) -> Scored:
+    """Those that may be among the k best."""
+    least = _kth(scored.least, k) if len(scored.rows) > k else NOWHERE
+    near = np.flatnonzero(scored.most >= max(least, NOWHERE))
+    return Scored(scored.rows[near], scored.least[near], scored.most[near])
+
+
+def _kth(scores: FloatArray, k: int) -> np.floating:
+    """The k-th best of more than k scores.
+
+    By partition, of what is no worse than the k-th best of the best of small groups: sorting a
+    hundred thousand, and even one partition of them, costs more than comparing the rows.
+    """
+    groups = GROUPS * k
+    if len(scores) >= 4 * groups:
+        width = len(scores) // groups
+        best = scores[: width * groups].reshape(width, groups).max(axis=0)
+        scores = scores[scores >= np.partition(best, groups - k)[groups - k]]
+    found: np.floating = np.partition(scores, len(scores) - k)[len(scores) - k]
+    return found
+
+
+def _joined(parts: list[Scored], k: int) -> RowArray:
+    """The rows of all parts that may be among the k best of all."""
+    if len(parts) == 1:
+        return parts[0].rows
+    return _near(Scored(*(np.concatenate(one) for one in zip(*parts, strict=True))), k).rows
 
 
 @lru_cache(maxsize=1)

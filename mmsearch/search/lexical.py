@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,7 @@ import numpy as np
 from mmsearch.index.addresses import AddressArray, address_set
 from mmsearch.index.base import NO_ROW, RowArray, RowMask
 from mmsearch.index.words import FUNCTION_WORDS, PHRASE, plain
-from mmsearch.search.snapshot import Snapshot, keys_of
+from mmsearch.search.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from mmsearch.types import FloatArray
@@ -115,13 +115,14 @@ def written(snapshot: Snapshot, query: str, limit: int, mask: RowMask | None) ->
     # A text with the phrase need not be among the best for its words.
     tables += [find(one, limit, is_phrase=True, among=among) for one in phrases]
     table = pa.concat_tables(tables)
-    segments = snapshot.segments.of(keys_of(table.column("segment_id").combine_chunks()))
-    assets = snapshot.asset_rows(keys_of(table.column("asset_id").combine_chunks()))
+    segments, owners = snapshot.segments.at(np.asarray(table.column("_rowaddr")))
+    assets = snapshot.asset_rows(owners)
     passes = _first_of_each(segments) & (segments != NO_ROW) & (assets != NO_ROW)
     is_all = all(one.num_rows < limit for one in tables)
     texts = table.column("text").to_pylist()
+    sought = Sought.of({*wanted.words, *meant.values()})
     shares = [
-        _share(tokens(text), wanted, weights, meant) if there else 0.0
+        _share(plain(text), sought, wanted, weights, meant) if there else 0.0
         for text, there in zip(texts, passes.tolist(), strict=True)
     ]
     found = np.asarray(shares, dtype=np.float32)
@@ -150,23 +151,48 @@ def _nothing() -> Written:
     return Written(rows, rows, scores, scores)
 
 
+@dataclass(frozen=True, slots=True)
+class Sought:
+    """Words that are looked for in many texts; most texts need not be cut into words for that."""
+
+    patterns: Mapping[str, re.Pattern[str]]
+
+    @classmethod
+    def of(cls, words: Collection[str]) -> Sought:
+        """From words as `tokens` gives them."""
+        return cls({word: re.compile(rf"(?<![^\W_]){re.escape(word)}(?![^\W_])") for word in words})
+
+    def within(self, text: str) -> set[str]:
+        """Those that are among the words of a text, which is plain already."""
+        # Most are not there at all, which the first look tells in no time.
+        return {
+            word for word, whole in self.patterns.items() if word in text and whole.search(text)
+        }
+
+
 def _share(
-    text: Sequence[str], wanted: Wanted, weights: dict[str, float], meant: dict[str, str]
+    text: str,
+    sought: Sought,
+    wanted: Wanted,
+    weights: dict[str, float],
+    meant: dict[str, str],
 ) -> float:
-    """How much of the query a text covers, by the weights of its words.
+    """How much of the query a plain text covers, by the weights of its words.
 
     `meant` has what each word is taken for, which is another where it is misspelt.
     """
-    there = set(text)
+    there = sought.within(text)
     covered = {
         word: 1.0 if word in there else FUZZY_SHARE
         for word in wanted.words
         if word in there or meant.get(word) in there
     }
-    for phrase in wanted.phrases:
-        if not _has_phrase(text, phrase):
-            for word in phrase:
-                covered.pop(word, None)
+    if wanted.phrases:
+        cut = tokens(text)
+        for phrase in wanted.phrases:
+            if not _has_phrase(cut, phrase):
+                for word in phrase:
+                    covered.pop(word, None)
     total = sum(weights.values())
     return sum(weights[word] * share for word, share in covered.items()) / total if total else 0.0
 
@@ -195,7 +221,7 @@ def _best(snapshot: Snapshot, word: str) -> float | None:
     if best is None:
         if len(known) >= MOST_KNOWN:
             known.clear()
-        table = snapshot.reader.full_text(word, 1)
+        table = snapshot.reader.full_text(word, 1, has_text=False)
         best = table.column("_score")[0].as_py() if table.num_rows else NOWHERE
         known[word] = best
     return None if best == NOWHERE else best

@@ -129,6 +129,26 @@ class Rows:
         """The address of every row, as Lance has it; those that are gone among them."""
         return _addresses(self._fragments, self._parts)
 
+    def at(self, addresses: AddressArray) -> tuple[RowArray, NDArray[np.uint64]]:
+        """The row of the table at each address, -1 where there is none, and the key of its owner.
+
+        That of a row that is not there is NO_KEY.
+        """
+        found = np.full(len(addresses), -1, dtype=np.int64)
+        owners = np.full(len(addresses), NO_KEY)
+        for start, fragment, part in zip(
+            self._keys.starts.tolist(), self._fragments, self._parts, strict=False
+        ):
+            here = np.flatnonzero(addresses >> np.uint64(32) == fragment.id)
+            offsets = part["offsets"]
+            if len(here) and len(offsets):
+                wanted = (addresses[here] & np.uint64(0xFFFFFFFF)).astype(offsets.dtype)
+                rows = np.minimum(np.searchsorted(offsets, wanted), len(offsets) - 1)
+                is_it = (offsets[rows] == wanted) & self._there(start + rows)
+                found[here[is_it]] = start + rows[is_it]
+                owners[here[is_it]] = part["owners"][rows[is_it]]
+        return self._counted(found), owners
+
     def owners(self) -> NDArray[np.uint64]:
         """The key of the owner of every row, those that are gone among them."""
         return np.asarray(_concatenated(self._owners.blocks, np.uint64))

@@ -186,13 +186,14 @@ class Reader:
         is_phrase: bool = False,
         fuzziness: int = 0,
         among: bytes | None = None,
+        has_text: bool = True,
     ) -> pa.Table:
         """The segments whose text has any of the words, best first by BM25.
 
-        Columns are segment_id, asset_id, text and _score. With `is_phrase` all words follow each
-        other; `fuzziness` is how many letters of a word may be others; `among` are the only rows
-        that may answer, as `index.addresses` writes them. There must be an index; what was written
-        since it was made is searched too.
+        Columns are text, where it is wanted, _score and _rowaddr, the address of the row. With
+        `is_phrase` all words follow each other; `fuzziness` is how many letters of a word may be
+        others; `among` are the only rows that may answer, as `index.addresses` writes them. There
+        must be an index; what was written since it was made is searched too.
         """
         from lance.query import MatchQuery, PhraseQuery
 
@@ -205,9 +206,10 @@ class Reader:
             return (
                 self.dataset(SEGMENTS)
                 .scanner(
-                    columns=["segment_id", "asset_id", "text", "_score"],
+                    columns=["text", "_score"] if has_text else ["_score"],
                     full_text_query=query,
                     limit=limit,
+                    with_row_address=True,
                     disable_scoring_autoprojection=True,
                     row_addr_allowlist=among,
                 )

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from mmsearch import text
@@ -45,6 +46,28 @@ def scores(library: Library, query: str, **filters: Any) -> dict[str, float]:
     """The score of every file that the words of a query find, best first."""
     hits = library.search(query, ranking=WORDS_ONLY, min_score=0.001, limit=100, **filters)
     return {Path(hit.path).stem: hit.score for hit in hits}
+
+
+def test_rows_are_known_by_their_addresses(tmp_path: Path) -> None:
+    """Where rows went and others came later, too."""
+    library = made(tmp_path, {f"a{number}": f"keeper {number} {FILLER}" for number in range(9)})
+    (tmp_path / "media" / "a3.txt").unlink()
+    write_text(tmp_path / "media" / "b.txt", "a keeper of another fragment")
+    library.index(tmp_path / "media")
+    library.prune()
+    snapshot = library.snapshot()
+    rows = snapshot.segments
+    addresses = rows.addresses()
+    found, owners = rows.at(addresses)
+    there = found >= 0
+    assert sorted(found[there].tolist()) == list(range(int(there.sum())))
+    assert (owners[there] == rows.owners()[there]).all()
+    assert (snapshot.asset_rows(owners[there]) >= 0).all()
+    beyond, nobody = rows.at(addresses | np.uint64(77 << 32))
+    assert (beyond == -1).all()
+    assert (nobody == 0).all()
+    assert len(rows.at(addresses[:0])[0]) == 0
+    assert scores(library, "keeper").keys() == {"b", *(f"a{n}" for n in range(9) if n != 3)}
 
 
 def dataset(library: Library) -> Any:
