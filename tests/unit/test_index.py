@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from mmsearch.index import exact
-from mmsearch.index.base import NO_ROW, near_any
+from mmsearch.index.base import NO_ROW, best_of, near_any
 from mmsearch.index.exact import ExactIndex
 from mmsearch.index.matrix import Matrix
 
@@ -80,3 +80,27 @@ def test_an_empty_index_and_an_empty_mask_find_nothing() -> None:
     full = ExactIndex(Matrix.of(np.ones((3, 4), dtype=np.float16)))
     assert (full.nearest(query, 5, allowed=np.zeros(3, dtype=np.bool_)).rows == NO_ROW).all()
     assert full.count == 3
+
+
+@given(
+    st.integers(1, 3), st.integers(0, 40), st.integers(0, 12), st.integers(0, 2**32 - 1),
+    st.booleans(),
+)  # fmt: skip
+def test_the_best_are_chosen_in_their_order(
+    queries: int, count: int, k: int, seed: int, has_gaps: bool
+) -> None:
+    rng = np.random.default_rng(seed)
+    rows = rng.permuted(np.tile(np.arange(count), (queries, 1)), axis=1)
+    if has_gaps:
+        rows[rng.random(rows.shape) < 0.4] = NO_ROW
+    similarities = rng.integers(0, 4, rows.shape).astype(np.float32)  # many are equal
+
+    found = best_of(rows, similarities, k)
+
+    assert found.rows.shape == found.similarities.shape == (queries, k)
+    for at in range(queries):
+        pairs = zip(rows[at].tolist(), similarities[at].tolist(), strict=True)
+        ranked = sorted((-near, row) for row, near in pairs if row != NO_ROW)[:k]
+        missing = [(np.inf, NO_ROW)] * (k - len(ranked))
+        got = zip((-found.similarities[at]).tolist(), found.rows[at].tolist(), strict=True)
+        assert list(got) == ranked + missing
