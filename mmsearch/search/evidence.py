@@ -165,7 +165,8 @@ def _most(
 def _best(vectors: FloatArray | None, queries: FloatArray) -> FloatArray:
     if vectors is None or not len(vectors):
         return np.empty(0, dtype=np.float32)
-    found: FloatArray = (vectors @ queries.T).max(axis=1)
+    # Not a product of matrices: there a similarity depends, in its last bit, on how many there are.
+    found: FloatArray = np.vecdot(vectors[:, None], queries).max(axis=1)
     return found
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 PREFIX = "mmsearch-uploads-"
-LOCK = "lock"
+LOCK, FILES = "lock", "files"
 
 
 class Spool:
@@ -23,14 +23,16 @@ class Spool:
 
     def __init__(self) -> None:
         sweep(Path(tempfile.gettempdir()))
-        self.path = Path(tempfile.mkdtemp(prefix=PREFIX))
-        self._lock = FileLock(self.path / LOCK)
+        self._folder = Path(tempfile.mkdtemp(prefix=PREFIX))
+        self._lock = FileLock(self._folder / LOCK)
         self._lock.acquire()
+        self.path = self._folder / FILES
+        self.path.mkdir()
 
     def close(self) -> None:
         """Remove it and all that is in it."""
         self._lock.release()
-        shutil.rmtree(self.path, ignore_errors=True)
+        shutil.rmtree(self._folder, ignore_errors=True)
 
 
 def sweep(parent: Path) -> None:

@@ -56,7 +56,7 @@ def test_hostile_files_are_answered_or_refused(data: Path, library: Library) -> 
             found = list(pool.map(send, paths))
         assert client.get(f"{url}/healthz").status_code == 200
         assert client.post(f"{url}/v1/search", json={"query": "red"}).json()["total"] == 1
-        assert not list(Path(app.state.backend._folder.name).iterdir())
+        assert not list(Path(app.state.backend._spool.path).iterdir())
     counts = Counter(status for status, _ in found)
     assert set(counts) == {200, 422}
     assert max(seconds for _, seconds in found) < FILE_S

@@ -173,7 +173,7 @@ def test_files_are_deleted_when_a_client_leaves_in_the_middle(library: Library) 
     app = create_app(settings_of(library), library)
     with served(app) as url:
         host, port = url.removeprefix("http://").split(":")
-        folder = Path(app.state.backend._folder.name)
+        folder = Path(app.state.backend._spool.path)
         with socket.create_connection((host, int(port))) as connection:
             connection.sendall(
                 f"POST /v1/search HTTP/1.1\r\nHost: {host}\r\n"

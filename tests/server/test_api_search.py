@@ -368,7 +368,7 @@ def test_the_name_of_a_file_is_no_path(
         return
     (path,) = seen
     assert path.name in ("upload-0", "upload-0.png")
-    assert path.parent.parent.name.startswith("mmsearch-uploads-")
+    assert path.parent.parent.parent.name.startswith("mmsearch-uploads-")
     assert not path.parent.exists()
 
 
@@ -431,7 +431,7 @@ def test_files_are_bounded(colours: Library) -> None:
         many += [("file", (None, "words", "text/plain"))] * 9
         told = problem(client.post("/v1/search", files=many), 413, "too-large")
         assert "at most 8 files" in told["detail"]
-        assert not list(Path(client.app.state.backend._folder.name).iterdir())
+        assert not list(Path(client.app.state.backend._spool.path).iterdir())
 
 
 def test_only_the_first_minute_of_a_recording_is_listened_to(

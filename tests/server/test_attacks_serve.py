@@ -201,10 +201,10 @@ def test_an_upload_that_is_too_large_is_refused_and_leaves_nothing(
         body = part + b"\xff\xd8" + b"x" * 2 * MB + b"\r\n--b--\r\n"
         reply = server.ask("/v1/search", method="POST", body=body, headers=headers)
         assert reply.status == 413
-        (folder,) = tmp_path.glob("mmsearch-uploads-*")
+        (folder,) = tmp_path.glob("mmsearch-uploads-*/files")
         assert list(folder.iterdir()) == []
         assert server.stop() == 0
-        assert not folder.exists()
+        assert not folder.parent.exists()
 
 
 HOSTILE_PER_FOLDER = 7

@@ -32,11 +32,12 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_nobody_else_can_read_it_and_it_goes(temporary: Path) -> None:
     spool = Spool()
-    assert spool.path.parent == temporary
-    assert spool.path.stat().st_mode & 0o077 == 0
+    assert spool.path.parent.parent == temporary
+    assert spool.path.parent.stat().st_mode & 0o077 == 0
+    assert list(spool.path.iterdir()) == []
     (spool.path / "one").mkdir()
     spool.close()
-    assert not spool.path.exists()
+    assert list(temporary.iterdir()) == []
 
 
 def test_what_a_killed_server_left_goes_with_the_next() -> None:
@@ -44,7 +45,7 @@ def test_what_a_killed_server_left_goes_with_the_next() -> None:
     left = Path(done.stdout.strip())
     assert (left / "secret.jpg").exists()
     spool = Spool()
-    assert not left.exists()
+    assert not left.parent.exists()
     assert spool.path.exists()
     spool.close()
 

@@ -12,6 +12,7 @@ from mmsearch.index.base import NO_ROW
 from mmsearch.index.coarse import Coarse
 from mmsearch.index.exact import ExactIndex
 from mmsearch.index.matrix import Matrix
+from mmsearch.search import evidence
 
 KINDS = ("spread", "near each other", "one value", "zeros")
 
@@ -138,3 +139,12 @@ def test_without_memory_for_it_search_goes_on(monkeypatch: pytest.MonkeyPatch) -
     index._coarse.exception(60)
     assert index.nearest(query, 1).rows[0, 0] == 0
     assert not index._wants_coarse
+
+
+def test_a_similarity_does_not_depend_on_how_many_are_asked_for() -> None:
+    rng = np.random.default_rng(0)
+    vectors = rng.standard_normal((301, 384)).astype(np.float32)
+    queries = rng.standard_normal((3, 384)).astype(np.float32)
+    whole = evidence._best(vectors, queries)
+    for first, end in ((0, 1), (0, 7), (5, 18), (0, 300), (100, 301)):
+        assert evidence._best(vectors[first:end], queries).tolist() == whole[first:end].tolist()

@@ -21,9 +21,14 @@ def work():
 for _ in range(8):
     threading.Thread(target=work).start()
 gate.wait()
-# A heap of threads begins at a multiple of 64 MB, in a mapping of its own.
-starts = [int(line.split("-")[0], 16) for line in open("/proc/self/maps")]
-print(sum(start % (64 << 20) == 0 for start in starts))
+# A heap of threads begins at a multiple of 64 MB; what it may grow into lies behind it, closed.
+maps = [line.split()[:2] for line in open("/proc/self/maps")]
+maps = [(*(int(end, 16) for end in span.split("-")), may) for span, may in maps]
+size = 64 << 20
+print(sum(
+    begin % size == 0 and may == "rw-p" and (end, begin + size, "---p") == after
+    for (begin, end, may), after in zip(maps, maps[1:])
+))
 gate.wait()
 """
 
