@@ -138,29 +138,36 @@ def _results(answered: Shown) -> None:
         more = "+" if found.has_more else ""
         st.caption(f"{count}{more} · {found.took_ms:.0f} ms", width="stretch")
         selection.bar(picked)
-    shown = component("grid")(
+    component("grid")(
         key="grid",
         data={
             "token": answered.token,
             "cards": answered.cards,
             "selected": [key for key in map(presenter.key_of, found.hits) if key in picked],
             "changes": selection.changes(),
+            "heard": st.session_state.get("heard", 0),
             "has_more": found.has_more and len(found.hits) < MOST,
         },
         on_picked_change=functools.partial(_pick, found),
-        on_opened_change=_ignore,
-        on_more_change=_ignore,
+        on_act_change=functools.partial(_act, found),
     )
-    if shown.more:
-        st.session_state["limit"] += STEP
+    if st.session_state.pop("wants_more", False):
         st.rerun(scope="app")
-    if shown.opened:
-        viewer.view(shown.opened)
     viewer.draw(found)
 
 
-def _ignore() -> None:
-    """What was clicked is read from what the grid returns."""
+def _act(found: Answer) -> None:
+    """Do what was clicked, once: the grid says it again until it is heard."""
+    said = st.session_state["grid"].get("act")
+    if said is None or said["times"] <= st.session_state.get("heard", 0):
+        return
+    st.session_state["heard"] = said["times"]
+    match said["what"]:
+        case "opened":
+            viewer.view(said["value"])
+        case "more" if said["value"] == len(found.hits):
+            st.session_state["limit"] += STEP
+            st.session_state["wants_more"] = True
 
 
 def _pick(found: Answer) -> None:

@@ -56,7 +56,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What a browser on a busy machine is too slow for is tried once more, and is reported so."""
     for item in items:
         if "new_page" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.flaky(reruns=1, only_rerun=["TimeoutError"]))
+            late = ["TimeoutError", "Locator expected"]
+            item.add_marker(pytest.mark.flaky(reruns=2, only_rerun=late))
 
 
 class Server:

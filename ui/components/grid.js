@@ -2,6 +2,8 @@
 
 const EAGER = 12;
 const AGAIN_MS = 2000;
+const SAID_AGAIN_MS = 1500;
+const MOST_TRIES = 5;
 const grids = new WeakMap();
 
 class Grid {
@@ -9,20 +11,22 @@ class Grid {
     this.root = root;
     this.list = element("div", { class: "grid", role: "listbox", "aria-multiselectable": "true" });
     this.list.setAttribute("aria-label", "Matches");
-    this.button = element("button", { type: "button", onclick: () => this.send("more", true) }, "Show more");
+    this.button = element("button", { type: "button", onclick: () => this.say("more", this.keys.length) }, "Show more");
     this.more = element("div", { class: "more", hidden: true }, this.button);
     this.list.addEventListener("keydown", (event) => this.onKey(event));
     root.append(this.list, this.more);
     this.cards = [];
     this.selected = new Set();
     this.changes = 0;
+    this.said = 0;
     this.token = null;
     this.onDocumentKey = (event) => this.onShortcut(event);
   }
 
-  update({ data, setStateValue, setTriggerValue }) {
+  update({ data, setStateValue }) {
     this.setState = setStateValue;
-    this.send = setTriggerValue;
+    if (data.heard >= this.said) clearTimeout(this.unheard);
+    this.said = Math.max(this.said, data.heard);
     if (data.token !== this.token) {
       const known = data.token.split(" ")[0] === this.token?.split(" ")[0] ? this.cards.length : 0;
       this.token = data.token;
@@ -109,7 +113,19 @@ class Grid {
 
   open(at) {
     this.focus(at);
-    this.send("opened", this.keys[at]);
+    this.say("opened", this.keys[at]);
+  }
+
+  /** Says it until it is heard: what is said in the moment in which a page is drawn may be lost. */
+  say(what, value) {
+    this.said += 1;
+    this.repeat({ what, value, times: this.said }, 1);
+  }
+
+  repeat(act, tries) {
+    clearTimeout(this.unheard);
+    this.setState("act", { ...act, tries });
+    if (tries < MOST_TRIES) this.unheard = setTimeout(() => this.repeat(act, tries + 1), SAID_AGAIN_MS);
   }
 
   toggle(at) {

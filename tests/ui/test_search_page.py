@@ -1,0 +1,55 @@
+"""What is clicked in the grid is done once, however often it is said."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+pytest.importorskip("streamlit", reason="streamlit is not installed")
+
+from ui import search_page, viewer
+from ui.asking import Answer
+
+
+@pytest.fixture
+def state(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What a session knows."""
+    known: dict[str, Any] = {"limit": 200}
+    monkeypatch.setattr(search_page.st, "session_state", known)
+    return known
+
+
+def say(state: dict[str, Any], what: str, value: object, times: int, tries: int = 1) -> None:
+    state["grid"] = {"act": {"what": what, "value": value, "times": times, "tries": tries}}
+    search_page._act(Answer())
+
+
+def test_what_is_said_again_is_done_once(state: dict[str, Any]) -> None:
+    say(state, "more", 0, 1)
+    say(state, "more", 0, 1, tries=2)
+    assert state["limit"] == 400
+    assert state["heard"] == 1
+    say(state, "more", 0, 2)
+    assert state["limit"] == 600
+
+
+def test_more_of_an_answer_that_is_gone_is_not_wanted(state: dict[str, Any]) -> None:
+    say(state, "more", 200, 1)
+    assert state["limit"] == 200
+    assert "wants_more" not in state
+
+
+def test_a_hit_is_opened(state: dict[str, Any]) -> None:
+    say(state, "opened", "one", 1)
+    viewer.close()
+    say(state, "opened", "one", 1, tries=2)
+    assert viewer.VIEWED not in state
+    say(state, "opened", "one", 2)
+    assert state[viewer.VIEWED] == "one"
+
+
+def test_nothing_said_is_nothing_done(state: dict[str, Any]) -> None:
+    state["grid"] = {}
+    search_page._act(Answer())
+    assert "heard" not in state
