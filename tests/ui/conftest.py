@@ -53,7 +53,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What a browser on a busy machine is too slow for is tried once more, and is reported so."""
+    """What a browser on a busy machine is too slow for is tried twice more, and is reported so."""
     for item in items:
         if "new_page" in getattr(item, "fixturenames", ()):
             late = ["TimeoutError", "Locator expected"]

@@ -182,6 +182,7 @@ class Grid {
   }
 
   leave() {
+    clearTimeout(this.unheard);
     document.removeEventListener("keydown", this.onDocumentKey);
   }
 }
