@@ -39,6 +39,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.get_closest_marker("slow") is not None)
 
 
+@pytest.fixture(autouse=True)
+def _stays_here() -> Iterator[None]:
+    """No test leaves the process in another folder, which may be gone for the next one."""
+    here = Path.cwd()
+    yield
+    now = Path.cwd()
+    os.chdir(here)
+    assert now == here
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _own_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """No setting of the user reaches a test; only converted weights are shared."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
 import threading
 from pathlib import Path
 
@@ -162,8 +163,8 @@ def test_a_tree_deeper_than_the_recursion_limit_is_walked(tmp_path: Path) -> Non
 
     assert names(tmp_path) == ["d/d/d/deep.txt"]
 
-    os.chdir(tmp_path)  # the names are too long for pytest to tidy up
-    os.system("rm -rf d")
+    # The names are too long for pytest to tidy up.
+    subprocess.run(["rm", "-rf", "d"], cwd=tmp_path, check=True)
 
 
 def test_a_folder_that_cannot_be_listed_is_passed_over(
