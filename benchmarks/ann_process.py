@@ -6,6 +6,7 @@ import importlib
 import multiprocessing
 import os
 import resource
+import statistics
 import subprocess
 import time
 from collections.abc import Callable
@@ -163,6 +164,21 @@ class _Server:
             elapsed = time.perf_counter() - started
             if elapsed >= seconds:
                 return done / elapsed
+
+    def first(self, visited: int, refine: int, *, queries: int) -> float:
+        """Median milliseconds of a query under a filter that was not asked before.
+
+        Each is the filter that is set, moved on by some rows.
+        """
+        effort = self._peers.Effort(visited, refine)
+        taken_s = []
+        for number in range(queries):
+            mask = np.roll(self._kept.mask, number + 1)
+            kept = self._peers.Filter(self._kept.name, mask)
+            begun = time.perf_counter()
+            self._peer.search(self._queries[number : number + 1], K, effort, kept)
+            taken_s.append(time.perf_counter() - begun)
+        return 1000 * statistics.median(taken_s)
 
     def memory(self) -> dict[str, int]:
         """What the index holds now, above the process with its modules and queries."""

@@ -31,6 +31,8 @@ SATURATED = 0.0005
 SATURATED_FROM = 100
 SLOW_S = 10.0
 FEW_QUERIES = 200
+FIRST_QUERIES = 100
+"""Under filters that were not asked before."""
 
 
 @dataclass(slots=True)
@@ -327,7 +329,10 @@ def growing(run: Run, peer: str) -> dict[str, float] | None:
 
 
 def filtering(run: Run, peer: str) -> dict[str, list[float]] | None:
-    """Under each filter: recall, and the median milliseconds of single queries in turns."""
+    """Under each filter: recall, and the median milliseconds of single queries in turns.
+
+    Of ours also those of the first query under a filter; 0 elsewhere.
+    """
     point = run.of(peer)["points"].get(STEADY)
     with Process(run.seat(peer)) as process:
         _, _, filters, _ = process.ask("limits")
@@ -349,7 +354,16 @@ def filtering(run: Run, peer: str) -> dict[str, list[float]] | None:
                     "rate", visited=visited, refine=refine, batch=1, seconds=run.slice_s
                 )
                 times.setdefault(name, []).append(1000 / rate)
-    return {name: [recalls[name], statistics.median(times[name])] for name in times}
+        first: dict[str, float] = {}
+        for name in MASKS if peer.startswith("ours") else ():  # others keep nothing of a filter
+            process.ask("filter", name=name)
+            first[name] = process.ask(
+                "first", visited=visited, refine=refine, queries=FIRST_QUERIES
+            )
+    return {
+        name: [recalls[name], statistics.median(times[name]), first.get(name, 0.0)]
+        for name in times
+    }
 
 
 def prepare(run: Run) -> None:

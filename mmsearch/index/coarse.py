@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,21 @@ if TYPE_CHECKING:
 
 LEVELS = 127
 _TINY = np.float32(1e-30)
+
+
+class Question(NamedTuple):
+    """A query as the copy is asked: (1, dim) `values` times `scale`, how long it is, the loss."""
+
+    values: NDArray[np.int8]
+    scale: np.float32
+    length: np.float32
+    lost: np.float32
+
+    @classmethod
+    def of(cls, query: FloatArray) -> Question:
+        """That of a (dim,) query."""
+        values, scales, lost = _rounded(np.asarray(query, dtype=np.float32)[None])
+        return cls(values, scales[0], np.float32(np.linalg.norm(query)), lost[0])
 
 
 class Coarse:
@@ -50,16 +65,16 @@ class Coarse:
         """What it takes in memory."""
         return self._values.nbytes + self._scales.nbytes + self._off.nbytes
 
-    def scores(self, query: FloatArray, first: int, end: int) -> tuple[FloatArray, FloatArray]:
-        """Products of the rows from `first` to `end` with a (dim,) query, and their slack."""
-        rounded, scale, lost = _rounded(np.asarray(query, dtype=np.float32)[None])
-        whole: NDArray[Any] = np.asarray(self._inner(self._values[first:end], rounded, "inner"))
-        length = np.float32(np.linalg.norm(query))
-        off = self._off[first:end]
+    def scores(self, asked: Question, first: int, end: int) -> tuple[FloatArray, FloatArray]:
+        """Products of the rows from `first` to `end` with a query, and their slack."""
+        whole: NDArray[Any] = np.asarray(
+            self._inner(self._values[first:end], asked.values, "inner")
+        )
         scores: FloatArray = whole[:, 0].astype(np.float32)
-        scores *= self._scales[first:end] * scale
+        scores *= self._scales[first:end] * asked.scale
         # Rows of float16 are longer than 1 by up to its own rounding.
-        slack: FloatArray = off * (length + lost) + (1.001 * lost + ROUNDING * length)
+        away = 1.001 * asked.lost + ROUNDING * asked.length
+        slack: FloatArray = self._off[first:end] * (asked.length + asked.lost) + away
         return scores, slack.astype(np.float32, copy=False)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
@@ -11,8 +11,9 @@ import numpy as np
 
 from mmsearch.config import cpu_count
 from mmsearch.index.base import Nearest, RowArray, RowMask, best_of
-from mmsearch.index.coarse import Coarse
-from mmsearch.index.matrix import Matrix
+from mmsearch.index.coarse import Coarse, Question
+from mmsearch.index.filtered import Filtered, Left
+from mmsearch.index.matrix import Block, Matrix
 from mmsearch.index.products import FEW_QUERIES, Products
 from mmsearch.runtime.threads import started
 
@@ -51,6 +52,8 @@ class Scored(NamedTuple):
 
 Scores = Callable[[int, int], tuple[RowArray, "FloatArray", "FloatArray"]]
 """Gives rows, their (n, q) products, and the slack of these, of n or 1 rows."""
+Gathered = Callable[[int, int], Iterable[Block]]
+"""Gives the vectors of rows, between two places among them."""
 
 
 class ExactIndex:
@@ -68,6 +71,7 @@ class ExactIndex:
         self._wants_coarse = 2 * size > ALONE_BYTES and size <= COARSE_BYTES
         self._until_coarse = coarse_after
         self._coarse: Future[Coarse] | None = None
+        self._filtered = Filtered(matrix)
 
     @property
     def count(self) -> int:
@@ -77,14 +81,14 @@ class ExactIndex:
     def nearest(self, queries: FloatArray, k: int, *, allowed: RowMask | None = None) -> Nearest:
         """The k rows nearest to each of `queries` ((q, dim) float32 unit rows)."""
         if allowed is not None:
-            rows = np.flatnonzero(allowed)
-            if len(rows) <= SPARSE * self.count:
-                return self.among(rows, queries, k)
+            passing = int(np.count_nonzero(allowed))
+            if passing <= SPARSE * self.count:
+                return self._left(self._filtered.by(allowed, passing), queries, k)
         is_few = 0 < len(queries) <= FEW_QUERIES and k * COARSE_SHARE <= self.count
         coarse = self._ready() if is_few else None
         if coarse is not None:
             scored = self._all(coarsely(coarse, queries), allowed)
-            near = self._near(scored, self.count, len(queries), k)
+            near = self._best(scored, self.count, len(queries), k)
             if max(map(len, near)) * COARSE_SHARE <= self.count:
                 return self._compared(near, queries, k)
             self._wants_coarse = False
@@ -94,23 +98,48 @@ class ExactIndex:
             parts = [products.of(block) for _, block in self.matrix.parts(first, end)]
             return parts[0] if len(parts) == 1 else np.concatenate(parts), products.slack[None]
 
-        near = self._near(self._all(stored, allowed), self.count, len(queries), k)
+        near = self._best(self._all(stored, allowed), self.count, len(queries), k)
         return self._compared(near, queries, k)
 
     def among(self, rows: RowArray, queries: FloatArray, k: int) -> Nearest:
         """The k nearest of (n,) rising `rows` to each query; none but these are read."""
-        products = self._products(queries)
+        return self._among(rows, self._gather(rows), queries, k)
+
+    def _left(self, left: Left, queries: FloatArray, k: int) -> Nearest:
+        """The k nearest of those that a filter leaves; their vectors are kept if it came again."""
+        if (vectors := left.vectors) is not None:
+            return self._among(left.rows, lambda first, end: [vectors[first:end]], queries, k)
+        if not left.came_again:
+            return self.among(left.rows, queries, k)
+        kept = np.empty((len(left.rows), self.matrix.dim), dtype=self.matrix.dtype)
+        found = self._among(left.rows, self._gather(left.rows, kept), queries, k)
+        if len(queries):
+            self._filtered.keep(left, kept)
+        return found
+
+    def _gather(self, rows: RowArray, into: Block | None = None) -> Gathered:
+        """Vectors of the rows, as many at a time as the cache holds; copied to `into` besides."""
         step = max(1, GATHERED_BYTES // (2 * max(1, self.matrix.dim)))
 
+        def gathered(first: int, end: int) -> Iterator[Block]:
+            for begin in range(first, end, step):
+                part = slice(begin, min(begin + step, end))
+                vectors = self.matrix.stored(rows[part])
+                if into is not None:
+                    into[part] = vectors
+                yield vectors
+
+        return gathered
+
+    def _among(self, rows: RowArray, gathered: Gathered, queries: FloatArray, k: int) -> Nearest:
+        products = self._products(queries)
+
         def scored(first: int, end: int) -> tuple[RowArray, FloatArray, FloatArray]:
-            parts = [
-                products.of(self.matrix.stored(rows[begin : min(begin + step, end)]))
-                for begin in range(first, end, step)
-            ]
+            parts = [products.of(vectors) for vectors in gathered(first, end)]
             scores = parts[0] if len(parts) == 1 else np.concatenate(parts)
             return rows[first:end], scores, products.slack[None]
 
-        return self._compared(self._near(scored, len(rows), len(queries), k), queries, k)
+        return self._compared(self._best(scored, len(rows), len(queries), k), queries, k)
 
     def _products(self, queries: FloatArray) -> Products:
         blocks = self.matrix.blocks
@@ -147,7 +176,7 @@ class ExactIndex:
 
         return scored
 
-    def _near(self, scored: Scores, count: int, queries: int, k: int) -> list[RowArray]:
+    def _best(self, scored: Scores, count: int, queries: int, k: int) -> list[RowArray]:
         """Rows that may be among the k best of `count` for each of `queries`.
 
         Each part of them is looked through in a thread.
@@ -156,7 +185,9 @@ class ExactIndex:
         def near(part: tuple[int, int]) -> list[Scored]:
             rows, scores, slack = scored(*part)
             return [
-                _near(Scored(rows, scores[:, at] - slack[:, at], scores[:, at] + slack[:, at]), k)
+                _narrowed(
+                    Scored(rows, scores[:, at] - slack[:, at], scores[:, at] + slack[:, at]), k
+                )
                 for at in range(queries)
             ]
 
@@ -193,16 +224,17 @@ def coarsely(
     coarse: Coarse, queries: FloatArray
 ) -> Callable[[int, int], tuple[FloatArray, FloatArray]]:
     """Products with each query, by the coarse copy, and their slack."""
+    asked = [Question.of(query) for query in queries]
 
     def scores(first: int, end: int) -> tuple[FloatArray, FloatArray]:
-        pairs = [coarse.scores(query, first, end) for query in queries]
+        pairs = [coarse.scores(one, first, end) for one in asked]
         products, slack = (np.stack(one, axis=1) for one in zip(*pairs, strict=True))
         return products, slack
 
     return scores
 
 
-def _near(scored: Scored, k: int) -> Scored:
+def _narrowed(scored: Scored, k: int) -> Scored:
     """Those that may be among the k best."""
     least = _kth(scored.least, k) if len(scored.rows) > k else NOWHERE
     near = np.flatnonzero(scored.most >= max(least, NOWHERE))
@@ -228,7 +260,7 @@ def _joined(parts: list[Scored], k: int) -> RowArray:
     """The rows of all parts that may be among the k best of all."""
     if len(parts) == 1:
         return parts[0].rows
-    return _near(Scored(*(np.concatenate(one) for one in zip(*parts, strict=True))), k).rows
+    return _narrowed(Scored(*(np.concatenate(one) for one in zip(*parts, strict=True))), k).rows
 
 
 @lru_cache(maxsize=1)

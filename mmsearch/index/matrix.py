@@ -99,6 +99,11 @@ class Matrix:
         return self._column.count
 
     @property
+    def dtype(self) -> np.dtype[np.float16] | np.dtype[np.float32]:
+        """What holds every value as it is stored."""
+        return np.result_type(*(block.dtype for block in self.blocks), np.float16)
+
+    @property
     def batch_rows(self) -> int:
         """How many rows are best widened at a time."""
         return max(1, BATCH_BYTES // (4 * max(1, self.dim)))

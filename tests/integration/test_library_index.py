@@ -37,6 +37,7 @@ def media(tmp_path: Path) -> Path:
 def few_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(planner, "EXACT_ROWS", 50)
     monkeypatch.setattr(live, "FEW_ROWS", 10)
+    monkeypatch.setattr(live, "SOME_ROWS", 10)
 
 
 def opened(path: Path, wish: Wish) -> Library:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from mmsearch.index import exact
 from mmsearch.index.base import NO_ROW
-from mmsearch.index.coarse import Coarse
+from mmsearch.index.coarse import Coarse, Question
 from mmsearch.index.exact import ExactIndex
 from mmsearch.index.matrix import Matrix
 from mmsearch.search import evidence
@@ -51,7 +51,7 @@ def test_products_are_within_their_slack(
     rows = rows_of(kind, count, dim, rng)
     query = rows_of("spread", 1, dim, rng)[0].astype(np.float32) * np.float32(length)
 
-    products, slack = Coarse.of(Matrix.of(rows)).scores(query, 0, count)
+    products, slack = Coarse.of(Matrix.of(rows)).scores(Question.of(query), 0, count)
 
     true = rows.astype(np.float64) @ query.astype(np.float64)
     assert products.dtype == slack.dtype == np.float32
