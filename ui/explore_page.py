@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from mmsearch import survey
-from ui import handover, overview, presenter, shared, survey_view, views, welcome
+from ui import handover, hearing, overview, presenter, shared, survey_view, views, welcome
 from ui.components import component
 from ui.form import Example
 
@@ -121,11 +121,11 @@ def _cards(library: Library, ids: tuple[str, ...], *, key: str, is_group: bool =
         found = library.asset(asset_id)
         cards.append(survey_view.asset_card(asset_id, found, badge=badge, tells_size=is_group))
     token = " ".join(ids)
-    shown = component("map_cards")(
-        key=key, data={"token": token, "cards": cards}, on_opened_change=_ignore
-    )
-    if shown.opened in ids:
-        handover.search(like=_examples(library, (shown.opened,)))
+    data = {"token": token, "cards": cards, "heard": hearing.heard(key)}
+    component("map_cards")(key=key, data=data, on_act_change=_ignore)
+    said = hearing.news(key)
+    if said is not None and said["value"] in ids:
+        handover.search(like=_examples(library, (said["value"],)))
 
 
 def _ignore() -> None:

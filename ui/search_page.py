@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from mmsearch.errors import LibraryNotFound, MmsearchError
-from ui import presenter, selection, shared, sidebar, viewer, welcome
+from ui import hearing, presenter, selection, shared, sidebar, viewer, welcome
 from ui.asking import Answer, Upload, answer
 from ui.components import component
 from ui.form import Example, Form, is_empty
@@ -145,7 +145,7 @@ def _results(answered: Shown) -> None:
             "cards": answered.cards,
             "selected": [key for key in map(presenter.key_of, found.hits) if key in picked],
             "changes": selection.changes(),
-            "heard": st.session_state.get("heard", 0),
+            "heard": hearing.heard("grid"),
             "has_more": found.has_more and len(found.hits) < MOST,
         },
         on_picked_change=functools.partial(_pick, found),
@@ -157,11 +157,10 @@ def _results(answered: Shown) -> None:
 
 
 def _act(found: Answer) -> None:
-    """Do what was clicked, once: the grid says it again until it is heard."""
-    said = st.session_state["grid"].get("act")
-    if said is None or said["times"] <= st.session_state.get("heard", 0):
+    """Do what was clicked."""
+    said = hearing.news("grid")
+    if said is None:
         return
-    st.session_state["heard"] = said["times"]
     match said["what"]:
         case "opened":
             viewer.view(said["value"])

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import base64
 import functools
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from mmsearch.errors import MmsearchError, QueryError
-from ui import desktop, presenter, selection, shared, sidebar, viewing
+from ui import desktop, hearing, presenter, selection, shared, sidebar, viewing
 from ui.asking import located
 from ui.components import component
 from ui.form import Example
@@ -67,6 +66,7 @@ def _body(found: Answer) -> None:
             "total": len(found.hits),
             "map": _map(found, hit),
             "note": st.session_state.pop(NOTE, ""),
+            "heard": hearing.heard("viewer"),
         },
         on_act_change=functools.partial(_act, found),
     )
@@ -77,20 +77,20 @@ def _act(found: Answer) -> None:
 
     It is about the hit that was shown there, which may be closed by now.
     """
-    said: Mapping[str, Any] | None = st.session_state["viewer"].get("act")
-    at = None if said is None else _place(found, said["key"])
+    said = hearing.news("viewer")
+    at = None if said is None else _place(found, said["value"]["key"])
     if said is None or at is None:
         return
-    hit = found.hits[at]
-    match said["name"]:
+    hit, value = found.hits[at], said["value"]["value"]
+    match said["what"]:
         case "step" if _place(found) == at:
-            view(presenter.key_of(found.hits[min(len(found.hits) - 1, max(0, at + said["value"]))]))
+            view(presenter.key_of(found.hits[min(len(found.hits) - 1, max(0, at + value))]))
         case "pick":
             selection.toggle(hit)
         case "like":
             _like(hit, "")
         case "like_without":
-            _like(hit, str(said["value"]))
+            _like(hit, str(value))
         case "locate":
             st.session_state[MAP] = "quick"
         case "locate_well":

@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip("streamlit", reason="streamlit is not installed")
 
-from ui import search_page, viewer
+from ui import hearing, search_page, viewer
 from ui.asking import Answer
 
 
@@ -29,7 +29,7 @@ def test_what_is_said_again_is_done_once(state: dict[str, Any]) -> None:
     say(state, "more", 0, 1)
     say(state, "more", 0, 1, tries=2)
     assert state["limit"] == 400
-    assert state["heard"] == 1
+    assert hearing.heard("grid") == 1
     say(state, "more", 0, 2)
     assert state["limit"] == 600
 
@@ -52,4 +52,13 @@ def test_a_hit_is_opened(state: dict[str, Any]) -> None:
 def test_nothing_said_is_nothing_done(state: dict[str, Any]) -> None:
     state["grid"] = {}
     search_page._act(Answer())
-    assert "heard" not in state
+    assert not hearing.heard("grid")
+
+
+def test_each_component_is_heard_for_itself(state: dict[str, Any]) -> None:
+    said = {"what": "opened", "value": "one", "times": 3, "tries": 1}
+    state |= {"grid": {"act": said}, "viewer": {"act": said | {"times": 1}}}
+    assert hearing.news("grid") == said
+    assert hearing.news("grid") is None
+    assert hearing.news("viewer") is not None
+    assert (hearing.heard("grid"), hearing.heard("viewer"), hearing.heard("cards")) == (3, 1, 0)

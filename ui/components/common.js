@@ -1,4 +1,4 @@
-/* What the components share: elements made of text, and icons. */
+/* What the components share: elements made of text, icons, and how something is said to the page. */
 
 const SVG = "http://www.w3.org/2000/svg";
 const ICONS = {
@@ -51,6 +51,36 @@ function isTyping() {
   return Boolean(active?.closest?.("input, textarea, select, [contenteditable=true]"));
 }
 
+/** Says to the page what was done, until it is heard: what is said in the moment in which a page is
+    drawn may be lost. `ui/hearing.py` is the other end. */
+class Voice {
+  constructor() {
+    this.times = 0;
+  }
+
+  /** To be called at each update: what was heard is said no more. */
+  listen({ data, setStateValue }) {
+    this.setState = setStateValue;
+    if (data.heard >= this.times) this.stop();
+    this.times = Math.max(this.times, data.heard);
+  }
+
+  say(what, value = null) {
+    this.times += 1;
+    this.repeat({ what, value, times: this.times }, 1);
+  }
+
+  repeat(act, tries) {
+    this.stop();
+    this.setState("act", { ...act, tries });
+    if (tries < MOST_TRIES) this.unheard = setTimeout(() => this.repeat(act, tries + 1), SAID_AGAIN_MS);
+  }
+
+  stop() {
+    clearTimeout(this.unheard);
+  }
+}
+
 /** Calls `then` once a component has left the page: it is cleaned up before each update too, and
     must not be deaf until it is called again. */
 function whenGone(parentElement, then) {
@@ -59,3 +89,5 @@ function whenGone(parentElement, then) {
 }
 
 const GONE_MS = 50;
+const SAID_AGAIN_MS = 1500;
+const MOST_TRIES = 5;

@@ -2,8 +2,6 @@
 
 const EAGER = 12;
 const AGAIN_MS = 2000;
-const SAID_AGAIN_MS = 1500;
-const MOST_TRIES = 5;
 const grids = new WeakMap();
 
 class Grid {
@@ -11,22 +9,22 @@ class Grid {
     this.root = root;
     this.list = element("div", { class: "grid", role: "listbox", "aria-multiselectable": "true" });
     this.list.setAttribute("aria-label", "Matches");
-    this.button = element("button", { type: "button", onclick: () => this.say("more", this.keys.length) }, "Show more");
+    this.button = element("button", { type: "button", onclick: () => this.voice.say("more", this.keys.length) }, "Show more");
     this.more = element("div", { class: "more", hidden: true }, this.button);
     this.list.addEventListener("keydown", (event) => this.onKey(event));
     root.append(this.list, this.more);
     this.cards = [];
     this.selected = new Set();
     this.changes = 0;
-    this.said = 0;
+    this.voice = new Voice();
     this.token = null;
     this.onDocumentKey = (event) => this.onShortcut(event);
   }
 
-  update({ data, setStateValue }) {
+  update(component) {
+    const { data, setStateValue } = component;
     this.setState = setStateValue;
-    if (data.heard >= this.said) clearTimeout(this.unheard);
-    this.said = Math.max(this.said, data.heard);
+    this.voice.listen(component);
     if (data.token !== this.token) {
       const known = data.token.split(" ")[0] === this.token?.split(" ")[0] ? this.cards.length : 0;
       this.token = data.token;
@@ -113,19 +111,7 @@ class Grid {
 
   open(at) {
     this.focus(at);
-    this.say("opened", this.keys[at]);
-  }
-
-  /** Says it until it is heard: what is said in the moment in which a page is drawn may be lost. */
-  say(what, value) {
-    this.said += 1;
-    this.repeat({ what, value, times: this.said }, 1);
-  }
-
-  repeat(act, tries) {
-    clearTimeout(this.unheard);
-    this.setState("act", { ...act, tries });
-    if (tries < MOST_TRIES) this.unheard = setTimeout(() => this.repeat(act, tries + 1), SAID_AGAIN_MS);
+    this.voice.say("opened", this.keys[at]);
   }
 
   toggle(at) {
@@ -182,7 +168,7 @@ class Grid {
   }
 
   leave() {
-    clearTimeout(this.unheard);
+    this.voice.stop();
     document.removeEventListener("keydown", this.onDocumentKey);
   }
 }

@@ -7,10 +7,12 @@ class Cards {
     this.list = element("div", { class: "cards", role: "list" });
     root.append(this.list);
     this.token = null;
+    this.voice = new Voice();
   }
 
-  update({ data, setTriggerValue }) {
-    this.send = setTriggerValue;
+  update(component) {
+    const { data } = component;
+    this.voice.listen(component);
     if (data.token === this.token) return;
     this.token = data.token;
     this.list.replaceChildren(...data.cards.map((card) => this.card(card)));
@@ -35,7 +37,7 @@ class Cards {
       element("div", { class: "line" }, card.line),
     );
     made.dataset.id = card.id;
-    made.addEventListener("click", () => this.send("opened", card.id));
+    made.addEventListener("click", () => this.voice.say("opened", card.id));
     return element("div", { role: "listitem" }, made);
   }
 }
@@ -47,5 +49,7 @@ function lone(card) {
 export default function (component) {
   const { parentElement } = component;
   if (!lists.has(parentElement)) lists.set(parentElement, new Cards(parentElement));
-  lists.get(parentElement).update(component);
+  const cards = lists.get(parentElement);
+  cards.update(component);
+  return () => whenGone(parentElement, () => cards.voice.stop());
 }

@@ -20,10 +20,12 @@ class Viewer {
     this.onDocumentKey = (event) => this.onKey(event);
     this.shown = null;
     this.touched = 0;
+    this.voice = new Voice();
   }
 
-  update({ data, setTriggerValue }) {
-    this.send = setTriggerValue;
+  update(component) {
+    const { data } = component;
+    this.voice.listen(component);
     const isNew = data.view.key !== this.shown;
     this.view = data.view;
     if (isNew) {
@@ -35,7 +37,7 @@ class Viewer {
     }
     this.drawActions(data);
     this.drawMap(data.map);
-    if (data.note) this.say(data.note);
+    if (data.note) this.tell(data.note);
   }
 
   /* The picture, the player or the text. */
@@ -78,7 +80,7 @@ class Viewer {
 
   figure(source, name) {
     const picture = element("img", { alt: name, src: source, draggable: "false" });
-    picture.addEventListener("error", () => this.say(GONE));
+    picture.addEventListener("error", () => this.tell(GONE));
     const canvas = element("div", { class: "canvas" }, picture);
     if (this.view.ratio) canvas.style.aspectRatio = String(this.view.ratio);
     // A picture may lie on its side in the file, and its sizes with it.
@@ -113,17 +115,17 @@ class Viewer {
 
   async cannotPlay() {
     this.player.hidden = true;
-    this.say("This browser cannot play it: download it, or play it from its folder.");
+    this.tell("This browser cannot play it: download it, or play it from its folder.");
     if (this.view.stage === "video") {
       this.still = this.figure(this.view.picture, this.view.name);
       this.stage.prepend(this.still);
     }
     const { media, key } = this.view;
     const answer = await fetch(media, { method: "HEAD" }).catch(() => null);
-    if (answer?.status === 410 && this.view.key === key) this.say(GONE);
+    if (answer?.status === 410 && this.view.key === key) this.tell(GONE);
   }
 
-  say(text) {
+  tell(text) {
     this.note.textContent = text;
     this.note.hidden = false;
   }
@@ -253,9 +255,14 @@ class Viewer {
 
   /* What can be done. */
 
+  /** It is about the match that is shown now, which may be another once it is heard. */
+  act(what, value = null) {
+    this.voice.say(what, { key: this.view.key, value });
+  }
+
   drawActions({ is_picked: isPicked, can_reveal: canReveal, position, total }) {
     const { download, path, can_locate: canLocate } = this.view;
-    const act = (name, value = null) => () => this.send("act", { name, value, key: this.view.key });
+    const act = (what, value) => () => this.act(what, value);
     const button = (label, onclick, attributes = {}) => element("button", { type: "button", onclick, ...attributes }, label);
     const copy = button("Copy path", async () => {
       try {
@@ -296,7 +303,7 @@ class Viewer {
   drawMap(map) {
     this.stage.querySelector(".over")?.remove();
     if (!map) { this.hideStill(); return; }
-    if (map.error) { this.say(map.error); return; }
+    if (map.error) { this.tell(map.error); return; }
     this.note.hidden = true;
     if (this.view.stage === "video") {
       this.player.pause();
@@ -309,8 +316,8 @@ class Viewer {
     this.still.querySelector(".layer")?.remove();
     this.still.querySelector(".canvas").append(layer);
     const tools = element("div", { class: "over" });
-    if (map.is_quick) tools.append(element("button", { type: "button", onclick: () => this.send("act", { name: "locate_well", value: null, key: this.view.key }) }, "Look closer"));
-    tools.append(element("button", { type: "button", onclick: () => this.send("act", { name: "unlocate", value: null, key: this.view.key }) }, "Hide"));
+    if (map.is_quick) tools.append(element("button", { type: "button", onclick: () => this.act("locate_well") }, "Look closer"));
+    tools.append(element("button", { type: "button", onclick: () => this.act("unlocate") }, "Hide"));
     this.stage.append(tools);
   }
 
@@ -326,9 +333,9 @@ class Viewer {
     const inPlayer = active && active === this.player;
     if ((event.key === "ArrowLeft" || event.key === "ArrowRight") && !inPlayer) {
       event.preventDefault();
-      this.send("act", { name: "step", value: event.key === "ArrowLeft" ? -1 : 1, key: this.view.key });
+      this.act("step", event.key === "ArrowLeft" ? -1 : 1);
     } else if (event.key === "s") {
-      this.send("act", { name: "pick", value: null, key: this.view.key });
+      this.act("pick");
     } else if (event.key === " " && this.player && !inPlayer && active?.tagName !== "BUTTON") {
       event.preventDefault();
       if (this.player.paused) this.player.play().catch(() => {});
@@ -363,5 +370,6 @@ export default function (component) {
   return () => whenGone(parentElement, () => {
     viewer.leave();
     viewer.stop();
+    viewer.voice.stop();
   });
 }
