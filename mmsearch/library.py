@@ -23,7 +23,7 @@ from mmsearch.inventory import Status, status_of
 from mmsearch.labels import AT_MOST, MIN_PROBABILITY
 from mmsearch.media.files import absolute, is_gone, storable
 from mmsearch.query import Query, Term, TermKind
-from mmsearch.search import background, filters, probe, retrieve, upkeep
+from mmsearch.search import background, filters, listing, probe, retrieve, upkeep
 from mmsearch.search.filters import Day, Filter
 from mmsearch.search.probe import Example
 from mmsearch.search.ranking import USUAL, Ranking, cutoff
@@ -201,17 +201,20 @@ class Library:
     ) -> list[Hit]:
         """The best hits, best first; empty where nothing passes `min_score`.
 
+        Where nothing is looked for everything is a hit that passes the filters and matches nothing
+        that is to be avoided, the newest first, with a score of 1.
+
         `kinds` are among image, audio, video, text; `under` are folders. `after` and `before` are
         dates, as "2024-05" or "7d", from the beginning of which or before which something was
         taken, or last changed where that is not known. `where` is a condition such as
         "ext = jpg and size > 10MB and not camera ~ canon": docs/filters.md has the language.
         `without` are ids of assets that are not wanted among the hits. `decoding` is how files
-        that are asked with are decoded. Raises QueryError for an empty query, an unknown kind, a
-        filter that cannot be read, or an example that cannot be read, and Stopped where decoding
-        is.
+        that are asked with are decoded. Raises QueryError for an empty query without filters, an
+        unknown kind, a filter that cannot be read, or an example that cannot be read, and Stopped
+        where decoding is.
         """
         condition = filters.condition(where, after=after, before=before)
-        asked = queries.text(query) if isinstance(query, str) else query
+        asked = queries.asked(query)
         snapshot = self.snapshot()
         passing = Filter(
             kinds=parse_kinds(kinds),
@@ -219,6 +222,7 @@ class Library:
             without=frozenset(without),
             where=condition,
         )
+        asked.checked(is_narrowed=passing.is_narrow)
 
         def encode() -> list[probe.WeightedProbe]:
             return probe.probes(
@@ -298,7 +302,7 @@ class Library:
         # Here, so that a search that asks for no map imports nothing for it.
         from mmsearch import locating
 
-        asked = queries.text(query) if isinstance(query, str) else query
+        asked = queries.asked(query).checked()
         seen = moment or locating.pictured(hit)
         if seen is None:
             raise QueryError(f"{hit.path} has no picture among what was found in it")
@@ -331,10 +335,16 @@ class Library:
         if limit < 1:
             raise QueryError(f"the limit must be at least 1, not {limit}")
         texts = {at: one.value for at, one in enumerate(asked.terms) if one.kind is TermKind.TEXT}
+        meant = Asked(encode, texts, tuple(term.weight for term in asked.terms))
+        curves = self._encoders.preset.calibrations
+        if not asked.seeks:
+            return listing.newest(
+                snapshot, meant, curves, where=passing, limit=limit, ranking=ranking.checked()
+            )
         return retrieve.rank(
             snapshot,
-            Asked(encode, texts, tuple(term.weight for term in asked.terms)),
-            self._encoders.preset.calibrations,
+            meant,
+            curves,
             models={space.name: space.provenance for space in self.manifest.spaces},
             where=passing,
             limit=limit,

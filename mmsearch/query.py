@@ -86,12 +86,21 @@ class Query:
             found.append(f"{sign}{weight}{space}{body}")
         return found
 
-    def checked(self) -> Query:
-        """Itself; raises QueryError when there is nothing in it that could be looked for."""
-        if not any(term.weight > 0 for term in self.terms):
+    @property
+    def seeks(self) -> bool:
+        """Whether anything is looked for, and not only avoided."""
+        return any(term.weight > 0 for term in self.terms)
+
+    def checked(self, *, is_narrowed: bool = False) -> Query:
+        """Itself; raises QueryError when there is nothing in it that could be looked for.
+
+        With filters, which `is_narrowed` tells, nothing need be looked for: all that passes them
+        is meant, without what is to be avoided.
+        """
+        if not self.seeks and not is_narrowed:
             raise QueryError(
                 "the query is empty: say what to look for, "
-                'for example `mmsearch search "dog on a beach"`'
+                'for example `mmsearch search "dog on a beach"`, or narrow it by a filter'
             )
         for term in self.terms:
             if not term.value.strip():
@@ -99,6 +108,13 @@ class Query:
             if not math.isfinite(term.weight):
                 raise QueryError(f"the weight of {term.value!r} is {term.weight}, not a number")
         return self
+
+
+def asked(query: str | Query) -> Query:
+    """Words as a query; none where there are no words."""
+    if isinstance(query, Query):
+        return query
+    return text(query) if query.strip() else Query(())
 
 
 def text(words: str) -> Query:

@@ -34,7 +34,8 @@ class Upload:
 class Answer:
     """What a search found for a form and files, or why it could not be made.
 
-    `words` are those that are marked in texts.
+    `words` are those that are marked in texts. `is_listed` is whether it is all that passes the
+    filters, for nothing else was asked.
     """
 
     form: Form = Form()
@@ -43,6 +44,7 @@ class Answer:
     words: str = ""
     took_ms: float = 0.0
     has_more: bool = False
+    is_listed: bool = False
     error: str = ""
 
 
@@ -77,7 +79,7 @@ def answer(library: Library, form: Form, uploads: Sequence[Upload], limit: int) 
             asked = query_of(form, [path for path, _ in files])
             filters = filters_of(form)
             hits = library.search(
-                asked.checked(),
+                asked,
                 # One more tells whether there are more.
                 limit=limit + 1,
                 kinds=filters.kinds,
@@ -95,6 +97,7 @@ def answer(library: Library, form: Form, uploads: Sequence[Upload], limit: int) 
         hits=tuple(hits[:limit]),
         words=sought_words(asked),
         has_more=len(hits) > limit,
+        is_listed=not asked.seeks,
     )
     return replace(found, took_ms=(time.perf_counter() - began) * 1000)
 

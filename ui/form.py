@@ -59,7 +59,12 @@ class Form:
     @property
     def is_narrowed(self) -> bool:
         """Whether any filter is set."""
-        plain = (self.folder, self.duration, self.size, self.languages, self.score, self.where)
+        return self.says_which or bool(self.score.strip())
+
+    @property
+    def says_which(self) -> bool:
+        """Whether any filter is set that says which files, not only how well they must match."""
+        plain = (self.folder, self.duration, self.size, self.languages, self.where)
         days = (self.since, self.until)
         is_said = any(one.strip() for one in plain) or any(one is not None for one in days)
         return bool(self.kinds or self.cameras) or is_said
@@ -91,7 +96,7 @@ def query_of(form: Form, files: Sequence[Path] = ()) -> Query:
 
 def is_empty(form: Form, files: Sequence[object] = ()) -> bool:
     """Whether nothing is asked for at all."""
-    return not (form.line.strip() or form.like or files)
+    return not (form.line.strip() or form.like or files or form.says_which)
 
 
 def filters_of(form: Form) -> Filters:

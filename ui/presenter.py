@@ -42,6 +42,7 @@ class Card:
 
     `near` is the end of `folder`. `picture` is the address of a thumbnail, empty where there is
     none. `stretch` is where in the drawing of a sound the moment lies, as fractions of its width.
+    `score` is None, and there is no moment, where nothing was asked but what passes the filters.
     """
 
     key: str
@@ -50,7 +51,7 @@ class Card:
     name: str
     folder: str
     near: str
-    score: float
+    score: float | None
     place: str
     picture: str
     ratio: float
@@ -66,8 +67,11 @@ def key_of(hit: Hit) -> str:
     return f"{hit.asset.id}.{hit.segment.id}"
 
 
-def card(hit: Hit, words: str) -> Card:
-    """A hit as it is shown; `words` are those that the query looks for."""
+def card(hit: Hit, words: str, *, is_listed: bool = False) -> Card:
+    """A hit as it is shown; `words` are those that the query looks for.
+
+    `is_listed`: it is there for passing the filters alone.
+    """
     shape = shape_of(hit)
     text = hit.segment.text or ""
     drawn = wave_span(hit)
@@ -78,11 +82,11 @@ def card(hit: Hit, words: str) -> Card:
         name=name_of(hit.path),
         folder=folder_of(hit.path),
         near=near_of(hit.path),
-        score=round(hit.score, 4),
-        place=place_of(best(hit)),
+        score=None if is_listed else round(hit.score, 4),
+        place="" if is_listed else place_of(best(hit)),
         picture=picture_of(hit, shape, drawn),
         ratio=ratio_of(hit),
-        stretch=_stretch(hit, drawn) if shape == "wave" else None,
+        stretch=_stretch(hit, drawn) if shape == "wave" and not is_listed else None,
         excerpt=marked(shortened(excerpt(text, words), EXCERPT_CHARS), words) if text else (),
         why=shown(hit.why),
         moments=len(hit.moments),

@@ -17,6 +17,7 @@ from ui.form import Example, Form, is_empty
 
 if TYPE_CHECKING:
     from mmsearch.library import Library
+    from mmsearch.types import Hit
 
 STEP = 200
 MOST = 1000
@@ -122,10 +123,14 @@ def _answered(library: Library, form: Form, uploads: list[Upload]) -> Shown:
     known: Shown | None = st.session_state.get("answer")
     if known is None or known.token != token:
         found = answer(library, form, uploads, limit)
-        cards = [presenter.as_json(presenter.card(hit, found.words)) for hit in found.hits]
+        cards = [_card(hit, found) for hit in found.hits]
         known = Shown(found, cards, token)
         st.session_state["answer"] = known
     return known
+
+
+def _card(hit: Hit, found: Answer) -> dict[str, object]:
+    return presenter.as_json(presenter.card(hit, found.words, is_listed=found.is_listed))
 
 
 @st.fragment
@@ -134,9 +139,11 @@ def _results(answered: Shown) -> None:
     found = answered.found
     picked = selection.current()
     with st.container(horizontal=True, vertical_alignment="center", key="bar"):
-        count = presenter.counted(len(found.hits), "match", "matches")
+        nouns = ("file", "files") if found.is_listed else ("match", "matches")
         more = "+" if found.has_more else ""
-        st.caption(f"{count}{more} · {found.took_ms:.0f} ms", width="stretch")
+        order = "newest first" if found.is_listed else f"{found.took_ms:.0f} ms"
+        count = presenter.counted(len(found.hits), *nouns)
+        st.caption(f"{count}{more} · {order}", width="stretch")
         selection.bar(picked)
     component("grid")(
         key="grid",

@@ -143,7 +143,7 @@ def view(hit: Hit, segments: Sequence[Segment], words: str) -> View:
         tags=tuple((shown(tag.name), tag.probability) for tag in hit.segment.tags[:SHOWN_TAGS]),
         details=tuple(_details(hit)),
         path=copied(hit.path),
-        can_locate=pictured(hit) is not None,
+        can_locate=bool(hit.spaces) and pictured(hit) is not None,
     )
 
 

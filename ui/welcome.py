@@ -74,12 +74,12 @@ def no_match(form: Form, found: Answer) -> None:
         hints = presenter.no_match(
             is_narrowed=form.is_narrowed,
             has_words=bool(found.words),
-            has_bar=form.score != "anything",
+            has_bar=form.score != "anything" and not found.is_listed,
         )
         for hint in hints:
             st.markdown(f"- {hint}")
         with st.container(horizontal=True):
-            if form.score != "anything":
+            if form.score != "anything" and not found.is_listed:
                 st.button("Show the nearest", on_click=_show_nearest, icon=":material/expand:")
             if form.is_narrowed:
                 from ui import sidebar

@@ -71,13 +71,20 @@ def print_paths(hits: Sequence[Hit], *, end: str) -> None:
 
 
 def print_hits(
-    hits: Sequence[Hit], *, reasons: Callable[[Hit], Iterable[str]] | None = None
+    hits: Sequence[Hit],
+    *,
+    reasons: Callable[[Hit], Iterable[str]] | None = None,
+    has_scores: bool = True,
 ) -> None:
-    """For people: score, place, path, and why, in the lines of `reasons` where they are given."""
+    """For people: score, place, path, and why, in the lines of `reasons` where they are given.
+
+    Without `has_scores` the hits are there for passing the filters: no part of one is better.
+    """
     for hit in hits:
         score = typer.style(f"{hit.score:4.2f}", bold=True, fg=_colour(hit.score))
+        score = score if has_scores else "   –"
         name = typer.style(shown_path(hit.path), bold=True)
-        place = shown_place(hit.moments[0])
+        place = shown_place(hit.moments[0]) if has_scores else ""
         typer.echo(f"{hit.rank:>3}  {score}  {hit.kind.value:<5}  {name}{place}")
         if hit.why and reasons is None:
             typer.echo(typer.style(f"{'':18}{printable(hit.why)}", dim=True))

@@ -126,7 +126,10 @@ def search(
     link_to: LinkToOption = None,
     symlink_to: SymlinkToOption = None,
 ) -> None:
-    """Find by meaning: pictures, sounds, moments of videos, texts."""
+    """Find by meaning: pictures, sounds, moments of videos, texts.
+
+    With filters alone, all that passes them, the newest first.
+    """
     from mmsearch import query as queries
 
     asked = queries.parse(query or [], without=without or [])
@@ -152,7 +155,7 @@ def search(
     _answer(
         asked,
         lambda opened, ranking: opened.search(
-            asked.checked(),
+            asked,
             limit=limit,
             kinds=split_kinds(kinds),
             under=under or (),
@@ -317,15 +320,15 @@ def _answer(
         elif form in ("paths", "nul"):
             render.print_paths(hits, end="\0" if form == "nul" else "\n")
         else:
-            render.print_hits(hits, reasons=_reasons(query) if form == "explained" else None)
+            reasons = _reasons(query) if form == "explained" else None
+            render.print_hits(hits, reasons=reasons, has_scores=query.seeks)
         is_delivered = deliver(to, hits, storable(asked), lambda: wire.json_text(*told))
         if local is not None:
             write_heat_maps(heat_maps, local, hits, query)
     if not hits:
         if form in ("table", "explained"):
-            typer.echo(
-                "No match. Try other words, or --min-score 0 to see the nearest there is.", err=True
-            )
+            other = "Try other words, or --min-score 0 to see the nearest there is."
+            typer.echo(f"No match. {other if query.seeks else 'Try fewer filters.'}", err=True)
         raise typer.Exit(EXIT_NO_MATCH)
     if not is_delivered:
         raise typer.Exit(1)

@@ -90,15 +90,17 @@ class RemoteLibrary:
         QueryError, ConfigError (a token is missing, nothing is served there) and StoreError (the
         server cannot be reached, or cannot answer now), with the words of the server.
         """
-        asked = queries.text(query) if isinstance(query, str) else query
+        kinds, under = list(kinds), [_absolute(folder) for folder in under]
+        is_narrowed = bool(kinds or under or where is not None)
+        asked = queries.asked(query).checked(is_narrowed=is_narrowed)
         with ExitStack() as stack:
-            terms = self._terms(asked.checked())
+            terms = self._terms(asked)
             request: dict[str, Any] = {
                 "terms": terms.looked_for,
                 "not": terms.avoided,
                 "limit": limit,
-                "kinds": list(kinds),
-                "in": [_absolute(folder) for folder in under],
+                "kinds": kinds,
+                "in": under,
                 "without": list(without),
                 "group": ranking.group,
                 "dedupe": ranking.dedupe,

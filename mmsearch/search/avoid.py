@@ -12,7 +12,8 @@ from mmsearch.index.words import words
 from mmsearch.presets import Calibration
 from mmsearch.search import evidence, lexical
 from mmsearch.search.probe import WeightedProbe
-from mmsearch.search.snapshot import Snapshot
+from mmsearch.search.snapshot import MODALITIES, Snapshot
+from mmsearch.types import Modality
 
 EXCLUDED = 0.35
 """What scores as much for a term that is to be avoided is out."""
@@ -65,6 +66,18 @@ def avoided(
         out = size * written.shares**2 >= EXCLUDED
         found.segments.update(written.segments[out].tolist())
         found.partly.update(written.assets[out].tolist())
+
+
+def is_out(snapshot: Snapshot, asset: int, out: Avoided) -> bool:
+    """A picture goes with any part of it; of a recording or a film only what matches goes."""
+    if asset not in out.partly:
+        return asset in out.assets
+    is_timed = MODALITIES[snapshot.modalities[asset]] in (Modality.AUDIO, Modality.VIDEO)
+    return (
+        not is_timed
+        or asset in out.assets
+        or out.segments.issuperset(snapshot.segments_of(asset).tolist())
+    )
 
 
 def _seen(

@@ -35,6 +35,11 @@ class Filter:
     where: Expression | None = None
 
     @property
+    def is_narrow(self) -> bool:
+        """Whether it says what is wanted, not only what is not."""
+        return bool(self.kinds or self.under or self.where)
+
+    @property
     def is_open(self) -> bool:
         """Whether it lets everything pass."""
         return not (self.kinds or self.under or self.without or self.where)

@@ -64,12 +64,12 @@ MAX_EXAMPLE_VECTORS = 64
 def probes(
     query: Query, encoders: Encoders, encode_example: EncodeExample, spaces: Collection[str]
 ) -> list[WeightedProbe]:
-    """Turn every term into its probes; raises QueryError where nothing can be looked for.
+    """Turn every term of a checked query into its probes; raises QueryError for a useless example.
 
     `spaces` are those with vectors: words are not encoded for others.
     """
     found: list[WeightedProbe] = []
-    for number, term in enumerate(query.checked().terms):
+    for number, term in enumerate(query.terms):
         made = (
             text_probes([term.value.replace('"', " ")], encoders, spaces)
             if term.kind is TermKind.TEXT

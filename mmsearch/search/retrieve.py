@@ -13,15 +13,15 @@ from mmsearch.index.base import RowMask
 from mmsearch.presets import Calibration
 from mmsearch.runtime.threads import aside
 from mmsearch.search import evidence, fusion
-from mmsearch.search.avoid import Avoided, avoided
+from mmsearch.search.avoid import Avoided, avoided, is_out
 from mmsearch.search.evidence import Evidence
 from mmsearch.search.filters import Filter, passing
 from mmsearch.search.group import collapsed
 from mmsearch.search.hits import Found, hits
 from mmsearch.search.probe import WeightedProbe
 from mmsearch.search.ranking import NO_CUTOFF, RRF, USUAL, Cutoff, Ranking
-from mmsearch.search.snapshot import MODALITIES, Snapshot
-from mmsearch.types import Hit, Modality, Provenance
+from mmsearch.search.snapshot import Snapshot
+from mmsearch.types import Hit, Provenance
 
 DEPTH = 32
 """Segments that are taken from each space for every hit that is asked for."""
@@ -51,6 +51,13 @@ class Asked:
     def sought(self) -> dict[int, str]:
         """The words that are looked for, by the number of their term."""
         return {at: text for at, text in self.texts.items() if self.weights[at] > 0}
+
+    @property
+    def shunned(self) -> list[tuple[str, float]]:
+        """The words that are to be avoided, with the size of their weight."""
+        return [
+            (text, -self.weights[at]) for at, text in self.texts.items() if self.weights[at] < 0
+        ]
 
     @property
     def words(self) -> str:
@@ -169,11 +176,7 @@ def _without(
 
     They are held against these terms in lots, best first, until as many are left as are wanted.
     """
-    texts = [
-        (text, -asked.weights[term])
-        for term, text in asked.texts.items()
-        if asked.weights[term] < 0 and ranking.words
-    ]
+    texts = asked.shunned if ranking.words else []
     pushed = [one for one in probes if one.weight < 0]
     out = Avoided()
     kept: list[tuple[float, int]] = []
@@ -186,24 +189,12 @@ def _without(
             looked_at |= {asset: left.get(asset, 0.0) for asset in out.partly & set(looked_at)}
         for asset, score in looked_at.items():
             lowered = score * (1.0 - min(1.0, out.near.get(asset, 0.0)))
-            if lowered > 0.0 and lowered >= least and not _is_out(snapshot, asset, out):
+            if lowered > 0.0 and lowered >= least and not is_out(snapshot, asset, out):
                 kept.append((lowered, asset))
         if len(kept) >= limit:
             break
     kept.sort(key=lambda pair: (-pair[0], pair[1]))
     return kept, out
-
-
-def _is_out(snapshot: Snapshot, asset: int, out: Avoided) -> bool:
-    """A picture goes with any part of it; of a recording or a film only what matches goes."""
-    if asset not in out.partly:
-        return asset in out.assets
-    is_timed = MODALITIES[snapshot.modalities[asset]] in (Modality.AUDIO, Modality.VIDEO)
-    return (
-        not is_timed
-        or asset in out.assets
-        or out.segments.issuperset(snapshot.segments_of(asset).tolist())
-    )
 
 
 def _left(found: Sequence[Evidence], out: Avoided) -> Sequence[Evidence]:

@@ -181,14 +181,27 @@ def run(settings: Settings) -> None:
 
 
 def _end_on_signals(opened: Opened) -> None:
-    """End at once when asked to: a thread that waits for a line would hold the usual way up."""
+    """End at once when asked to: a thread that waits for a line would hold the usual way up.
 
-    def end(number: int, frame: FrameType | None) -> None:
-        del frame
-        for one in (signal.SIGINT, signal.SIGTERM):
+    A thread of its own hears of signals through a pipe. Handlers in Python run in the main thread,
+    which sleeps on when a signal comes in the moment before it begins to wait.
+    """
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    ending = (signal.SIGINT, signal.SIGTERM)
+
+    def give_way(number: int, frame: FrameType | None) -> None:
+        del number, frame
+        for one in ending:
             signal.signal(one, signal.SIG_DFL)  # who asks twice means it
+
+    def end() -> None:
+        while (number := os.read(reading, 1)[0]) not in ending:
+            pass
         opened.close()
         os._exit(128 + number)
 
-    for one in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(one, end)
+    threading.Thread(target=end, daemon=True, name="signals").start()
+    signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+    for one in ending:
+        signal.signal(one, give_way)

@@ -92,7 +92,8 @@ class SearchRequest(_Request):
     """A search.
 
     `query` is a line as one writes it on the command line: words, +terms, -terms, 2:weights,
-    "phrases", asset:ids. It never names a file.
+    "phrases", asset:ids. It never names a file. With filters alone all that passes them is
+    given, the newest first.
     """
 
     model_config = ConfigDict(
@@ -100,6 +101,11 @@ class SearchRequest(_Request):
             "anyOf": [
                 {"required": ["query"], "properties": {"query": {"type": "string"}}},
                 {"required": ["terms"], "properties": {"terms": {"minItems": 1}}},
+                {"required": ["kinds"], "properties": {"kinds": {"minItems": 1}}},
+                {"required": ["in"], "properties": {"in": {"minItems": 1}}},
+                {"required": ["after"], "properties": {"after": {"type": "string"}}},
+                {"required": ["before"], "properties": {"before": {"type": "string"}}},
+                {"required": ["where"], "properties": {"where": {"type": "string"}}},
             ],
             "examples": [{"query": "dog on a beach", "limit": 5, "kinds": ["image"]}],
         }
@@ -155,10 +161,16 @@ class SearchRequest(_Request):
         default=False, description="Say of each hit which characters of its text match."
     )
 
+    @property
+    def is_narrowed(self) -> bool:
+        """Whether it says by filters what is wanted."""
+        times = (self.after, self.before, self.where)
+        return bool(self.kinds or self.under) or any(one is not None for one in times)
+
     @model_validator(mode="after")
     def _asks_for_something(self) -> Self:
-        if self.query is None and not self.terms:
-            raise ValueError("say what to look for, in `query` or in `terms`")
+        if self.query is None and not self.terms and not self.is_narrowed:
+            raise ValueError("say what to look for, in `query` or in `terms`, or by a filter")
         return self
 
 

@@ -107,7 +107,7 @@ def _answer(
         if asked.explain:
             _explain(told, hit, words)
     if not hits:
-        answer["hint"] = _hint(asked, backend.library)
+        answer["hint"] = _hint(asked, query, backend.library)
     return json.dumps(answer, ensure_ascii=False).encode("utf-8", "replace")
 
 
@@ -134,7 +134,7 @@ def as_query(asked: SearchRequest, files: Sequence[Upload]) -> Query:
                 problems.INVALID,
                 f"the part {file.part!r} is called neither {uploads.LOOSE!r}, nor as a term says",
             )
-    if not any(term.weight > 0 for term in query.terms):
+    if not query.seeks and not asked.is_narrowed:
         raise QueryError("the query is empty: say what to look for, not only what to avoid")
     return query
 
@@ -211,11 +211,13 @@ def _explain(told: dict[str, Any], hit: Hit, words: str) -> None:
         told["spaces"][name]["similarity"] = round(one.similarity, 4)
 
 
-def _hint(asked: SearchRequest, library: Library) -> str:
+def _hint(asked: SearchRequest, query: Query, library: Library) -> str:
     if not library.snapshot().asset_keys.size:
         return "the library is empty: index something first"
     filters = (asked.kinds, asked.under, asked.after, asked.before, asked.where, asked.without)
     fewer = ", fewer filters" if any(filters) else ""
+    if not query.seeks:
+        return "nothing passes: try fewer filters"
     if asked.min_score == 0:
         return f"nothing passes: try other words{fewer}" if fewer else "nothing is there to compare"
     return f"nothing matches well enough: try other words{fewer}, or `min_score` 0 for the nearest"

@@ -244,11 +244,32 @@ def test_what_follows_not_is_not_among_the_hits(cli: Cli, small_library: Path) -
     assert not kittens & set(hits(nothing))
 
 
+def test_filters_alone_list_the_newest_first(cli: Cli, small_library: Path) -> None:
+    options = ["--library", small_library, "--kinds", "image"]
+    listed = cli("search", *options, "--json")
+    shown = cli("search", *options, "-n", "1")
+    without = cli("search", *options, "--json", "--not", "kitten", "-n", "3")
+    none = cli("search", "--library", small_library, "--after", "2190")
+    alone = cli("search", "--library", small_library)
+
+    answer = parsed(listed.stdout)
+    assert (answer["query"], len(answer["hits"])) == ("", 5)
+    assert {(hit["kind"], hit["score"]) for hit in answer["hits"]} == {("image", 1.0)}
+    kittens = {"IMG_0031.jpg", "IMG_0144.jpg"}
+    assert kittens < set(hits(listed))
+    assert hits(without) == [name for name in hits(listed) if name not in kittens]
+    assert hits(listed)[0].encode() in shown.stdout
+    assert shown.stdout.startswith(b"  1     \xe2\x80\x93  image")
+    assert (none.returncode, none.stderr) == (4, b"No match. Try fewer filters.\n")
+    assert alone.returncode == 1
+    assert b"or narrow it by a filter" in alone.stderr
+
+
 def test_an_example_to_avoid_is_a_path(cli: Cli, small_library: Path, samples: Path) -> None:
     options = ["--library", small_library, "--json", "--min-score", "0.05", "--kinds", "image"]
     ran = cli("search", "kitten", "--not", "./photos/IMG_0031.jpg", *options, cwd=samples)
     missing = cli("search", "kitten", "--not", "./none.jpg", *options, cwd=samples)
-    alone = cli("search", "--not", "kitten", *options)
+    alone = cli("search", "--not", "kitten", *options[:2])
 
     assert "IMG_0031.jpg" not in hits(ran)
     assert (missing.returncode, alone.returncode) == (1, 1)

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from mmsearch.errors import QueryError
 from mmsearch.library import Library
+from mmsearch.query import Query, text
 from mmsearch.search.columns import fold
 from mmsearch.search.expressions import (
     GPS,
@@ -381,6 +382,38 @@ def test_a_small_limit_is_filled_from_what_passes(
         assert [hit.asset.id for hit in some] == [hit.asset.id for hit in everything[:limit]]
 
 
+@given(condition=EXPRESSIONS, limit=st.sampled_from([1, 7, 500]))
+@settings(max_examples=60, deadline=None)
+def test_without_words_all_that_passes_is_listed_the_newest_first(
+    catalogue: Catalogue, condition: Expression, limit: int
+) -> None:
+    found = catalogue.library.search("", where=condition, limit=limit)
+
+    dated = {one.asset.id: TIMES["date"](one) for one in catalogue.listed if meets(one, condition)}
+    expected = sorted(dated, key=lambda one: (-dated[one].timestamp(), one))[:limit]
+    assert [hit.asset.id for hit in found] == expected
+    assert [hit.rank for hit in found] == list(range(1, len(expected) + 1))
+    assert all((hit.score, hit.spaces) == (1.0, {}) for hit in found)
+    listed = {one.path: one for one in catalogue.listed}
+    assert all(meets(listed[hit.path], condition) for hit in found)
+    assert all(hit.moments and hit.segment == hit.moments[0].segment for hit in found)
+
+
+def test_nothing_asked_at_all_is_an_error(catalogue: Catalogue) -> None:
+    for query in ("", "  ", Query(())):
+        with pytest.raises(QueryError, match="the query is empty"):
+            catalogue.library.search(query)
+        with pytest.raises(QueryError, match="the query is empty"):
+            catalogue.library.search(query, without=[asset_id(1)])
+    with pytest.raises(QueryError, match="the query is empty"):
+        catalogue.library.search(-1.0 * text("people"))
+    for query in (text(" "), -1.0 * text(" ")):
+        with pytest.raises(QueryError, match="a text term of the query is empty"):
+            catalogue.library.search(query, kinds=["image"])
+    with pytest.raises(QueryError, match="the limit must be at least 1"):
+        catalogue.library.search("", kinds=["image"], limit=0)
+
+
 def test_many_parts_of_one_asset_leave_room_for_others(tmp_path: Path) -> None:
     """What passes is 1 asset of 3,000 segments and 9 of one: ten hits, not one."""
     rng = np.random.default_rng(3)
@@ -581,8 +614,8 @@ def test_file_times_keep_to_the_clock_around_its_changes(tmp_path: Path, in_zuri
     write(library, [encoded(one, 1, np.random.default_rng(0))], files)
     snapshot = library.snapshot()
 
-    for text in ("2024-03-31T01", "2024-03-31T03", "2024-10-27T02", "2024-07", "1969", "2242"):
-        span = period(text)
+    for said in ("2024-03-31T01", "2024-03-31T03", "2024-10-27T02", "2024-07", "1969", "2242"):
+        span = period(said)
         expected = {
             row.path
             for row, s in zip(files, everything, strict=True)

@@ -113,6 +113,7 @@ def test_answers_are_as_the_document_says(client: TestClient, coloured: TestClie
         {"query": "beach", "explain": True, "min_score": 0, "limit": 100},
         {"query": "qwertyuiop zxcvbnm", "min_score": 1},
         {"query": "red", "explain": True, "min_score": 0},
+        {"kinds": ["image", "audio"], "explain": True},
     ):
         for one in (client, coloured):
             told = searched(one, **asked)
@@ -128,6 +129,14 @@ def test_no_match_is_an_answer_with_a_hint(client: TestClient) -> None:
     assert told["hits"] == []
     assert "fewer filters" in told["hint"]
     assert "hint" not in searched(client, query="beach")
+
+
+def test_filters_alone_list_what_passes(client: TestClient) -> None:
+    told = searched(client, kinds=["image"])
+    assert (told["query"], told["total"]) == ("", 5)
+    assert {(hit["kind"], hit["score"]) for hit in told["hits"]} == {("image", 1.0)}
+    none = searched(client, where="size > 1TB")
+    assert (none["total"], none["hint"]) == (0, "nothing passes: try fewer filters")
 
 
 def test_a_hit_links_to_its_moment(coloured: TestClient) -> None:

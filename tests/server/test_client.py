@@ -151,6 +151,14 @@ def test_a_file_that_the_library_has_not_is_sent(
         assert ran.stdout.splitlines()[0].endswith(b"IMG_0031.jpg")
 
 
+def test_filters_alone_list_what_passes(remote: Search, cli: Cli, small_library: Path) -> None:
+    near = cli("search", "--kinds", "text", "--library", small_library, "--paths")
+    ran = remote("search", "--kinds", "text", "--paths")
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout == near.stdout
+    assert len(ran.stdout.splitlines()) == 3
+
+
 def test_what_cannot_be_asked_with_is_told_in_words(remote: Search, tmp_path: Path) -> None:
     broken = tmp_path / "broken.png"
     broken.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(50))

@@ -107,7 +107,7 @@ def test_the_tools_are_few_typed_and_say_what_they_may_do(small_library: Path) -
         if tool.name != "status":
             assert "instructions" in tool.description
     arguments = tools[0].input_schema
-    assert arguments["required"] == ["query"]
+    assert "required" not in arguments
     limit = arguments["properties"]["limit"]
     assert (limit["minimum"], limit["maximum"]) == (1, 50)
     assert len(json.dumps([tool.model_dump(mode="json") for tool in tools])) < 20_000
@@ -273,6 +273,19 @@ def test_status_counts_what_is_there(small_library: Path) -> None:
     assert status["indexing"] == {"is_allowed": False}
 
 
+def test_a_search_without_words_lists_what_passes(small_library: Path) -> None:
+    texts, none = calls(
+        small_library,
+        ("search", {"kinds": ["text"], "limit": 2}),
+        ("search", {"where": "size > 1TB"}),
+    )
+    assert [hit["kind"] for hit in told(texts)["hits"]] == ["text", "text"]
+    assert (told(none)["total"], told(none)["advice"]) == (
+        0,
+        "No file passes these conditions. Try fewer.",
+    )
+
+
 # what a client must not be able to do
 
 
@@ -280,7 +293,7 @@ HOSTILE: list[tuple[str, dict[str, Any], str]] = [
     ("search", {"query": "/etc/passwd"}, "no files are read here"),
     ("search", {"query": "kitten -~/.ssh/id_rsa"}, "no files are read here"),
     ("search", {"query": "+../../secret"}, "no files are read here"),
-    ("search", {"query": ""}, "at least 1 character"),
+    ("search", {"query": ""}, "the query is empty"),
     ("search", {"query": "   "}, "the query is empty"),
     ("search", {"query": "-kitten"}, "the query is empty"),
     ("search", {"query": "x" * 3_000}, "at most 2000 characters"),
@@ -297,7 +310,7 @@ HOSTILE: list[tuple[str, dict[str, Any], str]] = [
     ("search", {"query": "x", "after": "tomorrow or so"}, "date"),
     ("search", {"query": "x", "folder": "/tmp"}, "Extra inputs"),
     ("search", {"query": "asset:" + "0" * 32}, "the library has no asset"),
-    ("search", {}, "Field required"),
+    ("search", {}, "the query is empty"),
     ("similar", {"asset_id": "0" * 32}, "the library has no asset"),
     ("similar", {"asset_id": "../../etc/passwd"}, "pattern"),
     ("similar", {"asset_id": "F" * 32}, "pattern"),
@@ -424,6 +437,25 @@ def test_a_signal_ends_it_though_it_waits_for_a_line(small_library: Path, number
 
         assert started.wait(LIMIT_S) == 128 + number
         assert time.monotonic() - began < 30
+
+
+UNHEARD = """
+import os, signal, threading
+from mmsearch.server.mcp import Opened, Settings, _end_on_signals
+_end_on_signals(Opened(Settings({path!r})))
+wait, _ = os.pipe()
+kill = lambda: signal.pthread_kill(threading.get_ident(), {number})
+threading.Timer(0.2, kill).start()
+os.read(wait, 1)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it_though_its_main_thread_is_not_woken(tmp_path: Path, number: int) -> None:
+    """As where it comes in the moment before that thread begins to wait."""
+    script = UNHEARD.format(path=str(tmp_path), number=int(number))
+    ran = subprocess.run([sys.executable, "-c", script], cwd=ROOT, timeout=60, check=False)
+    assert ran.returncode == 128 + number
 
 
 def test_without_a_library_it_says_so_and_ends(cli: Cli, tmp_path: Path) -> None:

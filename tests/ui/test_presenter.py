@@ -243,6 +243,8 @@ class TestForm:
 
     def test_an_empty_form_asks_for_nothing(self) -> None:
         assert form.is_empty(Form(line="  "))
+        assert form.is_empty(Form(score="0.5"))
+        assert not form.is_empty(Form(kinds=("image",)))
         assert not Form().is_narrowed
         assert form.filters_of(Form()).where is None
 

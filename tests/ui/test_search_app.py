@@ -81,6 +81,25 @@ def test_a_line_finds_and_a_kind_narrows(opened: Open, small_library: Path) -> N
     assert {card["kind"] for card in grid(page)["cards"]} == {"audio"}
 
 
+def test_a_filter_alone_lists_what_passes(opened: Open, small_library: Path) -> None:
+    page = opened(small_library)
+    page.button_group(key="kinds").set_value(["text"]).run()
+    assert not page.exception
+    cards = grid(page)["cards"]
+    assert [(card["kind"], card["score"], card["place"]) for card in cards] == [
+        ("text", None, "")
+    ] * 3
+    assert "3 files · newest first" in texts(page)
+
+    asked(page, "-lighthouse")
+    assert grid(page)["cards"][0]["score"] is None
+
+    page.text_input(key="folder").set_value("/nowhere").run()
+    assert "No match" in texts(page)
+    assert "Take filters away" in texts(page)
+    assert "Show the nearest" not in [one.label for one in page.button]
+
+
 def test_a_way_to_ask_that_is_offered_asks(opened: Open, small_library: Path) -> None:
     page = opened(small_library)
     page.button(key='try_"four score"').click().run()

@@ -80,12 +80,12 @@ class Grid {
       "div",
       { class: "card", role: "option", title: [card.name, card.folder, card.why].filter(Boolean).join("\n") },
       frame,
-      element("div", { class: "caption" }, element("span", { class: "name" }, card.name), element("span", { class: "score" }, card.score.toFixed(2))),
+      element("div", { class: "caption" }, element("span", { class: "name" }, card.name), element("span", { class: "score" }, scored(card, ""))),
       element("div", { class: "line" }, ...line),
     );
     made.dataset.key = card.key;
     made.dataset.kind = card.kind;
-    made.setAttribute("aria-label", [card.name, card.kind, card.place, `score ${card.score.toFixed(2)}`].filter(Boolean).join(", "));
+    made.setAttribute("aria-label", [card.name, card.kind, card.place, scored(card, "score ")].filter(Boolean).join(", "));
     made.addEventListener("click", () => this.open(at));
     return made;
   }
@@ -171,6 +171,10 @@ class Grid {
     this.voice.stop();
     document.removeEventListener("keydown", this.onDocumentKey);
   }
+}
+
+function scored(card, before) {
+  return card.score === null ? null : `${before}${card.score.toFixed(2)}`;
 }
 
 function focusBox() {
