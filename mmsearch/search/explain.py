@@ -24,7 +24,7 @@ def why(spaces: Mapping[str, SpaceScore], moment: Moment, query: str = "") -> st
     if segment.tags:
         seen = ", ".join(f"{tag.name} {tag.probability:.0%}" for tag in segment.tags[:3])
         return f"seen: {seen}"
-    return "sounds alike" if segment.kind is SegmentKind.SOUND else ""
+    return "sounds alike" if spaces and segment.kind is SegmentKind.SOUND else ""
 
 
 def excerpt(text: str, query: str) -> str:
