@@ -141,11 +141,13 @@ def _seen(
     for one in probes:
         if one.weight > 0 and one.probe.space in snapshot.filled:
             by_space[one.probe.space].append(one)
-    return [
-        one
+    searches = [
+        partial(evidence.seen, snapshot, listed, curves, mask, depth)
         for listed in by_space.values()
-        for one in evidence.seen(snapshot, listed, curves, mask, depth)
     ]
+    others = [aside(search) for search in searches[1:]]
+    first = searches[0]() if searches else []
+    return [*first, *(one for other in others for one in other.result())]
 
 
 def _said(
