@@ -35,6 +35,23 @@ class Once:
         return cast("T", self.made[name])
 
 
+class Crowd:
+    """Counts those who do something at a time; who comes in is told how many they are then."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._guard = threading.Lock()
+
+    def __enter__(self) -> int:
+        with self._guard:
+            self._count += 1
+            return self._count
+
+    def __exit__(self, *_: object) -> None:
+        with self._guard:
+            self._count -= 1
+
+
 @lru_cache(maxsize=1)
 def _pool() -> ThreadPoolExecutor:
     # More than processors: most of what is done aside waits for a disk or for another library.

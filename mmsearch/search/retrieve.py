@@ -11,7 +11,7 @@ import numpy as np
 
 from mmsearch.index.base import RowMask
 from mmsearch.presets import Calibration
-from mmsearch.runtime.threads import aside
+from mmsearch.runtime.threads import Crowd, aside
 from mmsearch.search import evidence, fusion
 from mmsearch.search.avoid import Avoided, avoided, is_out
 from mmsearch.search.evidence import Evidence
@@ -29,6 +29,7 @@ MIN_DEPTH = 256
 DEEPER = 4
 LOOKED_AT = 4
 """Assets that are held against what is to be avoided, for every hit that is asked for."""
+_SEEING = Crowd()
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,9 +146,13 @@ def _seen(
         partial(evidence.seen, snapshot, listed, curves, mask, depth)
         for listed in by_space.values()
     ]
-    others = [aside(search) for search in searches[1:]]
-    first = searches[0]() if searches else []
-    return [*first, *(one for other in others for one in other.result())]
+    with _SEEING as count:
+        # Side by side a search is done sooner, several at a time are done later.
+        if count > 1:
+            return [one for search in searches for one in search()]
+        others = [aside(search) for search in searches[1:]]
+        first = searches[0]() if searches else []
+        return [*first, *(one for other in others for one in other.result())]
 
 
 def _said(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,21 @@ def test_a_smaller_limit_gives_the_beginning_of_the_same_ranking(
     everything = library.search("red boats", limit=50, min_score=0.0)
 
     assert library.search("red boats", limit=limit, min_score=0.0) == everything[:limit]
+
+
+def test_beside_others_a_search_gives_the_same(library: Library) -> None:
+    alone = library.search("red boats otters1", limit=50, min_score=0.0)
+
+    with retrieve._SEEING:
+        assert library.search("red boats otters1", limit=50, min_score=0.0) == alone
+    with ThreadPoolExecutor(4) as threads:
+        asked = [
+            threads.submit(library.search, "red boats otters1", limit=50, min_score=0.0)
+            for _ in range(24)
+        ]
+        assert all(one.result() == alone for one in asked)
+    with retrieve._SEEING as count:
+        assert count == 1
 
 
 def test_the_cut_off_takes_the_tail_and_nothing_else(library: Library) -> None:
