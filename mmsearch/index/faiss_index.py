@@ -147,6 +147,14 @@ class FaissIndex:
             self._size_bytes = stream.tell() + END.size
             stream.write(END.pack(MARK, self._size_bytes))
 
+    def add(self, matrix: Matrix, rows: RowArray) -> bool:
+        """Take in `rows` of the matrix, before it is saved; False for a kind that takes no more."""
+        if self.recipe.kind in GPU_KINDS:
+            return False
+        fill(self.index, matrix, self.recipe, rows, Watch(None, None))
+        self._list_of = None
+        return True
+
     def at(self, recipe: Recipe) -> FaissIndex:
         """The same index, searched as hard as a recipe for the same kind says."""
         return FaissIndex(self.index, recipe, size_bytes=self._size_bytes, gpu=self._gpu)

@@ -105,7 +105,9 @@ def make(
 
     Of the vectors HELD_OUT, at most a tenth, are kept out of the index and asked for their
     neighbours in it; the effort of searching is raised until the index and `exact` agree on
-    `wanted` of them. Of fewer than ten vectors nothing can be held out, and nothing is built.
+    `wanted` of them. Then they are added, where the kind allows it: rows scattered over a file
+    that is not in memory would be read one by one whenever the index is opened. Of fewer than ten
+    vectors nothing can be held out, and nothing is built.
     """
     started = time.perf_counter()
     there = np.arange(matrix.count) if is_there is None else np.flatnonzero(is_there)
@@ -125,8 +127,9 @@ def make(
         for harder in ladder(one, len(kept)):
             best = _measured(_asking(index.at(harder), matrix, kept), queries, truth, wanted)
             if best.recall >= wanted:
+                rows = np.concatenate([kept, asked]) if index.add(matrix, asked) else kept
                 seconds = time.perf_counter() - started
-                return Made(index.at(harder), harder, kept, best, seconds)
+                return Made(index.at(harder), harder, rows, best, seconds)
     return Made(None, None, kept[:0], best, time.perf_counter() - started)
 
 
