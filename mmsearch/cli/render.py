@@ -81,10 +81,11 @@ def print_hits(
     Without `has_scores` the hits are there for passing the filters: no part of one is better.
     """
     for hit in hits:
-        score = typer.style(f"{hit.score:4.2f}", bold=True, fg=_colour(hit.score))
-        score = score if has_scores else "   –"
+        score, place = "   –", ""
+        if has_scores:
+            score = typer.style(f"{hit.score:4.2f}", bold=True, fg=_colour(hit.score))
+            place = shown_place(hit.moments[0])
         name = typer.style(shown_path(hit.path), bold=True)
-        place = shown_place(hit.moments[0]) if has_scores else ""
         typer.echo(f"{hit.rank:>3}  {score}  {hit.kind.value:<5}  {name}{place}")
         if hit.why and reasons is None:
             typer.echo(typer.style(f"{'':18}{printable(hit.why)}", dim=True))

@@ -142,9 +142,7 @@ class ExactIndex:
         return self._compared(self._best(scored, len(rows), len(queries), k), queries, k)
 
     def _products(self, queries: FloatArray) -> Products:
-        blocks = self.matrix.blocks
-        is_half = bool(blocks) and all(block.dtype == np.float16 for block in blocks)
-        return Products(queries, np.dtype(np.float16 if is_half else np.float32))
+        return Products(queries, self.matrix.dtype)
 
     def _ready(self) -> Coarse | None:
         """The coarse copy, where it is made; it is made aside when enough was asked."""

@@ -63,8 +63,8 @@ class Filtered:
 
     def _needed_bytes(self, count: int) -> int:
         """What a filter that leaves so many rows takes with their vectors."""
-        value = max((block.itemsize for block in self._matrix.blocks), default=0)
-        return self._matrix.count + count * (8 + value * self._matrix.dim)
+        vector = self._matrix.dtype.itemsize * self._matrix.dim
+        return self._matrix.count + count * (8 + vector)
 
     def _keep(self, left: Left) -> None:
         """Keep one, and of the others those that came last, as far as they fit."""
