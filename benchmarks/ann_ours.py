@@ -15,7 +15,7 @@ from benchmarks.ann_peers import Effort, Filter, RowArray, blocks
 if TYPE_CHECKING:
     from mmsearch.index.base import VectorIndex
     from mmsearch.index.faiss_index import FaissIndex
-    from mmsearch.index.live import Built
+    from mmsearch.index.live_index import Built
 
 SPACE = "space"
 NODES = (10, 2000)
@@ -37,7 +37,7 @@ CODES = (4, 8, 16, 32)
 class OursExact:
     """Exact search over the memory-mapped float16 vectors, as a library does without an index."""
 
-    modules: Sequence[str] = ("mmsearch.index.exact",)
+    modules: Sequence[str] = ("mmsearch.index.exact_index",)
     visits = (0, 0)
     refines: Sequence[int] = (0,)
     filters = True
@@ -50,8 +50,8 @@ class OursExact:
         """Nothing: the vectors are there."""
 
     def open(self, data: Dataset, folder: Path, *, to_grow: bool = False) -> None:
-        from mmsearch.index.exact import ExactIndex
-        from mmsearch.index.matrix import Matrix
+        from mmsearch.index.exact_index import ExactIndex
+        from mmsearch.index.vector_matrix import Matrix
 
         del folder, to_grow
         self._matrix = Matrix.of(data.vectors())
@@ -64,8 +64,8 @@ class OursExact:
         return self._index.nearest(queries, k, allowed=kept.mask if kept else None).rows
 
     def add(self, vectors: FloatArray) -> None:
-        from mmsearch.index.exact import ExactIndex
-        from mmsearch.index.matrix import Matrix
+        from mmsearch.index.exact_index import ExactIndex
+        from mmsearch.index.vector_matrix import Matrix
 
         blocks = [*self._matrix.blocks, vectors.astype(np.float16)]
         self._matrix = Matrix(blocks, self._matrix.dim)
@@ -75,7 +75,7 @@ class OursExact:
 class Ours:
     """An index of one kind, or of the kind that the planner takes (`auto`, at its own effort)."""
 
-    modules: Sequence[str] = ("faiss", "mmsearch.index.cached", "mmsearch.index.planner")
+    modules: Sequence[str] = ("faiss", "mmsearch.index.index_files", "mmsearch.index.planner")
     filters = True
     grows = True
 
@@ -88,9 +88,9 @@ class Ours:
 
     def build(self, data: Dataset, folder: Path) -> None:
         """What planning, building, measuring and saving take together."""
-        from mmsearch.index import cached, planner
-        from mmsearch.index.matrix import Matrix
-        from mmsearch.index.wish import EXACT, Wish
+        from mmsearch.index import index_files, planner
+        from mmsearch.index.index_config import EXACT, Wish
+        from mmsearch.index.vector_matrix import Matrix
 
         matrix = Matrix.of(data.vectors())
         wish = Wish(kind=self._kind)
@@ -102,7 +102,7 @@ class Ours:
         made = planner.make(matrix, None, recipes, wish.recall)
         if recipes and made.index is None:
             raise ValueError(f"no {self._kind} reached {wish.recall}: {made.measured}")
-        header = cached.Header(
+        header = index_files.Header(
             space=SPACE,
             kind=EXACT if made.recipe is None else str(made.recipe.kind),
             count=matrix.count,
@@ -114,14 +114,14 @@ class Ours:
         )
         keys = np.arange(matrix.count, dtype=np.uint64)
         write = None if made.index is None else made.index.save
-        cached.save(folder, header, keys, made.rows.astype(np.int32), write)
+        index_files.save(folder, header, keys, made.rows.astype(np.int32), write)
 
     def open(self, data: Dataset, folder: Path, *, to_grow: bool = False) -> None:
-        from mmsearch.index import cached
-        from mmsearch.index.matrix import Column, Matrix
+        from mmsearch.index import index_files
+        from mmsearch.index.vector_matrix import Column, Matrix
 
         del to_grow
-        kept = cached.find(folder, SPACE)
+        kept = index_files.find(folder, SPACE)
         if kept is None:
             raise ValueError(f"{folder} holds no index that is whole")
         self._matrix = Matrix.of(data.vectors())
@@ -130,12 +130,12 @@ class Ours:
         if self._recipe is None:
             return  # so few that search is exact
         is_on_gpu = "gpu" in self._kind or self._kind == "cagra"
-        index = cached.opened(kept, device="cuda:0" if is_on_gpu else "cpu")
+        index = index_files.opened(kept, device="cuda:0" if is_on_gpu else "cpu")
         if index is None:
             raise ValueError(f"the index in {folder} cannot be opened")
         self._index: FaissIndex = index
         keys = Column([np.arange(self._matrix.count, dtype=np.uint64)])
-        self._built = cached.bound(kept, index, self._recipe, keys)
+        self._built = index_files.bound(kept, index, self._recipe, keys)
 
     def search(
         self, queries: FloatArray, k: int, effort: Effort, kept: Filter | None = None
@@ -144,7 +144,7 @@ class Ours:
         return live.nearest(queries, k, allowed=kept.mask if kept else None).rows
 
     def add(self, vectors: FloatArray) -> None:
-        from mmsearch.index.matrix import Matrix
+        from mmsearch.index.vector_matrix import Matrix
 
         begin = self._matrix.count
         blocks = [*self._matrix.blocks, vectors.astype(np.float16)]
@@ -155,7 +155,7 @@ class Ours:
         self._at.clear()
 
     def _live(self, effort: Effort) -> VectorIndex:
-        from mmsearch.index.live import LiveIndex
+        from mmsearch.index.live_index import LiveIndex
 
         recipe, built = self._recipe, self._built
         if recipe is not None and built is not None:

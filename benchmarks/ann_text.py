@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from mmsearch.encoders.text import MiniLmEncoder
+    from mmsearch.encoders.text.minilm import MiniLmEncoder
     from mmsearch.types import FloatArray
 
 SUFFIXES = (".py", ".rst", ".md", ".txt")
@@ -181,9 +181,9 @@ class _Cached:
 
     def _open(self) -> MiniLmEncoder:
         if self._encoder is None:
-            from mmsearch.encoders.text import MiniLmEncoder
-            from mmsearch.presets import MINI
-            from mmsearch.supply import Runtime
+            from mmsearch.encoders.text.minilm import MiniLmEncoder
+            from mmsearch.models.presets import MINI
+            from mmsearch.models.provisioning import Runtime
 
             threads = int(os.environ.get("OMP_NUM_THREADS", "0")) or None
             self._encoder = MiniLmEncoder.load(MINI.text, Runtime(threads=threads).context())

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
-from mmsearch import presets
 from mmsearch.encoders.bundle import Encoders
+from mmsearch.models import presets
+from mmsearch.models.provisioning import Runtime
 from mmsearch.store.manifest import Manifest
 from mmsearch.store.rows import EncodedAsset, EncodedSegment, FileRow
 from mmsearch.store.writer import Lock, Writer, create
-from mmsearch.supply import Runtime
 from mmsearch.types import (
     Asset,
     Box,

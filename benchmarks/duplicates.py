@@ -18,11 +18,11 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from benchmarks import drawn, measure
+from mmsearch.duplicates.grouping import grouped
 from mmsearch.media.base import LoadOptions, Picture
-from mmsearch.media.look import LOOK_BYTES, look_of, unpadded
 from mmsearch.media.registry import load
+from mmsearch.media.thumbprint import LOOK_BYTES, look_of, unpadded
 from mmsearch.runtime.resize import fitted_pixels
-from mmsearch.search.group import grouped
 from mmsearch.types import PictureFit
 
 COUNT = 50

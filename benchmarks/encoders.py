@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from benchmarks import random_models
-from mmsearch.encoders.clap import ClapEncoder
-from mmsearch.encoders.open_clip import OpenClipEncoder
+from mmsearch.encoders.audio.clap import ClapEncoder
+from mmsearch.encoders.image.open_clip import OpenClipEncoder
 from mmsearch.encoders.registry import encoder_class
-from mmsearch.presets import ModelSpec
+from mmsearch.models.presets import ModelSpec
 
 ARCHITECTURES = ("ViT-B-32", "ViT-B-16-SigLIP2-256")
 IMAGES = 32

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import mmsearch
 from mmsearch import text
-from mmsearch.library import Library
+from mmsearch.library.library import Library
 
 PAIRS = (
     ("an animal", ("animal", "cat", "dog", "bear", "horse", "bird", "elephant", "vultures"),

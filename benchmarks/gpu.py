@@ -201,7 +201,7 @@ def whisper(bench: Bench) -> None:
     """Seconds of computing for a second of speech, in batches, as faster-whisper is called."""
     from faster_whisper import BatchedInferencePipeline, WhisperModel, decode_audio
 
-    from mmsearch.encoders.speech import TINY_EN
+    from mmsearch.encoders.speech.transcriber import TINY_EN
 
     is_gpu = bench.device.kind == "cuda"
     problem = load_cublas() if is_gpu else ""

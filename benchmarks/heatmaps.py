@@ -20,14 +20,14 @@ import numpy as np
 from PIL import Image
 
 from benchmarks import measure
-from mmsearch import heatmap, locating
 from mmsearch.encoders.base import Context, ImageEncoder
-from mmsearch.encoders.tagging import TaggingEncoder
-from mmsearch.encoders.text import MiniLmEncoder
-from mmsearch.heatmap import HeatMap, spread
-from mmsearch.presets import MINI, ModelSpec
-from mmsearch.search.probe import Probe, WeightedProbe
-from mmsearch.supply import Runtime
+from mmsearch.encoders.image.tagging import TaggingEncoder
+from mmsearch.encoders.text.minilm import MiniLmEncoder
+from mmsearch.library import heatmap, localization
+from mmsearch.library.heatmap import HeatMap, spread
+from mmsearch.models.presets import MINI, ModelSpec
+from mmsearch.models.provisioning import Runtime
+from mmsearch.search.query_vectors import Probe, WeightedProbe
 from mmsearch.types import Box
 
 SIDE_PX = 768
@@ -116,10 +116,12 @@ class Table:
     def add(self, picture: Composed, stranger: str) -> None:
         height, width = picture.pixels.shape[:2]
         ways = {" + ".join(f"1/{1 / scale:.0f}" for scale in scales): scales for scales in SCALES}
-        cut = {name: locating.parts(width, height, scales) for name, scales in ways.items()}
-        known = {scale: locating.parts(width, height, (scale,)) for scale in (1 / 2, 1 / 3, 1 / 4)}
+        cut = {name: localization.parts(width, height, scales) for name, scales in ways.items()}
+        known = {
+            scale: localization.parts(width, height, (scale,)) for scale in (1 / 2, 1 / 3, 1 / 4)
+        }
         rows = {
-            scale: locating.embedded(picture.pixels, boxes, self._encoder)
+            scale: localization.embedded(picture.pixels, boxes, self._encoder)
             for scale, boxes in known.items()
         }
         vectors = {
@@ -131,14 +133,14 @@ class Table:
             self._crops[name] = len(boxes)
             for quadrant, terms in enumerate(asked):
                 for wanted in terms:
-                    heat = locating.heat_of(vectors[name], wanted, MINI.calibrations)
+                    heat = localization.heat_of(vectors[name], wanted, MINI.calibrations)
                     values = spread(heat, boxes, (width, height))
                     point = HeatMap(values, (width, height)).hottest
                     self._right[name].append(picture.quadrant(point) == quadrant)
                     if name == USED:
                         self.own.append(contrast(heat, boxes, (width, height)))
         (wanted,) = probes([stranger], self._encoder)
-        heat = locating.heat_of(vectors[USED], wanted, MINI.calibrations)
+        heat = localization.heat_of(vectors[USED], wanted, MINI.calibrations)
         self.strange.append(contrast(heat, cut[USED], (width, height)))
 
     def lines(self) -> Iterator[str]:
@@ -169,11 +171,11 @@ def main() -> None:
     for path, captions in photos[:PHOTOGRAPHS]:
         pixels = filled(path, (SIDE_PX * 3 // 4, SIDE_PX))
         (wanted,) = probes(captions[:1], encoder)
-        boxes = locating.parts(pixels.shape[1], pixels.shape[0])
+        boxes = localization.parts(pixels.shape[1], pixels.shape[0])
         started = time.perf_counter()
-        vectors = locating.embedded(pixels, boxes, encoder)
+        vectors = localization.embedded(pixels, boxes, encoder)
         seconds.append(time.perf_counter() - started)
-        heat = locating.heat_of(vectors, wanted, MINI.calibrations)
+        heat = localization.heat_of(vectors, wanted, MINI.calibrations)
         alone.append(contrast(heat, boxes, (pixels.shape[1], pixels.shape[0])))
     print(f"photographs by themselves: contrast {spoken(alone)}")
     print(f"seconds a map, {SIDE_PX} x {SIDE_PX * 3 // 4}: {np.median(seconds):.2f}")

@@ -35,7 +35,7 @@ import psutil
 import mmsearch
 from benchmarks import corpus
 from mmsearch.config import cpu_count
-from mmsearch.server.settings import usual_threads
+from mmsearch.server.http.settings import usual_threads
 
 SEGMENTS = 100_000
 WARM_S = 2.0

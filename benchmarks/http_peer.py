@@ -15,10 +15,10 @@ import uvicorn
 from fastapi import FastAPI
 from pydantic import BaseModel
 
-from mmsearch import presets
 from mmsearch.encoders.bundle import Encoders
+from mmsearch.models import presets
+from mmsearch.models.provisioning import Runtime
 from mmsearch.store.reader import Reader
-from mmsearch.supply import Runtime
 
 
 class Query(BaseModel):

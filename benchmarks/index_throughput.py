@@ -22,8 +22,8 @@ import numpy as np
 from PIL import Image
 
 from benchmarks import measure, random_models
-from mmsearch.encoders.open_clip import OpenClipEncoder
-from mmsearch.presets import ModelSpec
+from mmsearch.encoders.image.open_clip import OpenClipEncoder
+from mmsearch.models.presets import ModelSpec
 
 ARCHITECTURE = "ViT-B-32-256"
 QUALITIES = tuple(94 - 3 * number for number in range(int(os.environ.get("VARIANTS", "8"))))
@@ -89,7 +89,7 @@ def prepare_rclip(spec: ModelSpec, folder: Path) -> None:
     import torch
     from open_clip.tokenizer import default_bpe
 
-    from mmsearch.conversion.export import to_onnx
+    from mmsearch.models.conversion.onnx_export import to_onnx
 
     model, _, _ = open_clip.create_model_and_transforms(f"local-dir:{spec.source}")
 

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks import measure
-from mmsearch.library import Library
+from mmsearch.library.library import Library
 
 WORDS = {
     "cat": "cats?|kitten", "dog": "dogs?|pup(py)?", "horse": "horses?", "bear": "bears?",

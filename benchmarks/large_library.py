@@ -21,9 +21,9 @@ import pyarrow as pa
 
 import mmsearch
 from benchmarks import ann_data, measure
-from mmsearch.index.wish import AS_SIZE_ASKS
-from mmsearch.library import Library
-from mmsearch.search import upkeep
+from mmsearch.index.index_config import AS_SIZE_ASKS
+from mmsearch.library.library import Library
+from mmsearch.snapshot import maintenance
 from mmsearch.store.location import TABLES
 from mmsearch.store.reader import Reader
 from mmsearch.store.schema import (
@@ -126,7 +126,7 @@ def main() -> None:
         warm(opened, "exact search, warm")
         opened.close()
         opened = mmsearch.open(library)
-        timed("index built and measured", lambda: upkeep.bring_up(
+        timed("index built and measured", lambda: maintenance.bring_up(
             opened.snapshot(), AS_SIZE_ASKS, on_event=tell))  # fmt: skip
         opened.close()
         opened = mmsearch.open(library)
@@ -182,7 +182,7 @@ def cold(search: list[str]) -> None:
 
 
 def tell(event: object) -> None:
-    if isinstance(event, upkeep.Ready):
+    if isinstance(event, maintenance.Ready):
         print(f"  {event.kind}: recall@10 {event.measured.recall:.3f}, "
               f"{event.measured.latency_ms:.2f} ms a query, {event.seconds:.0f} s")  # fmt: skip
 

@@ -22,15 +22,15 @@ from PIL import Image, ImageDraw
 
 from benchmarks import measure
 from benchmarks.lettered import examples, fonts, phrase
-from mmsearch.assembly import CHUNK_TOKENS, LEGIBLE_PX
 from mmsearch.encoders.base import Context
-from mmsearch.encoders.ocr import RapidOcr
-from mmsearch.encoders.writing import Writing
+from mmsearch.encoders.ocr.pipeline import Writing
+from mmsearch.encoders.ocr.rapidocr import RapidOcr
 from mmsearch.media.base import LoadOptions
-from mmsearch.media.lettering import LOOK, legible, lettered
-from mmsearch.presets import RAPIDOCR
-from mmsearch.runtime.model_store import default_store
+from mmsearch.media.text_detection import LOOK, legible, lettered
+from mmsearch.models.model_store import default_store
+from mmsearch.models.presets import RAPIDOCR
 from mmsearch.runtime.resize import fitted_pixels
+from mmsearch.segmenter import CHUNK_TOKENS, LEGIBLE_PX
 from mmsearch.types import Place
 
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import mmsearch
 from benchmarks import measure
-from mmsearch.encoders.speech import WhisperTranscriber, whisper_model
-from mmsearch.evaluate import Span, overlaps_by_half
+from mmsearch.encoders.speech.transcriber import WhisperTranscriber, whisper_model
+from mmsearch.evaluation import Span, overlaps_by_half
 from mmsearch.media.base import AudioBlock, LoadOptions
 from mmsearch.media.registry import load
 

@@ -12,9 +12,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from mmsearch.encoders.base import Context
-from mmsearch.presets import ModelSpec
-from mmsearch.runtime.model_store import ModelStore
-from mmsearch.supply import Runtime, supplied
+from mmsearch.models.model_store import ModelStore
+from mmsearch.models.presets import ModelSpec
+from mmsearch.models.provisioning import Runtime, supplied
 
 
 def folder() -> Path:

@@ -20,10 +20,10 @@ import numpy as np
 from benchmarks import measure
 from benchmarks.quality import lines, word_errors
 from mmsearch.encoders.base import Utterance
-from mmsearch.encoders.speech import PACKAGED, WhisperTranscriber, whisper_model
-from mmsearch.encoders.transcription import InBatches, Listening, one_by_one
-from mmsearch.encoders.utterances import utterances
-from mmsearch.encoders.voice import SAMPLE_RATE_HZ
+from mmsearch.encoders.speech.transcriber import PACKAGED, WhisperTranscriber, whisper_model
+from mmsearch.encoders.speech.transcription import InBatches, Listening, one_by_one
+from mmsearch.encoders.speech.utterances import utterances
+from mmsearch.encoders.speech.vad import SAMPLE_RATE_HZ
 from mmsearch.media.base import AudioBlock, LoadOptions
 from mmsearch.media.registry import load
 from mmsearch.types import Span

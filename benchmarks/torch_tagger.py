@@ -17,7 +17,7 @@ from efficientnet_lite_pytorch import EfficientNet
 from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
-from mmsearch.encoders.tagging import TaggingEncoder
+from mmsearch.encoders.image.tagging import TaggingEncoder
 
 THREADS = 2
 

@@ -18,7 +18,7 @@ import numpy as np
 import mmsearch
 from benchmarks import corpus
 from mmsearch import text
-from mmsearch.library import Library
+from mmsearch.library.library import Library
 
 SEGMENTS = 100_000
 ROUNDS = 8
@@ -69,7 +69,7 @@ def report(library: Library, segments: int) -> None:
 
 
 def measured(library: Library, settings: dict) -> list[float]:
-    from mmsearch.search.ranking import Ranking
+    from mmsearch.query.ranking import Ranking
 
     asked = dict(settings)
     if "ranking" in asked:

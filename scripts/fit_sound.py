@@ -1,4 +1,4 @@
-"""Writes mmsearch/models/mini/sound.npz: the mean and deviation of sound features over sample_data.
+"""Writes mmsearch/models/data/mini/sound.npz: mean and deviation of features over sample_data.
 
 Run from the repository: `.venv/bin/python scripts/fit_sound.py`. The features are those of
 `WhisperSoundEncoder.features` for every window of every recording, sound and video; each file
@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mmsearch.encoders.sound import STATISTICS, WhisperSoundEncoder, WindowCutter
-from mmsearch.encoders.speech import whisper_model
+from mmsearch.encoders.audio.whisper_sound import STATISTICS, WhisperSoundEncoder, WindowCutter
+from mmsearch.encoders.speech.transcriber import whisper_model
 from mmsearch.media.base import AudioBlock, LoadOptions
 from mmsearch.media.registry import load
 

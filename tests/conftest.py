@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from mmsearch.library import Library
+from mmsearch.library.library import Library
 
 ROOT = Path(__file__).parents[1]
 SAMPLE_DATA = ROOT / "sample_data"

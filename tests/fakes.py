@@ -14,9 +14,9 @@ import numpy as np
 from PIL import Image
 
 from mmsearch.encoders.base import PictureCode, PreparedPicture, Utterance
-from mmsearch.index.words import words
-from mmsearch.library import Library
-from mmsearch.presets import Calibration, ModelSpec, Preset
+from mmsearch.index.word_index import words
+from mmsearch.library.library import Library
+from mmsearch.models.presets import Calibration, ModelSpec, Preset
 from mmsearch.store import manifest as manifests
 from mmsearch.store.manifest import Manifest
 from mmsearch.store.writer import create

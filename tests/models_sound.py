@@ -12,10 +12,10 @@ from types import MappingProxyType
 
 import pytest
 
-from mmsearch.conversion import towers
-from mmsearch.conversion.sounds import sounds
-from mmsearch.conversion.tuning import tune
-from mmsearch.runtime.model_store import ModelCard, ModelStore, StoredModel, Tower
+from mmsearch.models.conversion import towers
+from mmsearch.models.conversion.sample_sounds import sounds
+from mmsearch.models.conversion.tuning import tune
+from mmsearch.models.model_store import ModelCard, ModelStore, StoredModel, Tower
 
 WORDS = [
     "a",
@@ -308,7 +308,7 @@ def kept(
     settings: Mapping[str, str] = MappingProxyType({}),
 ) -> StoredModel:
     """The model in `source`, converted and kept, with measurements cut short."""
-    conversion = importlib.import_module(f"mmsearch.conversion.{encoder}")
+    conversion = importlib.import_module(f"mmsearch.models.conversion.{encoder}")
 
     def build(folder: Path) -> ModelCard:
         with pytest.MonkeyPatch.context() as patch:

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from mmsearch.encoders.base import Context, Utterance, Word
-from mmsearch.encoders.utterances import Heard, moved, utterances
-from mmsearch.encoders.voice import Voice, level_db
+from mmsearch.encoders.speech.utterances import Heard, moved, utterances
+from mmsearch.encoders.speech.vad import Voice, level_db
 from mmsearch.errors import ConfigError, ModelError, WeightsMismatch, WeightsMissing
-from mmsearch.presets import ModelSpec
-from mmsearch.runtime.weights import file_sha256
+from mmsearch.models.presets import ModelSpec
+from mmsearch.models.weights import file_sha256
 from mmsearch.types import Provenance, Span, WeightFile
 
 

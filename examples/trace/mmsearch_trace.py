@@ -11,7 +11,7 @@ import numpy as np
 from mmsearch.encoders.base import Context
 from mmsearch.errors import DecodeError
 from mmsearch.media.base import Content, Described, LoadOptions, Reading
-from mmsearch.presets import ModelSpec
+from mmsearch.models.presets import ModelSpec
 from mmsearch.types import Metadata, Modality, Place, Space, Span
 
 NAME, RATE_HZ, WINDOW = "trace", 100.0, 256

@@ -10,8 +10,8 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperOption
 
-from mmsearch.cli import evaluate, index, labels, library, mcp, models, search, serve, ui
-from mmsearch.cli.imports import leave_pandas_out
+from mmsearch.cli import evaluate, index, labels, maintenance, mcp, models, search, serve, ui
+from mmsearch.cli.lazy_pandas import leave_pandas_out
 from mmsearch.config import settings
 from mmsearch.errors import MmsearchError
 
@@ -33,10 +33,10 @@ _COMMANDS: tuple[tuple[str, Callable[..., Any]], ...] = (
     ("similar", search.similar),
     ("tag", labels.tag),
     ("classify", labels.classify),
-    ("status", library.status),
-    ("remove", library.remove),
-    ("prune", library.prune),
-    ("doctor", library.doctor),
+    ("status", maintenance.status),
+    ("remove", maintenance.remove),
+    ("prune", maintenance.prune),
+    ("doctor", maintenance.doctor),
     ("evaluate", evaluate.evaluate),
     ("mcp", mcp.mcp),
     ("ui", ui.ui),

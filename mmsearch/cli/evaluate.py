@@ -16,8 +16,8 @@ from mmsearch.config import default_library
 from mmsearch.errors import ConfigError
 
 if TYPE_CHECKING:
-    from mmsearch.evaluate import Answer, HeldFile, Judged, KnownQuery, Located, Report
-    from mmsearch.search.ranking import Ranking
+    from mmsearch.evaluation import Answer, HeldFile, Judged, KnownQuery, Located, Report
+    from mmsearch.query.ranking import Ranking
 
 NAMED_FILES = 3
 
@@ -89,10 +89,10 @@ def evaluate(
     json_object: JsonOption = False,
 ) -> None:
     """Measure how well the library answers queries whose answers are known."""
-    from mmsearch import evaluate as evaluation
-    from mmsearch.cli import figures
+    from mmsearch import evaluation
+    from mmsearch.cli import evaluation_report
     from mmsearch.media.files import absolute, storable
-    from mmsearch.search.ranking import USUAL_CUTOFF
+    from mmsearch.query.ranking import USUAL_CUTOFF
     from mmsearch.store.location import Location
 
     evaluation.require_measures()
@@ -129,12 +129,12 @@ def evaluate(
             }
             typer.echo(json.dumps(told, ensure_ascii=False))
         else:
-            figures.print_comparison(names, reports, compared)
+            evaluation_report.print_comparison(names, reports, compared)
     elif json_object:
         told = {**dataclasses.asdict(measured[0][1]), **_told(asked)}
         typer.echo(json.dumps(told, ensure_ascii=False))
     else:
-        figures.print_report(measured[0][1], cut_off=asked.cut_off)
+        evaluation_report.print_report(measured[0][1], cut_off=asked.cut_off)
 
 
 def _side(text: str, default: Path | str) -> Side:
@@ -145,7 +145,7 @@ def _side(text: str, default: Path | str) -> Side:
     if manifest.exists(Location.parse(text)):
         return Side(text, text)
     if "=" in text:
-        from mmsearch.search.ranking import Ranking
+        from mmsearch.query.ranking import Ranking
 
         return Side(text, default, Ranking.parse(text))
     raise ConfigError(
@@ -154,17 +154,19 @@ def _side(text: str, default: Path | str) -> Side:
 
 
 def _measured(side: Side, asked: Asked) -> tuple[Judged, Report]:
-    from mmsearch import evaluate as evaluation
-    from mmsearch import query as wording
-    from mmsearch.cli import figures
-    from mmsearch.library import Library
-    from mmsearch.search.ranking import USUAL
-    from mmsearch.supply import Runtime
+    from mmsearch import evaluation
+    from mmsearch.cli import evaluation_report
+    from mmsearch.library.library import Library
+    from mmsearch.models.provisioning import Runtime
+    from mmsearch.query import algebra as wording
+    from mmsearch.query.ranking import USUAL
 
     # As a search from the command line does, so that latencies are what it takes.
     with (
         Library.open(side.library, create=False, runtime=Runtime(device="cpu")) as opened,
-        figures.counting(len(asked.located.queries), is_shown=asked.is_bar_shown) as count,
+        evaluation_report.counting(
+            len(asked.located.queries), is_shown=asked.is_bar_shown
+        ) as count,
     ):
         opened.warm_up()
 

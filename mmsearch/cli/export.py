@@ -16,8 +16,8 @@ import typer
 from mmsearch.errors import ConfigError
 
 if TYPE_CHECKING:
-    from mmsearch.export.forms import Cut, Form
-    from mmsearch.export.placing import Way
+    from mmsearch.export.file_placement import Way
+    from mmsearch.export.formats import Cut, Form
     from mmsearch.types import Hit
 
 STDOUT = "-"
@@ -113,7 +113,7 @@ def outlet(
     if export is not None:
         found = Outlet(_export_to(export, export_as, fps))
     if given:
-        from mmsearch.export.placing import Way
+        from mmsearch.export.file_placement import Way
 
         ((way, folder),) = given
         found = replace(found, gathering=Gathering(folder, Way(way)))
@@ -122,7 +122,7 @@ def outlet(
 
 def _export_to(file: str, named: str | None, fps: str) -> Export:
     # Only here: a plain search imports none of it.
-    from mmsearch.export.forms import Cut, form_named, form_of
+    from mmsearch.export.formats import Cut, form_named, form_of
     from mmsearch.export.timecode import parse_rate
 
     if file == STDOUT and named is None:
@@ -152,8 +152,8 @@ def deliver(outlet: Outlet, hits: Sequence[Hit], title: str, json_text: Callable
 
 def _export(to: Export, hits: Sequence[Hit], title: str, json_text: Callable[[], str]) -> None:
     from mmsearch.export.clips import PLAYABLE
-    from mmsearch.export.forms import Form, exported
-    from mmsearch.runtime.files import write_whole
+    from mmsearch.export.formats import Form, exported
+    from mmsearch.runtime.atomic_files import write_whole
 
     if to.form is Form.JSON:
         text = json_text() + "\n"
@@ -177,7 +177,7 @@ def _export(to: Export, hits: Sequence[Hit], title: str, json_text: Callable[[],
 
 def _gather(to: Gathering, hits: Sequence[Hit]) -> bool:
     from mmsearch.cli import render
-    from mmsearch.export.placing import place
+    from mmsearch.export.file_placement import place
 
     placed = place([hit.path for hit in hits], to.folder, to.way)
     new = sum(1 for one in placed if one.target is not None and one.is_new)

@@ -14,8 +14,8 @@ import typer
 from mmsearch.errors import ConfigError, QueryError
 
 if TYPE_CHECKING:
-    from mmsearch.library import Library
-    from mmsearch.query import Query
+    from mmsearch.library.library import Library
+    from mmsearch.query.algebra import Query
     from mmsearch.types import Hit
 
 HeatMapsOption = Annotated[
@@ -53,7 +53,7 @@ def write_heat_maps(
     if folder is None:
         return
     from mmsearch.cli.render import printable, shown_path
-    from mmsearch.locating import pictured
+    from mmsearch.library.localization import pictured
 
     told: set[str] = set()
     for hit in hits:

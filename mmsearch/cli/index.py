@@ -30,10 +30,10 @@ from mmsearch.cli.options import (
     wish,
 )
 from mmsearch.config import default_library
-from mmsearch.index.wish import AUTO, WANTED_RECALL
+from mmsearch.index.index_config import AUTO, WANTED_RECALL
 
 if TYPE_CHECKING:
-    from indexers.events import Event
+    from mmsearch_indexers.events import Event
 
 EXIT_FAILED_FILES = 3
 MEGA = 1_000_000
@@ -113,16 +113,17 @@ def index(
     ] = False,
 ) -> None:
     """Bring the library up to date with folders or files; unchanged files cost nothing."""
-    from indexers.discover import Selection, check_roots
-    from indexers.local import Wishes
+    from mmsearch_indexers.discovery import Selection, check_roots
+    from mmsearch_indexers.local import Wishes
+
+    from mmsearch.cli.provisioning_display import SupplyDisplay
     from mmsearch.cli.render import IndexDisplay, print_advice, print_summary
-    from mmsearch.cli.supplying import SupplyDisplay
-    from mmsearch.library import Library, parse_kinds
+    from mmsearch.library.library import Library, parse_kinds
     from mmsearch.media.base import Limits, LoadOptions
+    from mmsearch.models.provisioning import Runtime
     from mmsearch.runtime.device import resolve
     from mmsearch.store import manifest
     from mmsearch.store.location import Location
-    from mmsearch.supply import Runtime
 
     check_roots(paths)  # before a library is made for them
     folder = Location.parse(library or default_library())
@@ -191,8 +192,9 @@ class _JsonLines:
 
     def show(self, event: Event) -> None:
         """Print an event; what is printed reaches a reader with the next line of progress."""
-        from indexers.events import Finished, Progress
-        from mmsearch.search.upkeep import Building
+        from mmsearch_indexers.events import Finished, Progress
+
+        from mmsearch.snapshot.maintenance import Building
 
         if isinstance(event, Progress | Building):
             is_last = isinstance(event, Progress) and event.done == event.total

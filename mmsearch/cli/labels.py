@@ -71,7 +71,7 @@ def tag(
 
     A probability is that of one label against the others: add labels such as "something else".
     """
-    from mmsearch.library import Library
+    from mmsearch.library.library import Library
 
     if clear:
         if labels is not None:
@@ -107,9 +107,9 @@ def classify(
     json_object: JsonOption = False,
 ) -> None:
     """How probable each of some labels is for one file."""
-    from mmsearch.library import Library
+    from mmsearch.library.library import Library
     from mmsearch.media.files import storable
-    from mmsearch.supply import Runtime
+    from mmsearch.models.provisioning import Runtime
 
     wanted = _labels(labels)
     with Library.open(
@@ -127,7 +127,7 @@ def classify(
 
 def _labels(written: str | None) -> tuple[str, ...]:
     """What `--labels` names: a file, or the labels themselves."""
-    from mmsearch.labels.listed import checked_labels, read_labels
+    from mmsearch.labels.label_files import checked_labels, read_labels
 
     if written is None:
         raise typer.BadParameter("--labels is missing: a file, or labels with commas between")

@@ -28,7 +28,7 @@ def mcp(
 ) -> None:
     """Serve the library to a model that speaks MCP, over standard input and output."""
     try:
-        from mmsearch.server import mcp as server
+        from mmsearch.server.mcp import server
     except ModuleNotFoundError as exc:
         if (exc.name or "").partition(".")[0] not in ("mcp", "mcp_types", "anyio", "pydantic"):
             raise

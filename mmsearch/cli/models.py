@@ -11,7 +11,7 @@ import typer
 from mmsearch.cli.options import JsonOption
 
 if TYPE_CHECKING:
-    from mmsearch.catalogue import Listed
+    from mmsearch.models.registry import Listed
 
 NamesArgument = Annotated[
     list[str] | None,
@@ -28,9 +28,9 @@ app = typer.Typer(no_args_is_help=True, help="Presets and weights: list, pull, v
 @app.command("list")
 def list_models(json_object: JsonOption = False) -> None:
     """Every preset, its models, their licences, and what of them is on this machine."""
-    from mmsearch import catalogue
+    from mmsearch.models import registry
 
-    listed = catalogue.listed()
+    listed = registry.listed()
     if json_object:
         told = {
             "presets": [
@@ -84,27 +84,27 @@ def pull(
     ] = False,
 ) -> None:
     """Fetch models and convert them for this machine; what is here already costs nothing."""
-    from mmsearch import catalogue
-    from mmsearch.cli.supplying import SupplyDisplay
+    from mmsearch.cli.provisioning_display import SupplyDisplay
+    from mmsearch.models import registry
 
     if source is not None:
-        for stored in catalogue.take(source, names or []):
+        for stored in registry.take(source, names or []):
             typer.echo(str(stored.folder))
         return
     if not names:
         raise typer.BadParameter("name a preset or a model to pull: mmsearch models list")
-    specs = catalogue.named(names)
+    specs = registry.named(names)
     with SupplyDisplay(is_shown=True) as display:
-        for stored in catalogue.pull(specs, display.show, again=again):
+        for stored in registry.pull(specs, display.show, again=again):
             typer.echo(str(stored.folder))
 
 
 @app.command()
 def verify(names: NamesArgument = None, json_object: JsonOption = False) -> None:
     """Hash every file of the models that are here; exit code 1 where one is not as it was."""
-    from mmsearch import catalogue
+    from mmsearch.models import registry
 
-    checked = catalogue.verify(names or [])
+    checked = registry.verify(names or [])
     if json_object:
         told = [{"folder": str(stored.folder), "problems": wrong} for stored, wrong in checked]
         typer.echo(json.dumps({"models": told}, ensure_ascii=False))
@@ -128,18 +128,18 @@ def export(
     ] = None,
 ) -> None:
     """Copy converted models into a folder that another machine can pull from, without torch."""
-    from mmsearch import catalogue
+    from mmsearch.models import registry
 
     if to is None or not names:
         raise typer.BadParameter("name what to export, and where: mmsearch models export clip --to")
-    for folder in catalogue.export(names, to):
+    for folder in registry.export(names, to):
         typer.echo(str(folder))
 
 
 @app.command()
 def path(names: NamesArgument = None) -> None:
     """Where models are: the store, or the folder of each that is named."""
-    from mmsearch import catalogue
+    from mmsearch.models import registry
 
-    for folder in catalogue.folders(names or []):
+    for folder in registry.folders(names or []):
         typer.echo(str(folder))

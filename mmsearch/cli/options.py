@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from mmsearch.errors import ConfigError
-from mmsearch.index.wish import WANTED_RECALL, Wish
+from mmsearch.index.index_config import WANTED_RECALL, Wish
 
 LibraryOption = Annotated[
     Path | None,

@@ -46,7 +46,7 @@ class Server:
 
         token = None
         if self.token_file is not None or server_token():
-            from mmsearch.serving.tokens import read_token
+            from mmsearch.server.guard.tokens import read_token
 
             token = read_token(self.token_file)
         return RemoteLibrary(self.url, token=token, explains=explains, has_details=has_details)

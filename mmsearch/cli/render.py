@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from mmsearch import wire
+from mmsearch import serialization
 
 if TYPE_CHECKING:
+    from mmsearch_indexers.events import Event, Finished
     from rich.progress import Progress as Bar
     from rich.progress import TaskID
 
-    from indexers.events import Event, Finished
-    from mmsearch.checkup import Finding
-    from mmsearch.inventory import IndexStatus, Status
+    from mmsearch.library.doctor import Finding
+    from mmsearch.library.stats import IndexStatus, Status
     from mmsearch.store.rows import FileRow
     from mmsearch.types import Hit, Moment, Provenance
 
@@ -59,7 +59,7 @@ def size(size_bytes: float) -> str:
 
 def print_json(query: str, preset: str, took_ms: float, hits: Sequence[Hit]) -> None:
     """Print the object of `search --json`."""
-    typer.echo(wire.json_text(query, preset, took_ms, hits))
+    typer.echo(serialization.json_text(query, preset, took_ms, hits))
 
 
 def print_paths(hits: Sequence[Hit], *, end: str) -> None:
@@ -162,8 +162,9 @@ class IndexDisplay:
 
     def show(self, event: Event) -> None:
         """Take note of an event of the run."""
-        from indexers.events import Failed, Progress
-        from mmsearch.search.upkeep import Building
+        from mmsearch_indexers.events import Failed, Progress
+
+        from mmsearch.snapshot.maintenance import Building
 
         if isinstance(event, Failed):
             self.failures.append((event.path, f"{event.error}: {event.message}"))

@@ -22,8 +22,7 @@ from mmsearch.cli.export import (
     deliver,
     outlet,
 )
-from mmsearch.cli.heat_maps import HeatMapsOption, check_folder, write_heat_maps
-from mmsearch.cli.narrowing import (
+from mmsearch.cli.filter_options import (
     AfterOption,
     ArtistOption,
     BeforeOption,
@@ -38,6 +37,7 @@ from mmsearch.cli.narrowing import (
     WhereOption,
     WidthOption,
 )
+from mmsearch.cli.heat_maps import HeatMapsOption, check_folder, write_heat_maps
 from mmsearch.cli.options import (
     DedupeOption,
     ExplainOption,
@@ -59,14 +59,14 @@ from mmsearch.cli.options import (
 from mmsearch.cli.remote import Server, ServerOption, TokenFileOption, chosen
 from mmsearch.config import default_library
 from mmsearch.errors import QueryError
-from mmsearch.index.wish import AUTO, Wish
-from mmsearch.search.narrowing import narrowed
+from mmsearch.index.index_config import AUTO, Wish
+from mmsearch.query.filters.shorthand import narrowed
 
 if TYPE_CHECKING:
     from mmsearch.client import RemoteLibrary
-    from mmsearch.library import Library
-    from mmsearch.query import Query
-    from mmsearch.search.ranking import Ranking
+    from mmsearch.library.library import Library
+    from mmsearch.query.algebra import Query
+    from mmsearch.query.ranking import Ranking
     from mmsearch.types import Hit
 
 EXIT_NO_MATCH = 4
@@ -130,7 +130,7 @@ def search(
 
     With filters alone, all that passes them, the newest first.
     """
-    from mmsearch import query as queries
+    from mmsearch.query import algebra as queries
 
     asked = queries.parse(query or [], without=without or [])
     for picture in image or []:
@@ -213,7 +213,7 @@ def similar(
     symlink_to: SymlinkToOption = None,
 ) -> None:
     """Find what is like a file."""
-    from mmsearch import query as queries
+    from mmsearch.query import algebra as queries
 
     passing = narrowed(
         where,
@@ -270,7 +270,7 @@ def _form(*, explain: bool, json_object: bool, paths: bool, null: bool) -> str:
 
 
 def _reasons(query: Query) -> Callable[[Hit], Iterable[str]]:
-    from mmsearch.cli.reasons import reasons, sought_words
+    from mmsearch.cli.explanations import reasons, sought_words
 
     words = sought_words(query)
     return lambda hit: reasons(hit, words)
@@ -290,10 +290,10 @@ def _answer(
 ) -> None:
     if to.takes_stdout and form in ("json", "paths", "nul"):
         raise typer.BadParameter("--export - excludes --json and --paths")
-    from mmsearch import wire
+    from mmsearch import serialization
     from mmsearch.cli import render
     from mmsearch.media.files import storable
-    from mmsearch.search.ranking import Ranking
+    from mmsearch.query.ranking import Ranking
 
     check_folder(heat_maps)
     asked = str(query)
@@ -322,7 +322,7 @@ def _answer(
         else:
             reasons = _reasons(query) if form == "explained" else None
             render.print_hits(hits, reasons=reasons, has_scores=query.seeks)
-        is_delivered = deliver(to, hits, storable(asked), lambda: wire.json_text(*told))
+        is_delivered = deliver(to, hits, storable(asked), lambda: serialization.json_text(*told))
         if local is not None:
             write_heat_maps(heat_maps, local, hits, query)
     if not hits:
@@ -335,8 +335,8 @@ def _answer(
 
 
 def _local(library: Path | None, index: Wish) -> Library:
-    from mmsearch.library import Library
-    from mmsearch.supply import Runtime
+    from mmsearch.library.library import Library
+    from mmsearch.models.provisioning import Runtime
 
     # Words are encoded on the CPU, where that takes milliseconds and no torch.
     runtime = Runtime(device="cpu")

@@ -19,7 +19,7 @@ from mmsearch.errors import ConfigError, MissingExtra
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
-    from mmsearch.server.settings import Settings
+    from mmsearch.server.http.settings import Settings
 
 HOST = "127.0.0.1"
 PORT = 8100
@@ -106,8 +106,8 @@ def serve(
             f"({', '.join(missing)} is not installed)"
         )
     from mmsearch.runtime.heap import share_heap
-    from mmsearch.server.settings import Settings, usual_threads
-    from mmsearch.serving.tokens import read_token
+    from mmsearch.server.guard.tokens import read_token
+    from mmsearch.server.http.settings import Settings, usual_threads
 
     share_heap()
     settings = Settings(
@@ -133,12 +133,12 @@ def _existing(root: Path) -> Path:
 def _run(
     settings: Settings, host: str, port: int, names: tuple[str, ...], *, is_json: bool
 ) -> None:
-    from mmsearch.library import Library
-    from mmsearch.server.app import create_app
-    from mmsearch.serving.guard import Guard
-    from mmsearch.serving.hosts import allowed_hosts
-    from mmsearch.serving.run import serve as run
-    from mmsearch.supply import Runtime
+    from mmsearch.library.library import Library
+    from mmsearch.models.provisioning import Runtime
+    from mmsearch.server.guard.guard import Guard
+    from mmsearch.server.guard.hosts import allowed_hosts
+    from mmsearch.server.guard.runner import serve as run
+    from mmsearch.server.http.app import create_app
 
     # Words are encoded on the CPU, where that takes milliseconds and no torch.
     runtime = Runtime(device="cpu")

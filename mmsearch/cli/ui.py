@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from mmsearch.cli.imports import let_pandas_in
+from mmsearch.cli.lazy_pandas import let_pandas_in
 from mmsearch.cli.options import LibraryOption
 from mmsearch.config import default_library
 
@@ -41,7 +41,7 @@ def ui(
     from mmsearch.runtime.heap import share_heap
 
     share_heap()
-    from ui.app import run
+    from mmsearch_ui.app import run
 
     def tell(url: str) -> None:
         typer.echo(f"mmsearch is at {url} (Ctrl-C stops it)")

@@ -1,5 +1,5 @@
 """A library behind a running `mmsearch serve`, searched as one on this machine is."""
 
-from mmsearch.client.remote import RemoteLibrary
+from mmsearch.client.remote_library import RemoteLibrary
 
 __all__ = ["RemoteLibrary"]

@@ -1,4 +1,4 @@
-"""The JSON of `mmsearch.wire` back into values; what is no such JSON is an error, never a crash."""
+"""Parses the JSON that `mmsearch.serialization` writes; anything else is an error."""
 
 from __future__ import annotations
 

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from mmsearch.models.model_card import StoredModel
+    from mmsearch.models.model_store import ModelStore
     from mmsearch.runtime.device import Device
-    from mmsearch.runtime.model_card import StoredModel
-    from mmsearch.runtime.model_store import ModelStore
     from mmsearch.runtime.network import Network
     from mmsearch.types import FloatArray, PixelArray, SampleArray
 

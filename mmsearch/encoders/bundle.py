@@ -7,7 +7,6 @@ from dataclasses import replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
-from mmsearch.encoders.asking import AskedText, Asking
 from mmsearch.encoders.base import (
     Context,
     ImageEncoder,
@@ -17,10 +16,11 @@ from mmsearch.encoders.base import (
     TextEncoder,
     Transcriber,
 )
+from mmsearch.encoders.query_batcher import AskedText, Asking
 from mmsearch.encoders.registry import encoder_class
-from mmsearch.presets import NO_OCR, ModelSpec, Preset
+from mmsearch.models.presets import NO_OCR, ModelSpec, Preset
+from mmsearch.runtime.concurrency import Once, started
 from mmsearch.runtime.device import resolve
-from mmsearch.runtime.threads import Once, started
 from mmsearch.types import Provenance, Space
 
 if TYPE_CHECKING:

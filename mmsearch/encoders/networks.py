@@ -10,7 +10,7 @@ from mmsearch.runtime.onnx import OnnxModel
 
 if TYPE_CHECKING:
     from mmsearch.encoders.base import Context
-    from mmsearch.runtime.model_card import StoredModel
+    from mmsearch.models.model_card import StoredModel
     from mmsearch.runtime.network import Network
 
 AUTO = "auto"

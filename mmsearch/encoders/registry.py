@@ -9,19 +9,19 @@ from typing import Any
 
 from mmsearch import plugins
 from mmsearch.errors import ConfigError
-from mmsearch.presets import ModelSpec
+from mmsearch.models.presets import ModelSpec
 
 ENCODERS: Mapping[str, str] = MappingProxyType(
     {
-        "minilm": "mmsearch.encoders.text:MiniLmEncoder",
-        "tagging": "mmsearch.encoders.tagging:TaggingEncoder",
-        "whisper-sound": "mmsearch.encoders.sound:WhisperSoundEncoder",
-        "faster-whisper": "mmsearch.encoders.whisper:FasterWhisper",
-        "open-clip": "mmsearch.encoders.open_clip:OpenClipEncoder",
-        "clap": "mmsearch.encoders.clap:ClapEncoder",
-        "laion-clap": "mmsearch.encoders.laion_clap:LaionClapEncoder",
-        "sentence": "mmsearch.encoders.sentence:SentenceEncoder",
-        "rapidocr": "mmsearch.encoders.ocr:RapidOcr",
+        "minilm": "mmsearch.encoders.text.minilm:MiniLmEncoder",
+        "tagging": "mmsearch.encoders.image.tagging:TaggingEncoder",
+        "whisper-sound": "mmsearch.encoders.audio.whisper_sound:WhisperSoundEncoder",
+        "faster-whisper": "mmsearch.encoders.speech.whisper:FasterWhisper",
+        "open-clip": "mmsearch.encoders.image.open_clip:OpenClipEncoder",
+        "clap": "mmsearch.encoders.audio.clap:ClapEncoder",
+        "laion-clap": "mmsearch.encoders.audio.laion_clap:LaionClapEncoder",
+        "sentence": "mmsearch.encoders.text.sentence:SentenceEncoder",
+        "rapidocr": "mmsearch.encoders.ocr.rapidocr:RapidOcr",
     }
 )
 

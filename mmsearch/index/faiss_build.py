@@ -10,8 +10,8 @@ import numpy as np
 
 from mmsearch.index.base import RowArray
 from mmsearch.index.faiss_library import library
-from mmsearch.index.matrix import Matrix
 from mmsearch.index.recipes import FLAT_KINDS, GRAPH_KINDS, Recipe
+from mmsearch.index.vector_matrix import Matrix
 
 if TYPE_CHECKING:
     from mmsearch.types import FloatArray

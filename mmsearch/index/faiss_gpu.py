@@ -10,8 +10,8 @@ import numpy as np
 from mmsearch.errors import ConfigError
 from mmsearch.index.base import NO_ROW, RowArray, RowMask
 from mmsearch.index.faiss_library import library
-from mmsearch.index.matrix import Matrix
 from mmsearch.index.recipes import Recipe
+from mmsearch.index.vector_matrix import Matrix
 
 if TYPE_CHECKING:
     from mmsearch.types import FloatArray

@@ -18,8 +18,8 @@ from mmsearch.index.base import NO_ROW, RowArray, RowMask
 from mmsearch.index.faiss_build import BuildStopped, Watch, empty, fill, learn, sampled
 from mmsearch.index.faiss_gpu import OnGpu, cagra, gpu_count
 from mmsearch.index.faiss_library import is_available, library, version
-from mmsearch.index.matrix import Matrix
 from mmsearch.index.recipes import GPU_KINDS, GRAPH_KINDS, Kind, Recipe, memory_bytes
+from mmsearch.index.vector_matrix import Matrix
 from mmsearch.runtime.device import Device
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def faiss_version() -> str:
 
 
 class FaissIndex:
-    """Names rows that are likely to be near: see `mmsearch.index.live.Candidates`.
+    """Names rows that are likely to be near: see `mmsearch.index.live_index.Candidates`.
 
     Its rows are numbered by the order in which they were built in. Safe to search from several
     threads: all that a search sets goes with it.
@@ -174,7 +174,7 @@ class FaissIndex:
     def candidates(
         self, queries: FloatArray, count: int, *, allowed: RowMask | None = None
     ) -> RowArray:
-        """Rows near each of `queries`; see `mmsearch.index.live.Candidates`.
+        """Rows near each of `queries`; see `mmsearch.index.live_index.Candidates`.
 
         `allowed` has an entry for each row of the index.
         """

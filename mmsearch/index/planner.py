@@ -12,14 +12,14 @@ import numpy as np
 from mmsearch.index import lance_index
 from mmsearch.index.addresses import AddressArray
 from mmsearch.index.base import NO_ROW, RowArray, RowMask
-from mmsearch.index.cached import Measured
-from mmsearch.index.exact import ExactIndex
+from mmsearch.index.exact_index import ExactIndex
 from mmsearch.index.faiss_index import FaissIndex, is_available
+from mmsearch.index.index_config import AUTO, EXACT, LANCE, Wish
+from mmsearch.index.index_files import Measured
 from mmsearch.index.lance_index import Effort, LanceIndex
-from mmsearch.index.live import compared
-from mmsearch.index.matrix import Matrix
+from mmsearch.index.live_index import compared
 from mmsearch.index.recipes import Kind, Recipe, ladder, memory_bytes, recipe, recipes
-from mmsearch.index.wish import AUTO, EXACT, LANCE, Wish
+from mmsearch.index.vector_matrix import Matrix
 
 if TYPE_CHECKING:
     from mmsearch.types import FloatArray

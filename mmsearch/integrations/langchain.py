@@ -8,7 +8,7 @@ from os import PathLike
 from typing import Any
 
 from mmsearch.errors import MissingExtra
-from mmsearch.integrations.passages import Passage, Source, Wanted
+from mmsearch.integrations.documents import Passage, Source, Wanted
 
 try:
     from langchain_core.callbacks import CallbackManagerForRetrieverRun

@@ -8,7 +8,7 @@ from os import PathLike
 from typing import TYPE_CHECKING
 
 from mmsearch.errors import MissingExtra
-from mmsearch.integrations.passages import Passage, Source, Wanted
+from mmsearch.integrations.documents import Passage, Source, Wanted
 from mmsearch.types import Modality
 
 try:
@@ -24,7 +24,7 @@ except ModuleNotFoundError as exc:
 if TYPE_CHECKING:
     from llama_index.core.callbacks.base import CallbackManager
 
-    from mmsearch.library import Library
+    from mmsearch.library.library import Library
 
 _ONLY_FOR_PROGRAMS = ["asset_id", "segment_id", "score", "why"]
 

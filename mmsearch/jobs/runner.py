@@ -87,8 +87,9 @@ class Jobs:
         there is not, TooManyJobs where too many wait.
         """
         # Here: whoever only looks at jobs does not need them.
-        from indexers.discover import check_roots
-        from mmsearch.library import parse_kinds
+        from mmsearch_indexers.discovery import check_roots
+
+        from mmsearch.library.library import parse_kinds
         from mmsearch.media.files import absolute
 
         asked = [Path(absolute(Path(path))) for path in paths]

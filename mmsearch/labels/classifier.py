@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mmsearch.errors import ConfigError
-from mmsearch.labels.listed import HOLE, checked_labels, checked_templates
+from mmsearch.labels.label_files import HOLE, checked_labels, checked_templates
 from mmsearch.types import Tag
 
 if TYPE_CHECKING:

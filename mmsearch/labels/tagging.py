@@ -12,15 +12,15 @@ import numpy as np
 from mmsearch.errors import ConfigError
 from mmsearch.labels import AT_MOST, MIN_PROBABILITY
 from mmsearch.labels.classifier import Classifier, unit_rows
-from mmsearch.search.snapshot import Snapshot
-from mmsearch.store import labels as stored
-from mmsearch.store.labels import Tagged
+from mmsearch.snapshot.snapshot import Snapshot
+from mmsearch.store import label_tags as stored
+from mmsearch.store.label_tags import Tagged
 from mmsearch.types import Tag
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from mmsearch.search.snapshot import SpaceArrays
+    from mmsearch.snapshot.snapshot import SpaceArrays
     from mmsearch.types import FloatArray
 
 MAX_TAGS = 20

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from mmsearch.errors import DecodeError, UnsupportedMedia
-from mmsearch.media import excerpt
+from mmsearch.media import clip_reader
+from mmsearch.media.audio_resampling import SoundTrack
 from mmsearch.media.base import Content, Described, LoadOptions
 from mmsearch.media.container import (
     Tracks,
@@ -23,7 +24,6 @@ from mmsearch.media.container import (
 )
 from mmsearch.media.cues import cues
 from mmsearch.media.frames import PictureTrack, squared
-from mmsearch.media.sound import SoundTrack
 from mmsearch.types import Modality
 
 if TYPE_CHECKING:
@@ -53,10 +53,10 @@ class AvLoader:
         """Yield Described, all cues, then blocks of sound and pictures of shots as they come.
 
         Described comes again at the end where the headers were wrong about the duration. Where
-        `options.only` asks for a stretch, see `mmsearch.media.excerpt`.
+        `options.only` asks for a stretch, see `mmsearch.media.clip_reader`.
         """
         if options.only is not None:
-            yield from excerpt.load(path, options)
+            yield from clip_reader.load(path, options)
             return
         with (
             path.open("rb", buffering=0) as file,

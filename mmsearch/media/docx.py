@@ -10,7 +10,7 @@ from typing import IO
 from mmsearch.errors import DecodeError, MediaTooLarge
 from mmsearch.media.base import Content, Described, LoadOptions
 from mmsearch.media.markup import Event, MarkupError, events, fields
-from mmsearch.media.passages import passages
+from mmsearch.media.paragraph_splitter import passages
 from mmsearch.media.strings import clean
 from mmsearch.types import Metadata, Modality
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from mmsearch.errors import MediaTooLarge
 from mmsearch.media.base import LoadOptions, Picture, too_many_pixels
-from mmsearch.media.lettering import legible
 from mmsearch.media.pixels import stored_scaling
-from mmsearch.media.shots import SMALL_SIZE, ShotDetector
+from mmsearch.media.shot_detection import SMALL_SIZE, ShotDetector
+from mmsearch.media.text_detection import legible
 from mmsearch.media.timeline import Timeline
 from mmsearch.runtime.resize import MARGIN, Scaling, fitted, padded, scaled
 from mmsearch.types import Place, Span

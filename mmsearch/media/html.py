@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from mmsearch.media.base import Content, Described, LoadOptions
 from mmsearch.media.encoding import read_text
-from mmsearch.media.passages import passages
+from mmsearch.media.paragraph_splitter import passages
 from mmsearch.media.strings import clean, words
 from mmsearch.media.text import check_size
 from mmsearch.types import Metadata, Modality

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 from mmsearch.errors import DecodeError, MediaError, MediaTooLarge
 from mmsearch.media.base import Content, Described, LoadOptions, Picture, too_many_pixels
 from mmsearch.media.exif import orientation, read_metadata
-from mmsearch.media.lettering import legible
 from mmsearch.media.pixels import draft, upright_rgb
 from mmsearch.media.strings import clean, words
+from mmsearch.media.text_detection import legible
 from mmsearch.types import Modality, Place
 
 if TYPE_CHECKING:

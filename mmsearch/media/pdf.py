@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from mmsearch.errors import DecodeError
 from mmsearch.media.base import Content, Described, LoadOptions
-from mmsearch.media.passages import passages
+from mmsearch.media.paragraph_splitter import passages
 from mmsearch.media.strings import clean
 from mmsearch.types import Metadata, Modality
 

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import cast
 
 from mmsearch.errors import DecodeError, MediaError, MediaTooLarge
-from mmsearch.media import extensions
+from mmsearch.media import plugin_loaders
 from mmsearch.media.base import Content, Limits, Loader, LoadOptions
 from mmsearch.media.sniff import read_head, sniff
 from mmsearch.media.strings import clean
@@ -41,7 +41,7 @@ def loader_for(path: Path) -> Loader:
     reading it: it is named where there is no other.
     """
     head = read_head(path)
-    claimed = extensions.claim(path, head)
+    claimed = plugin_loaders.claim(path, head)
     if claimed.loader is not None:
         return claimed.loader
     try:

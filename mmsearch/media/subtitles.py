@@ -10,7 +10,7 @@ from pathlib import Path
 from mmsearch.errors import DecodeError, MediaTooLarge
 from mmsearch.media.base import Content, Cue, Described, Limits, LoadOptions
 from mmsearch.media.encoding import read_text
-from mmsearch.media.passages import passages
+from mmsearch.media.paragraph_splitter import passages
 from mmsearch.types import Metadata, Modality, Place, Span
 
 # Two hours of dialogue are 100 kB.

@@ -8,8 +8,8 @@ from pathlib import Path
 from mmsearch.errors import MediaTooLarge
 from mmsearch.media.base import Content, Described, Limits, LoadOptions, Passage
 from mmsearch.media.encoding import read_text
-from mmsearch.media.passages import passages
-from mmsearch.media.structured import json_lines, table_lines
+from mmsearch.media.paragraph_splitter import passages
+from mmsearch.media.tabular import json_lines, table_lines
 from mmsearch.types import Metadata, Modality
 
 _TABLES = frozenset({".csv", ".tsv", ".tab"})

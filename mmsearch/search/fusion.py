@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from mmsearch.search.evidence import Evidence
+from mmsearch.search.dense import Evidence
 
 RANK_CONSTANT = 60
 """As in Cormack, Clarke and Büttcher 2009."""

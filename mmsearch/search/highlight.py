@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from mmsearch.index.words import FUNCTION_WORDS, PHRASE, plain
+from mmsearch.index.word_index import FUNCTION_WORDS, PHRASE, plain
 
 Chars = tuple[int, int]
 """A half-open range of characters, counted as Python counts them."""

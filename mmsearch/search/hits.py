@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from mmsearch.index.base import NO_ROW
-from mmsearch.runtime.threads import aside
-from mmsearch.search.evidence import Evidence
-from mmsearch.search.explain import why
-from mmsearch.search.filters import Passing, shown_paths
+from mmsearch.runtime.concurrency import aside
+from mmsearch.search.dense import Evidence
+from mmsearch.search.explanation import why
+from mmsearch.search.filter_mask import Passing, shown_paths
 from mmsearch.search.fusion import noisy_or
 from mmsearch.search.moments import merged
-from mmsearch.search.snapshot import Snapshot
+from mmsearch.snapshot.snapshot import Snapshot
 from mmsearch.types import Box, Hit, Moment, Provenance, Segment, SpaceScore
 
 MAX_MOMENTS = 5

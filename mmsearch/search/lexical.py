@@ -13,8 +13,8 @@ import numpy as np
 
 from mmsearch.index.addresses import AddressArray, address_set
 from mmsearch.index.base import NO_ROW, RowArray, RowMask
-from mmsearch.index.words import FUNCTION_WORDS, PHRASE, plain
-from mmsearch.search.snapshot import Snapshot
+from mmsearch.index.word_index import FUNCTION_WORDS, PHRASE, plain
+from mmsearch.snapshot.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from mmsearch.types import FloatArray

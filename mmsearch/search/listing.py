@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mmsearch.search import filters, hits
-from mmsearch.search.avoid import Avoided, avoided, is_out
+from mmsearch.query.ranking import USUAL, Ranking
+from mmsearch.search import filter_mask, hits
 from mmsearch.search.hits import Found
-from mmsearch.search.ranking import USUAL, Ranking
-from mmsearch.search.snapshot import Snapshot
+from mmsearch.search.negation import Avoided, avoided, is_out
+from mmsearch.snapshot.snapshot import Snapshot
 
 if TYPE_CHECKING:
-    from mmsearch.presets import Calibration
-    from mmsearch.search.filters import Filter, Passing
-    from mmsearch.search.retrieve import Asked
+    from mmsearch.models.presets import Calibration
+    from mmsearch.search.filter_mask import Filter, Passing
+    from mmsearch.search.retrieval import Asked
     from mmsearch.types import Hit
 
 SCORE = 1.0
@@ -38,7 +38,7 @@ def newest(
 
     Those first that were taken, else changed, last; equal ones in the order of their ids.
     """
-    through = filters.passing(snapshot, where)
+    through = filter_mask.passing(snapshot, where)
     rows = _newest_first(snapshot, through)
     probes = list(asked.encode()) if asked.avoids and ranking.vectors else []
     texts = asked.shunned if ranking.words else []
@@ -67,7 +67,7 @@ def newest(
 
 def _newest_first(snapshot: Snapshot, through: Passing | None) -> list[int]:
     """The asset rows that pass."""
-    from mmsearch.search import columns
+    from mmsearch.snapshot import columns
 
     owners = columns.owners(snapshot)
     files = np.arange(len(owners))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from mmsearch.config import cache_dir, storage_settings
 from mmsearch.errors import ConfigError, StoreError
-from mmsearch.store.objects import CONNECT_S, RETRIES, RETRY_S, Objects
+from mmsearch.store.object_storage import CONNECT_S, RETRIES, RETRY_S, Objects
 
 SCHEME = "s3://"
 TABLES = "tables"

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mmsearch.errors import FormatVersionError, LibraryNotFound, StoreError
-from mmsearch.presets import ModelSpec
+from mmsearch.models.presets import ModelSpec
 from mmsearch.store.location import Location, part_name
 from mmsearch.store.schema import FORMAT_VERSION
 from mmsearch.types import Provenance, Space, WeightFile

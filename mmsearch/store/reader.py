@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmsearch.errors import StoreError
+from mmsearch.store import fulltext
 from mmsearch.store import manifest as manifests
-from mmsearch.store import texts
 from mmsearch.store.location import Location
 from mmsearch.store.manifest import Manifest
 from mmsearch.store.rows import FileRow, read_asset, read_segment
@@ -176,7 +176,7 @@ class Reader:
     def has_text_index(self) -> bool:
         """Whether the texts of segments can be searched by their words."""
         with self._reading(SEGMENTS):
-            return texts.is_there(self.dataset(SEGMENTS))
+            return fulltext.is_there(self.dataset(SEGMENTS))
 
     def full_text(
         self,

@@ -54,7 +54,7 @@ class EncodedSegment:
 class EncodedAsset:
     """An asset with all its segments, ready to be written.
 
-    `look` is that of `mmsearch.media.look`, None where it has none.
+    `look` is that of `mmsearch.media.thumbprint`, None where it has none.
     """
 
     asset: Asset

@@ -52,7 +52,7 @@ ASSETS_SCHEMA = pa.schema(
         pa.field("language", pa.string()),
         pa.field("description", pa.string()),
         pa.field("indexed_at", pa.timestamp("us", tz="UTC"), nullable=False),
-        pa.field(LOOK, pa.binary(LOOK_BYTES)),  # of a still picture, see mmsearch.media.look
+        pa.field(LOOK, pa.binary(LOOK_BYTES)),  # of a still picture, see mmsearch.media.thumbprint
     ]
 )
 

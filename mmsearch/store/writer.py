@@ -14,9 +14,9 @@ from typing import Any
 import filelock
 
 from mmsearch.errors import LibraryLocked, LibraryNotFound, StoreError
-from mmsearch.store import labels, lease, rows
+from mmsearch.store import label_tags, lease, rows
 from mmsearch.store import manifest as manifests
-from mmsearch.store.labels import Tagged
+from mmsearch.store.label_tags import Tagged
 from mmsearch.store.lease import Lease
 from mmsearch.store.location import TABLES, Location
 from mmsearch.store.manifest import Manifest
@@ -260,10 +260,10 @@ class Writer:
             return
         table = self._table(SEGMENTS)
         with self._writing():
-            if labels.LABELS not in table.schema.names:
-                table.add_columns(labels.LABELS_FIELD)
+            if label_tags.LABELS not in table.schema.names:
+                table.add_columns(label_tags.LABELS_FIELD)
             merge = table.merge_insert("segment_id").when_matched_update_all()
-            merge.execute(labels.tags_table(segments))
+            merge.execute(label_tags.tags_table(segments))
         self._changed.add(SEGMENTS)
 
     def sweep(self) -> int:

@@ -12,8 +12,8 @@ import pytest
 
 from mmsearch.cli.evaluate import Side, _side
 from mmsearch.errors import ConfigError, QueryError
-from mmsearch.library import Library
-from mmsearch.search.ranking import Ranking
+from mmsearch.library.library import Library
+from mmsearch.query.ranking import Ranking
 from tests.conftest import Cli
 from tests.fakes import write_text
 

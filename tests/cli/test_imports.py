@@ -15,7 +15,7 @@ from tests.fakes import write_text
 
 HEAVY = (
     "torch", "pandas", "lancedb", "onnx", "av", "faster_whisper", "open_clip", "transformers",
-    "mmsearch.locating", "mmsearch.heatmap",
+    "mmsearch.library.localization", "mmsearch.library.heatmap",
 )  # fmt: skip
 
 WATCH = """
@@ -89,4 +89,4 @@ def test_heat_maps_load_what_makes_them_and_nothing_heavy(
     )  # fmt: skip
 
     assert code == 0
-    assert loaded == ["mmsearch.locating", "mmsearch.heatmap"]
+    assert loaded == ["mmsearch.library.localization", "mmsearch.library.heatmap"]

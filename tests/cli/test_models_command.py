@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mmsearch.runtime.model_store import ModelCard, ModelStore
+from mmsearch.models.model_store import ModelCard, ModelStore
 from mmsearch.types import WeightFile
 from tests.cli.test_imports import imported
 from tests.conftest import Cli

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from mmsearch import presets, testing
+from mmsearch import testing
 from mmsearch.encoders.bundle import Encoders
-from mmsearch.supply import Runtime
+from mmsearch.models import presets
+from mmsearch.models.provisioning import Runtime
 
 PACKAGED = ["mini"]  # the others need weights; tests of conversion run the same checks on them
 

@@ -17,12 +17,12 @@ from hypothesis import strategies as st
 
 from mmsearch.index import lance_index
 from mmsearch.index.base import NO_ROW, Nearest, VectorIndex, near_any
-from mmsearch.index.exact import ExactIndex
+from mmsearch.index.exact_index import ExactIndex
 from mmsearch.index.faiss_index import FaissIndex, is_available
 from mmsearch.index.lance_index import LanceIndex
-from mmsearch.index.live import Built, LiveIndex
-from mmsearch.index.matrix import Matrix
+from mmsearch.index.live_index import Built, LiveIndex
 from mmsearch.index.recipes import Kind, recipe
+from mmsearch.index.vector_matrix import Matrix
 from mmsearch.store.schema import vectors_schema
 
 DIM = 16

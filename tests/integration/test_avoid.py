@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from mmsearch import Query, file, image, text
-from mmsearch.library import Library
-from mmsearch.query import parse
-from mmsearch.search.ranking import USUAL_CUTOFF, Ranking
+from mmsearch.library.library import Library
+from mmsearch.query.algebra import parse
+from mmsearch.query.ranking import USUAL_CUTOFF, Ranking
 from mmsearch.types import Hit
 from tests.fakes import fake_library, write_film, write_picture, write_sound, write_text
 

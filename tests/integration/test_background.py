@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmsearch.library import Library
-from mmsearch.presets import Calibration
-from mmsearch.search import background
+from mmsearch.library.library import Library
+from mmsearch.models.presets import Calibration
+from mmsearch.search import calibration
 from mmsearch.types import Modality
 from tests.fakes import fake_library, write_text
 
@@ -63,14 +63,14 @@ def library(tmp_path: Path) -> Library:
 
 def test_the_background_is_measured_where_a_library_is_brought_up(library: Library) -> None:
     snapshot = library.snapshot()
-    known = background.read(snapshot)
+    known = calibration.read(snapshot)
 
     texts = known["text"]["text"]
     vectors = snapshot.spaces["text"].matrix.take(np.arange(snapshot.spaces["text"].keys.count))
-    queries = library._encoders.enter(background.ASKED, {"text"})["text"]
+    queries = library._encoders.enter(calibration.ASKED, {"text"})["text"]
     assert texts.count == 70
     assert texts.mean == pytest.approx(float((queries @ vectors.T).mean()), abs=1e-4)
-    assert not background.is_due(snapshot)
+    assert not calibration.is_due(snapshot)
 
 
 def test_it_is_measured_anew_when_the_library_has_changed_much(
@@ -79,23 +79,23 @@ def test_it_is_measured_anew_when_the_library_has_changed_much(
     for number in range(70, 75):
         write_text(tmp_path / "media" / f"note{number}.txt", f"boats harbour number{number}")
     library.index(tmp_path / "media")
-    assert background.read(library.snapshot())["text"]["text"].count == 70  # a few more: as it was
+    assert calibration.read(library.snapshot())["text"]["text"].count == 70  # a few more: as it was
     for number in range(75, 110):
         write_text(tmp_path / "media" / f"note{number}.txt", f"boats harbour number{number}")
     library.index(tmp_path / "media")
 
-    assert background.read(library.snapshot())["text"]["text"].count == 110
+    assert calibration.read(library.snapshot())["text"]["text"].count == 110
 
 
 @pytest.mark.parametrize(
     "written", ["", "{", "[]", '{"form": 99}', '{"form": 1, "spaces": {"text": 3}}']
 )
 def test_a_damaged_file_is_no_background(library: Library, written: str) -> None:
-    place = library.snapshot().reader.location.cache_folder / background.NAME
+    place = library.snapshot().reader.location.cache_folder / calibration.NAME
     place.write_text(written)
 
-    assert background.read(library.snapshot()) == {}
-    assert background.is_due(library.snapshot())
+    assert calibration.read(library.snapshot()) == {}
+    assert calibration.is_due(library.snapshot())
     assert library.search("boats harbour", min_score=0)
 
 
@@ -104,5 +104,5 @@ def test_only_curves_that_nobody_fitted_are_moved(library: Library) -> None:
     unfitted = Calibration(midpoint=0.4, steepness=10.0, background=(0.9, 0.01))
 
     snapshot = library.snapshot()
-    assert background.curves_by_kind(snapshot, "text", fitted)[Modality.TEXT] == fitted
-    assert background.curves_by_kind(snapshot, "text", unfitted)[Modality.TEXT] != unfitted
+    assert calibration.curves_by_kind(snapshot, "text", fitted)[Modality.TEXT] == fitted
+    assert calibration.curves_by_kind(snapshot, "text", unfitted)[Modality.TEXT] != unfitted

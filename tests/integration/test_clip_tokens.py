@@ -14,15 +14,15 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from mmsearch.conversion.probes import SENTENCES
-from mmsearch.encoders import tidy
-from mmsearch.encoders.clip_tokens import Tokens, TokenSettings
+from mmsearch.encoders.text import text_cleaning
+from mmsearch.encoders.text.clip_tokens import Tokens, TokenSettings
 from mmsearch.errors import ModelError
+from mmsearch.models.conversion.sample_images import SENTENCES
 from tests.models import save_gemma_tokenizer
 
 open_clip = pytest.importorskip("open_clip")
 pytest.importorskip("transformers")
-from mmsearch.conversion.tokenizer import take_over  # noqa: E402  # needs open_clip
+from mmsearch.models.conversion.open_clip_tokenizer import take_over  # noqa: E402  # needs open_clip
 
 VOCABULARY = 12_000
 # Python knows the characters of its own Unicode version, `regex` and `tokenizers` later ones too.
@@ -141,7 +141,7 @@ def test_texts_are_mended_alike_without_ftfy(text: str) -> None:
     import ftfy
 
     expected = ftfy.fix_text(text, fix_encoding=False)
-    assert tidy.without_ftfy(text) == expected
+    assert text_cleaning.without_ftfy(text) == expected
 
 
 @given(st.text(max_size=60))
@@ -178,7 +178,7 @@ def test_tokens_need_neither_torch_nor_the_tokenizers_library(
     (tmp_path / "settings.json").write_text(json.dumps(settings_.to_json()))
     program = (
         "import sys, json; from pathlib import Path\n"
-        "from mmsearch.encoders.clip_tokens import Tokens, TokenSettings\n"
+        "from mmsearch.encoders.text.clip_tokens import Tokens, TokenSettings\n"
         "folder = Path(sys.argv[1])\n"
         "settings = TokenSettings.from_json(json.loads((folder / 'settings.json').read_text()))\n"
         "print(Tokens.open(folder, settings).encode(['a dog on a beach']).shape)\n"
@@ -192,7 +192,7 @@ def test_tokens_need_neither_torch_nor_the_tokenizers_library(
 
 
 def test_kinds_of_characters_are_those_of_unicode() -> None:
-    from mmsearch.encoders.clip_tokens import _kind
+    from mmsearch.encoders.text.clip_tokens import _kind
 
     assert [_kind(one) for one in "aé犬ʰ1²Ⅷ½ \n\u00a0_'\x1c\u0301"] == [*"LLLLNNNN   ....."[:15]]
     assert unicodedata.category("²") == "No"

@@ -15,13 +15,13 @@ import numpy as np
 import pytest
 
 from mmsearch import testing
-from mmsearch.conversion import clap
-from mmsearch.conversion.sounds import sounds
+from mmsearch.encoders.audio.clap import ClapEncoder
 from mmsearch.encoders.base import Context
-from mmsearch.encoders.clap import ClapEncoder
 from mmsearch.errors import ModelError
-from mmsearch.presets import ModelSpec
-from mmsearch.runtime.model_store import ModelStore, StoredModel
+from mmsearch.models.conversion import clap
+from mmsearch.models.conversion.sample_sounds import sounds
+from mmsearch.models.model_store import ModelStore, StoredModel
+from mmsearch.models.presets import ModelSpec
 from tests.models_sound import kept, random_clap, sentences
 
 torch = pytest.importorskip("torch")
@@ -38,9 +38,9 @@ from pathlib import Path
 import numpy as np
 
 from mmsearch.encoders.base import Context
-from mmsearch.encoders.clap import ClapEncoder
-from mmsearch.presets import ModelSpec
-from mmsearch.runtime.model_store import ModelStore
+from mmsearch.encoders.audio.clap import ClapEncoder
+from mmsearch.models.presets import ModelSpec
+from mmsearch.models.model_store import ModelStore
 
 root, source, windows, vectors = sys.argv[1:]
 encoder = ClapEncoder.load(ModelSpec("clap", source), Context(ModelStore(Path(root))))

@@ -16,19 +16,19 @@ import pytest
 from PIL import Image
 
 from mmsearch import testing
-from mmsearch.conversion import open_clip_files, run
-from mmsearch.conversion.parity import cosines
-from mmsearch.conversion.probes import SENTENCES
-from mmsearch.encoders.open_clip import OpenClipEncoder, is_architecture
+from mmsearch.encoders.image.open_clip import OpenClipEncoder, is_architecture
 from mmsearch.errors import MissingExtra, ModelError
-from mmsearch.runtime.model_card import ModelCard, StoredModel, Tower
+from mmsearch.models.conversion import open_clip_files, process
+from mmsearch.models.conversion.parity import cosines
+from mmsearch.models.conversion.sample_images import SENTENCES
+from mmsearch.models.model_card import ModelCard, StoredModel, Tower
+from mmsearch.models.weights import file_sha256
 from mmsearch.runtime.onnx import OnnxModel
-from mmsearch.runtime.weights import file_sha256
 from mmsearch.types import WeightFile
 
 torch = pytest.importorskip("torch")
 open_clip = pytest.importorskip("open_clip")
-from mmsearch.conversion import open_clip as conversion  # noqa: E402  # needs both
+from mmsearch.models.conversion import open_clip as conversion  # noqa: E402  # needs both
 from tests.models import save_open_clip  # noqa: E402  # needs both
 
 TINY: dict[str, Any] = {
@@ -66,7 +66,7 @@ def encoder_of(model: StoredModel, precision: str | None = None) -> OpenClipEnco
 def converted(source: Path, target: Path) -> tuple[StoredModel, list[tuple[str, float]]]:
     """Through the worker, as the store has it done."""
     told: list[tuple[str, float]] = []
-    parts = run.run(
+    parts = process.run(
         "open-clip", source, target, on_progress=lambda what, share: told.append((what, share))
     )
     return stored(target, parts), told
@@ -225,8 +225,8 @@ def test_an_encoder_runs_without_torch(tiny: tuple[StoredModel, Any], tmp_path: 
     (tmp_path / "card.json").write_text(model.card.to_json())
     program = (
         "import sys; from pathlib import Path; import numpy as np\n"
-        "from mmsearch.encoders.open_clip import OpenClipEncoder\n"
-        "from mmsearch.runtime.model_card import ModelCard, StoredModel\n"
+        "from mmsearch.encoders.image.open_clip import OpenClipEncoder\n"
+        "from mmsearch.models.model_card import ModelCard, StoredModel\n"
         "from mmsearch.runtime.onnx import OnnxModel\n"
         "card = ModelCard.from_json(Path(sys.argv[1], 'card.json').read_text())\n"
         "model = StoredModel(Path(sys.argv[2]), card)\n"
@@ -304,9 +304,9 @@ def test_missing_packages_are_told_with_the_extra(
 ) -> None:
     (tmp_path / "open_clip.py").write_text("raise ModuleNotFoundError('x', name='open_clip')")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    monkeypatch.setattr(run, "_environment", lambda: {**__import__("os").environ})
+    monkeypatch.setattr(process, "_environment", lambda: {**__import__("os").environ})
     with pytest.raises(MissingExtra, match=r"open_clip.*mmsearch\[clip\]"):
-        run.run("open-clip", tmp_path, tmp_path, on_progress=lambda *_: None)
+        process.run("open-clip", tmp_path, tmp_path, on_progress=lambda *_: None)
 
 
 # Names
@@ -383,8 +383,8 @@ def check_a_query_reads_little(model: StoredModel, tmp_path: Path) -> None:
     (tmp_path / "card.json").write_text(model.card.to_json())
     program = (
         "import sys, resource; from pathlib import Path\n"
-        "from mmsearch.encoders.open_clip import OpenClipEncoder\n"
-        "from mmsearch.runtime.model_card import ModelCard, StoredModel\n"
+        "from mmsearch.encoders.image.open_clip import OpenClipEncoder\n"
+        "from mmsearch.models.model_card import ModelCard, StoredModel\n"
         "from mmsearch.runtime.onnx import OnnxModel\n"
         "import onnxruntime, numpy\n"
         "def anonymous():\n"

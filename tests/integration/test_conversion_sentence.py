@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 
 from mmsearch import testing
-from mmsearch.conversion import sentence
 from mmsearch.encoders.base import Context
-from mmsearch.encoders.sentence import SentenceEncoder
+from mmsearch.encoders.text.sentence import SentenceEncoder
 from mmsearch.errors import ModelError
-from mmsearch.presets import ModelSpec
-from mmsearch.runtime.model_store import ModelStore, StoredModel
+from mmsearch.models.conversion import sentence
+from mmsearch.models.model_store import ModelStore, StoredModel
+from mmsearch.models.presets import ModelSpec
 from tests.models_sound import kept, random_e5, random_qwen3, sentences
 
 torch = pytest.importorskip("torch")
@@ -38,9 +38,9 @@ import sys
 from pathlib import Path
 
 from mmsearch.encoders.base import Context
-from mmsearch.encoders.sentence import SentenceEncoder
-from mmsearch.presets import ModelSpec
-from mmsearch.runtime.model_store import ModelStore
+from mmsearch.encoders.text.sentence import SentenceEncoder
+from mmsearch.models.presets import ModelSpec
+from mmsearch.models.model_store import ModelStore
 
 root, source = sys.argv[1:]
 encoder = SentenceEncoder.load(ModelSpec("sentence", source), Context(ModelStore(Path(root))))

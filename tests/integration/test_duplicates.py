@@ -8,15 +8,15 @@ from pathlib import Path
 import lance
 import numpy as np
 import pytest
+from mmsearch_indexers.local import Wishes
 from PIL import Image
 
 from benchmarks.duplicates import ASKED
-from indexers.local import Wishes
-from mmsearch import checkup
-from mmsearch.library import Library
-from mmsearch.media.look import LOOK_BYTES
-from mmsearch.search.group import collapsed
-from mmsearch.search.snapshot import Snapshot, open_snapshot
+from mmsearch.duplicates.grouping import collapsed
+from mmsearch.library import doctor
+from mmsearch.library.library import Library
+from mmsearch.media.thumbprint import LOOK_BYTES
+from mmsearch.snapshot.snapshot import Snapshot, open_snapshot
 from mmsearch.store import manifest as manifests
 from mmsearch.store.location import Location
 from mmsearch.store.reader import Reader
@@ -254,10 +254,10 @@ def test_doctor_is_content_with_a_library_of_the_first_format(
         with Library.open(tmp_path / "library") as library:
             library.index(media)
 
-    findings = checkup.examine(Location.parse(tmp_path / "library"))
+    findings = doctor.examine(Location.parse(tmp_path / "library"))
 
     assert [one for one in findings if not one.is_well] == []
-    repaired = checkup.examine(Location.parse(tmp_path / "library"), repair=True)
+    repaired = doctor.examine(Location.parse(tmp_path / "library"), repair=True)
     assert [one for one in repaired if not one.is_well] == []
     assert manifests.read(tmp_path / "library").format_version == FORMAT_VERSION
 

@@ -17,10 +17,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmsearch.errors import QueryError
-from mmsearch.library import Library
-from mmsearch.query import Query, text
-from mmsearch.search.columns import fold
-from mmsearch.search.expressions import (
+from mmsearch.library.library import Library
+from mmsearch.query.algebra import Query, text
+from mmsearch.query.filters.dates import Period, period
+from mmsearch.query.filters.expressions import (
     GPS,
     Among,
     And,
@@ -33,13 +33,13 @@ from mmsearch.search.expressions import (
     Or,
     Under,
 )
-from mmsearch.search.fields import FIELDS, Holds
-from mmsearch.search.filters import Filter, allowed_assets, passing, shown_paths
-from mmsearch.search.languages import is_within
-from mmsearch.search.matching import files_where
-from mmsearch.search.periods import Period, period
-from mmsearch.search.snapshot import Snapshot
-from mmsearch.search.where import parse
+from mmsearch.query.filters.fields import FIELDS, Holds
+from mmsearch.query.filters.languages import is_within
+from mmsearch.query.filters.parser import parse
+from mmsearch.search.filter_mask import Filter, allowed_assets, passing, shown_paths
+from mmsearch.search.filter_matching import files_where
+from mmsearch.snapshot.columns import fold
+from mmsearch.snapshot.snapshot import Snapshot
 from mmsearch.store.rows import EncodedAsset, EncodedSegment, FileRow
 from mmsearch.store.writer import Lock, Writer
 from mmsearch.types import (

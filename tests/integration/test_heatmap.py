@@ -14,18 +14,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmsearch import locating
-from mmsearch import query as queries
 from mmsearch.encoders.base import PictureCode, PreparedPicture
 from mmsearch.encoders.bundle import Encoders
 from mmsearch.errors import QueryError
-from mmsearch.heatmap import HeatMap
-from mmsearch.library import Library
-from mmsearch.locating import from_pixels
+from mmsearch.library import localization
+from mmsearch.library.heatmap import HeatMap
+from mmsearch.library.library import Library
+from mmsearch.library.localization import from_pixels
 from mmsearch.media.isolation import Decoder
-from mmsearch.presets import MINI
-from mmsearch.search.probe import Probe, WeightedProbe
-from mmsearch.supply import Runtime
+from mmsearch.models.presets import MINI
+from mmsearch.models.provisioning import Runtime
+from mmsearch.query import algebra as queries
+from mmsearch.search.query_vectors import Probe, WeightedProbe
 from mmsearch.types import Box, Hit, Modality, Place, Span
 from tests.conftest import Cli
 from tests.fakes import FakeEncoders, fake_library, write_picture, write_sound, write_text
@@ -203,9 +203,9 @@ def test_what_decodes_no_more_is_an_error(
 ) -> None:
     """As where it passes a limit that was higher when it was indexed."""
     found = hit_of(library, "red.png")
-    tight = dataclasses.replace(locating.LoadOptions().limits, pixels=100)
-    options = locating.LoadOptions
-    monkeypatch.setattr(locating, "LoadOptions", lambda **given: options(limits=tight, **given))
+    tight = dataclasses.replace(localization.LoadOptions().limits, pixels=100)
+    options = localization.LoadOptions
+    monkeypatch.setattr(localization, "LoadOptions", lambda **given: options(limits=tight, **given))
 
     with pytest.raises(QueryError, match="cannot be looked at: it unpacks to more"):
         library.heat_map(found, "red")
@@ -237,7 +237,7 @@ def test_a_huge_picture_is_looked_at_in_small(library: Library, media: Path) -> 
 
     found = library.heat_map(hit_of(library, "huge.png"), "red")
 
-    assert max(found.size) == locating.DECODED_PX
+    assert max(found.size) == localization.DECODED_PX
     assert len(found.overlay()) < 2_000_000
 
 
@@ -289,7 +289,7 @@ def test_a_quick_map_decodes_nothing(real: Library, monkeypatch: pytest.MonkeyPa
 
 def test_a_moment_of_a_video_has_a_map_of_its_frame(real: Library) -> None:
     found = next(hit for hit in real.search("rocket", min_score=0.0, kinds=["video"]))
-    moment = locating.pictured(found)
+    moment = localization.pictured(found)
     assert moment is not None
 
     heat = real.heat_map(found, "rocket")
@@ -312,13 +312,13 @@ def test_a_caption_points_at_its_photograph_among_four(data: Path) -> None:
         photos = [Image.open(data / "captions" / row["image"]).convert("RGB") for row in four]
         cells = [np.asarray(photo.resize((320, 240))) for photo in photos]
         pixels = np.vstack([np.hstack(cells[:2]), np.hstack(cells[2:])])
-        vectors = locating.embedded(pixels, locating.parts(640, 480), encoder)
+        vectors = localization.embedded(pixels, localization.parts(640, 480), encoder)
         for at, row in enumerate(four):
             for values in encoder.encode_texts(row["captions"]):
                 asked = [WeightedProbe(Probe("image", "text", values[None]), 1.0)]
-                heat = locating.heat_of(vectors, asked, MINI.calibrations)
-                boxes = locating.parts(640, 480)
-                x, y = HeatMap(locating.spread(heat, boxes, (640, 480)), (640, 480)).hottest
+                heat = localization.heat_of(vectors, asked, MINI.calibrations)
+                boxes = localization.parts(640, 480)
+                x, y = HeatMap(localization.spread(heat, boxes, (640, 480)), (640, 480)).hottest
                 right.append((x > 0.5, y > 0.5) == (at % 2 == 1, at >= 2))
 
     assert len(right) >= 100

@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 
 from mmsearch.errors import ModelError, WeightsMismatch, WeightsMissing
-from mmsearch.runtime import fetching, transfer
-from mmsearch.runtime.hub import Download, SourceModel, locate
+from mmsearch.models.hub import fetching, transfer
+from mmsearch.models.hub.hub import Download, SourceModel, locate
 from mmsearch.types import WeightFile
 from tests.hub_server import HubServer, hub_server, sha256
 
@@ -118,7 +118,7 @@ def test_a_transfer_that_is_cut_off_goes_on_with_the_rest(hub: HubServer) -> Non
 def test_an_interrupted_program_goes_on_where_it_was(hub: HubServer, tmp_path: Path) -> None:
     hub.faults["model.safetensors"] = ["trickle"]
     code = (
-        "from mmsearch.runtime.hub import locate\n"
+        "from mmsearch.models.hub.hub import locate\n"
         f"locate({NAME!r}, patterns={PATTERNS!r}, on_progress=print)"
     )
     environment = {**os.environ, "HF_HUB_DOWNLOAD_TIMEOUT": "60", "PYTHONPATH": str(Path.cwd())}

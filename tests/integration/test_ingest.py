@@ -9,12 +9,21 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from mmsearch_indexers.discovery import Selection
+from mmsearch_indexers.events import (
+    Event,
+    Failed,
+    Indexed,
+    Moved,
+    Progress,
+    Removed,
+    Skipped,
+    Updated,
+)
+from mmsearch_indexers.local import Wishes
 
-from indexers.discover import Selection
-from indexers.events import Event, Failed, Indexed, Moved, Progress, Removed, Skipped, Updated
-from indexers.local import Wishes
-from mmsearch.checkup import examine
-from mmsearch.library import Library
+from mmsearch.library.doctor import examine
+from mmsearch.library.library import Library
 from mmsearch.media.base import Limits, LoadOptions
 from mmsearch.media.files import content_hash
 from mmsearch.store.reader import Reader
@@ -95,8 +104,8 @@ def _doctor_knows_fakes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         Library, "open", classmethod(lambda cls, path, **_: fake_library(Path(str(path))))
     )
-    monkeypatch.setattr("mmsearch.checkup._packages", list)
-    monkeypatch.setattr("mmsearch.checkup._weights", list)
+    monkeypatch.setattr("mmsearch.library.doctor._packages", list)
+    monkeypatch.setattr("mmsearch.library.doctor._weights", list)
 
 
 def test_every_kind_of_file_is_indexed_and_found(library: Library, media: Path) -> None:
@@ -416,7 +425,7 @@ def test_files_of_other_kinds_are_not_even_read_for_their_hash(
         hashed.append(path.name)
         return content_hash(path, **options)
 
-    monkeypatch.setattr("indexers.pipeline.content_hash", note)
+    monkeypatch.setattr("mmsearch_indexers.pipeline.content_hash", note)
 
     Run(library, media, kinds=frozenset({Modality.IMAGE}))
 
@@ -576,7 +585,7 @@ def test_two_empty_or_equally_broken_files_both_fail(library: Library, tmp_path:
 def test_a_file_that_is_gone_before_it_is_read_does_not_stop_the_run(
     library: Library, media: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from indexers import local
+    from mmsearch_indexers import local
 
     found = list(local.discover([media], Selection()))
     (media / "one.png").unlink()

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from mmsearch_indexers.events import Building, Finished, Ready
 
-from indexers.events import Building, Finished, Ready
 from mmsearch.errors import ConfigError
-from mmsearch.index import cached, lance_index, live, planner
+from mmsearch.index import index_files, lance_index, live_index, planner
+from mmsearch.index.index_config import EXACT, Wish
 from mmsearch.index.lance_index import LanceIndex
-from mmsearch.index.wish import EXACT, Wish
-from mmsearch.library import Library
-from mmsearch.search import upkeep
+from mmsearch.library.library import Library
+from mmsearch.snapshot import maintenance
 from mmsearch.store import manifest as manifests
 from mmsearch.store.location import INDEX
 from tests.fakes import FakeEncoders, fake_library, write_text
@@ -36,8 +36,8 @@ def media(tmp_path: Path) -> Path:
 @pytest.fixture(autouse=True)
 def few_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(planner, "EXACT_ROWS", 50)
-    monkeypatch.setattr(live, "FEW_ROWS", 10)
-    monkeypatch.setattr(live, "SOME_ROWS", 10)
+    monkeypatch.setattr(live_index, "FEW_ROWS", 10)
+    monkeypatch.setattr(live_index, "SOME_ROWS", 10)
 
 
 def opened(path: Path, wish: Wish) -> Library:
@@ -111,7 +111,7 @@ def test_few_vectors_get_no_index(tmp_path: Path) -> None:
 
     library.index(tmp_path / "media")
 
-    assert cached.names(tmp_path / "library" / INDEX) == []
+    assert index_files.names(tmp_path / "library" / INDEX) == []
     assert {index.kind for index in library.status().indexes} == {EXACT}
 
 
@@ -125,7 +125,7 @@ def test_an_open_library_builds_in_the_background_what_it_lacks(
 
     before = answers(library)  # the second of its searches begins it
     deadline = time.monotonic() + 30
-    while not cached.names(tmp_path / "library" / INDEX) and time.monotonic() < deadline:
+    while not index_files.names(tmp_path / "library" / INDEX) and time.monotonic() < deadline:
         time.sleep(0.05)
 
     assert answers(library) == before
@@ -144,7 +144,7 @@ def test_a_single_search_does_not_begin_to_build(
     library.search("lantern")
     library.close()
 
-    assert cached.names(tmp_path / "library" / INDEX) == []
+    assert index_files.names(tmp_path / "library" / INDEX) == []
 
 
 def test_a_wish_that_there_is_not_is_refused() -> None:
@@ -157,7 +157,7 @@ def test_a_wish_that_there_is_not_is_refused() -> None:
 def test_lance_keeps_an_index_with_its_table_where_that_is_asked_for(
     tmp_path: Path, media: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(upkeep, "UNINDEXED_ROWS", 50)
+    monkeypatch.setattr(maintenance, "UNINDEXED_ROWS", 50)
     monkeypatch.setattr(lance_index, "UNINDEXED_ROWS", 50)
     monkeypatch.setattr(planner, "EXACT_ROWS", 10**6)
     fake_library(tmp_path / "library").index(media)

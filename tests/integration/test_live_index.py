@@ -17,12 +17,12 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from mmsearch.index import cached
+from mmsearch.index import index_files
 from mmsearch.index.base import NO_ROW
-from mmsearch.index.wish import AS_SIZE_ASKS, EXACT, Wish
-from mmsearch.search import snapshot as snapshots
-from mmsearch.search import upkeep
-from mmsearch.search.snapshot import Snapshot, key_of, open_snapshot
+from mmsearch.index.index_config import AS_SIZE_ASKS, EXACT, Wish
+from mmsearch.snapshot import maintenance
+from mmsearch.snapshot import snapshot as snapshots
+from mmsearch.snapshot.snapshot import Snapshot, key_of, open_snapshot
 from mmsearch.store.location import INDEX as FOLDER
 from mmsearch.store.manifest import Manifest
 from mmsearch.store.reader import Reader
@@ -161,7 +161,7 @@ class LiveLibrary(RuleBasedStateMachine):
     @rule()
     def build(self) -> None:
         snapshot = open_snapshot(Reader.open(self.path), FLAT)
-        upkeep.bring_up(snapshot, FLAT)
+        maintenance.bring_up(snapshot, FLAT)
 
     @rule()
     def forget(self) -> None:
@@ -185,7 +185,7 @@ class LiveLibrary(RuleBasedStateMachine):
     def crash_while_building(self) -> None:
         part = self.path / FOLDER / ".part-crashed"
         part.mkdir(exist_ok=True, parents=True)
-        (part / cached.HEADER).write_text("{")
+        (part / index_files.HEADER).write_text("{")
 
     @rule()
     def drop_indexes(self) -> None:
@@ -225,7 +225,7 @@ def built(tmp_path: Path) -> tuple[Path, dict[int, np.ndarray]]:
     path = new_library(tmp_path / "library")
     vectors = {number: unit(rng, 2) for number in range(200)}
     add(path, range(200), vectors)
-    assert upkeep.bring_up(open_snapshot(Reader.open(path), FLAT), FLAT)
+    assert maintenance.bring_up(open_snapshot(Reader.open(path), FLAT), FLAT)
     return path, vectors
 
 
@@ -278,13 +278,13 @@ def test_a_reader_of_the_old_index_is_not_disturbed_by_a_new_one(
         vectors[number] = unit(np.random.default_rng(number), 1)
     add(path, range(200, 400), vectors)
 
-    assert upkeep.due(open_snapshot(Reader.open(path)), FLAT) == [SPACE]
-    assert upkeep.bring_up(open_snapshot(Reader.open(path)), FLAT)
+    assert maintenance.due(open_snapshot(Reader.open(path)), FLAT) == [SPACE]
+    assert maintenance.bring_up(open_snapshot(Reader.open(path)), FLAT)
 
     query = vectors[300][0]
     check(old, known, query, 5)
     check(open_snapshot(Reader.open(path)), vectors, query, 5)
-    assert len(cached.names(path / FOLDER)) == 1
+    assert len(index_files.names(path / FOLDER)) == 1
 
 
 def test_an_index_is_not_due_before_much_has_changed(
@@ -295,10 +295,10 @@ def test_an_index_is_not_due_before_much_has_changed(
         vectors[number] = unit(np.random.default_rng(number), 1)
     add(path, range(200, 230), vectors)
 
-    assert upkeep.due(open_snapshot(Reader.open(path)), FLAT) == []
-    assert upkeep.due(open_snapshot(Reader.open(path)), AS_SIZE_ASKS) == []
-    assert upkeep.due(open_snapshot(Reader.open(path)), Wish(EXACT)) == []
-    assert upkeep.due(open_snapshot(Reader.open(path)), Wish("hnsw")) == [SPACE]
+    assert maintenance.due(open_snapshot(Reader.open(path)), FLAT) == []
+    assert maintenance.due(open_snapshot(Reader.open(path)), AS_SIZE_ASKS) == []
+    assert maintenance.due(open_snapshot(Reader.open(path)), Wish(EXACT)) == []
+    assert maintenance.due(open_snapshot(Reader.open(path)), Wish("hnsw")) == [SPACE]
 
 
 def test_exact_search_can_be_asked_for_where_there_is_an_index(
@@ -311,13 +311,15 @@ def test_exact_search_can_be_asked_for_where_there_is_an_index(
     check(snapshot, vectors, unit(np.random.default_rng(5), 1)[0], 10)
 
 
-@pytest.mark.parametrize("name", [cached.HEADER, cached.INDEX, cached.KEYS, cached.ROWS])
+@pytest.mark.parametrize(
+    "name", [index_files.HEADER, index_files.INDEX, index_files.KEYS, index_files.ROWS]
+)
 @pytest.mark.parametrize("how", ["gone", "cut", "other", "one byte"])
 def test_a_damaged_index_is_not_trusted_and_is_built_again(
     built: tuple[Path, dict[int, np.ndarray]], name: str, how: str
 ) -> None:
     path, vectors = built
-    (folder,) = cached.names(path / FOLDER)
+    (folder,) = index_files.names(path / FOLDER)
     file = path / FOLDER / folder / name
     content = file.read_bytes()
     if how == "gone":
@@ -333,18 +335,18 @@ def test_a_damaged_index_is_not_trusted_and_is_built_again(
 
     assert snapshot.spaces[SPACE].built is None
     check(snapshot, vectors, unit(np.random.default_rng(5), 1)[0], 10)
-    assert upkeep.due(snapshot, FLAT) == [SPACE]
-    upkeep.bring_up(snapshot, FLAT)
+    assert maintenance.due(snapshot, FLAT) == [SPACE]
+    maintenance.bring_up(snapshot, FLAT)
     again = open_snapshot(Reader.open(path))
     assert again.spaces[SPACE].built is not None
-    assert len(cached.names(path / FOLDER)) == 1
+    assert len(index_files.names(path / FOLDER)) == 1
 
 
 def test_an_index_of_another_version_of_faiss_is_not_read(
     built: tuple[Path, dict[int, np.ndarray]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path, _ = built
-    monkeypatch.setattr(cached, "faiss_version", lambda: "0.0.1")
+    monkeypatch.setattr(index_files, "faiss_version", lambda: "0.0.1")
 
     assert open_snapshot(Reader.open(path)).spaces[SPACE].built is None
 
@@ -353,7 +355,7 @@ def test_without_faiss_search_is_exact(
     built: tuple[Path, dict[int, np.ndarray]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path, vectors = built
-    monkeypatch.setattr(cached, "is_available", lambda: False)
+    monkeypatch.setattr(index_files, "is_available", lambda: False)
     snapshot = open_snapshot(Reader.open(path))
 
     assert snapshot.spaces[SPACE].built is None
@@ -364,27 +366,27 @@ def test_one_process_builds_at_a_time(
     built: tuple[Path, dict[int, np.ndarray]],
 ) -> None:
     path, _ = built
-    (folder,) = cached.names(path / FOLDER)
+    (folder,) = index_files.names(path / FOLDER)
     shutil.rmtree(path / FOLDER / folder)
     snapshot = open_snapshot(Reader.open(path))
     import filelock
 
     with filelock.FileLock(path / FOLDER / snapshots.LOCK):
-        assert not upkeep.bring_up(snapshot, FLAT)
-    assert upkeep.bring_up(snapshot, FLAT)
+        assert not maintenance.bring_up(snapshot, FLAT)
+    assert maintenance.bring_up(snapshot, FLAT)
 
 
 def test_building_that_is_stopped_leaves_nothing(
     built: tuple[Path, dict[int, np.ndarray]],
 ) -> None:
     path, _ = built
-    (folder,) = cached.names(path / FOLDER)
+    (folder,) = index_files.names(path / FOLDER)
     shutil.rmtree(path / FOLDER / folder)
     snapshot = open_snapshot(Reader.open(path))
 
-    upkeep.bring_up(snapshot, FLAT, is_stopped=lambda: True)
+    maintenance.bring_up(snapshot, FLAT, is_stopped=lambda: True)
 
-    assert cached.names(path / FOLDER) == []
+    assert index_files.names(path / FOLDER) == []
     assert not list((path / FOLDER).glob(".part-*"))
 
 
@@ -392,9 +394,9 @@ BUILDER = """
 import shutil, sys
 from pathlib import Path
 from mmsearch.index import cached
-from mmsearch.index.wish import Wish
+from mmsearch.index.index_config import Wish
 from mmsearch.search import upkeep
-from mmsearch.search.snapshot import open_snapshot
+from mmsearch.snapshot.snapshot import open_snapshot
 from mmsearch.store.reader import Reader
 path = Path(sys.argv[1])
 is_ready = False
@@ -429,9 +431,9 @@ def test_a_builder_that_is_killed_at_any_moment_leaves_a_library_that_answers(
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
         process.stdout.close()
-        seen.add(tuple(cached.names(path / FOLDER)))
+        seen.add(tuple(index_files.names(path / FOLDER)))
         snapshot = open_snapshot(Reader.open(path))
         check(snapshot, vectors, unit(rng, 1)[0], 10)
     assert len(seen) > 1  # it was killed at different moments
-    upkeep.bring_up(open_snapshot(Reader.open(path)), FLAT)
+    maintenance.bring_up(open_snapshot(Reader.open(path)), FLAT)
     check(open_snapshot(Reader.open(path)), vectors, unit(rng, 1)[0], 10)

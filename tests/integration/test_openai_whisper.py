@@ -15,10 +15,10 @@ import pytest
 
 from mmsearch import testing
 from mmsearch.encoders.base import Context
-from mmsearch.encoders.voice import SAMPLE_RATE_HZ, Voice
+from mmsearch.encoders.speech.vad import SAMPLE_RATE_HZ, Voice
 from mmsearch.errors import ConfigError, ModelError, WeightsMismatch, WeightsMissing
-from mmsearch.presets import ModelSpec
-from mmsearch.runtime.model_store import ModelStore
+from mmsearch.models.model_store import ModelStore
+from mmsearch.models.presets import ModelSpec
 from mmsearch.types import Span
 from tests.conftest import ROOT
 

@@ -19,13 +19,13 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from mmsearch import checkup, locating
 from mmsearch.errors import DecodeError, MediaError, MediaGone, MediaTooLarge, QueryError
-from mmsearch.library import Library
+from mmsearch.library import doctor, localization
+from mmsearch.library.library import Library
 from mmsearch.media.base import Limits, LoadOptions
 from mmsearch.media.files import content_hash
 from mmsearch.media.isolation import Decoder
-from mmsearch.previews import Previews, maker, making
+from mmsearch.previews import Previews, preview_service, rendering
 from mmsearch.types import Modality, Span
 from tests.fakes import fake_library, write_film, write_picture, write_sound, write_text
 
@@ -242,7 +242,7 @@ def test_a_broken_file_is_not_tried_again_and_again(
     asset_id = content_hash(media / "red.png")
     tight = LoadOptions(limits=Limits(pixels=9))
     monkeypatch.setattr(
-        making, "LoadOptions", lambda **given: LoadOptions(limits=tight.limits, **given)
+        rendering, "LoadOptions", lambda **given: LoadOptions(limits=tight.limits, **given)
     )
 
     for px in (160, 320, 160, 1600):
@@ -250,8 +250,12 @@ def test_a_broken_file_is_not_tried_again_and_again(
             previews.picture(asset_id, px=px)
     assert len(decoded) == 1
 
-    monkeypatch.setattr(making, "LoadOptions", LoadOptions)
-    monkeypatch.setattr(maker.time, "monotonic", lambda: time.perf_counter() + 10 * maker.FAILED_S)
+    monkeypatch.setattr(rendering, "LoadOptions", LoadOptions)
+    monkeypatch.setattr(
+        preview_service.time,
+        "monotonic",
+        lambda: time.perf_counter() + 10 * preview_service.FAILED_S,
+    )
     assert colour(previews.picture(asset_id).data) == "red"
 
 
@@ -277,7 +281,7 @@ def test_tidying_and_repairing_the_index_leaves_them(
         previews.picture(asset_id)
     write_text(media / "more.txt", "more")
     library.index(media)
-    checkup.examine(library.path, repair=True)
+    doctor.examine(library.path, repair=True)
     with Previews(library) as previews:
         previews.picture(asset_id)
 
@@ -372,7 +376,7 @@ def test_a_decoder_that_does_not_end_is_left(
         while not decoder._is_stopped():
             time.sleep(0.01)
             yield from ()
-        raise making.Stopped
+        raise rendering.Stopped
 
     monkeypatch.setattr("mmsearch.previews.workers.DEADLINE_S", 0.3)
     monkeypatch.setattr(Decoder, "load", endless)
@@ -394,7 +398,7 @@ def test_closing_does_not_wait_for_a_decoder(
         while not decoder._is_stopped():
             time.sleep(0.01)
             yield from ()
-        raise making.Stopped
+        raise rendering.Stopped
 
     monkeypatch.setattr(Decoder, "load", endless)
     previews = Previews(library)
@@ -445,7 +449,9 @@ def test_memory_of_the_decoder_is_bounded(
     Image.new("RGB", (9000, 9000)).save(media / "wide.png")
     library.index(media)
     tight = Limits(memory_bytes=150 << 20)
-    monkeypatch.setattr(making, "LoadOptions", lambda **given: LoadOptions(limits=tight, **given))
+    monkeypatch.setattr(
+        rendering, "LoadOptions", lambda **given: LoadOptions(limits=tight, **given)
+    )
 
     with Previews(library) as previews, pytest.raises(MediaTooLarge, match="memory"):
         previews.picture(content_hash(media / "wide.png"))
@@ -469,13 +475,13 @@ def test_the_picture_of_a_moment_is_found_again_without_reading_the_film(
 
     monkeypatch.setattr(Decoder, "load", noted)
     for moment in hit.moments:
-        quick = locating.read_again(hit, moment)
+        quick = localization.read_again(hit, moment)
         assert [one.only for one in asked] == [moment.segment.span]
         asked.clear()
         with Decoder() as decoder:
-            whole = load(decoder, Path(hit.path), LoadOptions(picture=locating.PictureFit(
-                "within", locating.DECODED_PX, "lanczos")))  # fmt: skip
-            slow = locating._picture_at(moment.segment.place, whole)
+            whole = load(decoder, Path(hit.path), LoadOptions(picture=localization.PictureFit(
+                "within", localization.DECODED_PX, "lanczos")))  # fmt: skip
+            slow = localization._picture_at(moment.segment.place, whole)
         assert slow is not None
         assert np.array_equal(quick, slow)
 
@@ -496,5 +502,5 @@ def test_a_moment_that_cannot_be_entered_is_read_from_the_start(
 
     monkeypatch.setattr(Decoder, "load", hindered)
 
-    assert locating.read_again(hit, hit.moments[0]).shape == (48, 64, 3)
+    assert localization.read_again(hit, hit.moments[0]).shape == (48, 64, 3)
     assert next(ways) == 2

@@ -12,10 +12,10 @@ import pytest
 
 from mmsearch import image, text
 from mmsearch.encoders.base import Utterance
-from mmsearch.encoders.speech import WhisperTranscriber, whisper_model
-from mmsearch.evaluate import overlaps_by_half, read_queries
-from mmsearch.index.words import words
-from mmsearch.library import Library
+from mmsearch.encoders.speech.transcriber import WhisperTranscriber, whisper_model
+from mmsearch.evaluation import overlaps_by_half, read_queries
+from mmsearch.index.word_index import words
+from mmsearch.library.library import Library
 from mmsearch.media.base import AudioBlock, LoadOptions
 from mmsearch.media.registry import load
 from mmsearch.types import Hit, Modality, SegmentKind, Span
@@ -309,7 +309,7 @@ def test_the_same_files_make_the_same_library_each_time(samples: Path, tmp_path:
     """Ids, spans, texts and vectors do not depend on the run or on the order of threads."""
 
     def content(name: str, workers: int) -> dict[str, Any]:
-        from indexers.local import Wishes
+        from mmsearch_indexers.local import Wishes
 
         with Library.open(tmp_path / name) as library:
             library.index(

@@ -19,16 +19,16 @@ import numpy as np
 import pytest
 
 from mmsearch.errors import LibraryLocked, LibraryNotFound, StoreError
-from mmsearch.index.exact import ExactIndex
+from mmsearch.index.exact_index import ExactIndex
 from mmsearch.index.lance_index import build, search_rows, unindexed_rows
-from mmsearch.index.matrix import Matrix
-from mmsearch.library import Library
+from mmsearch.index.vector_matrix import Matrix
+from mmsearch.library.library import Library
 from mmsearch.store import lease
 from mmsearch.store import manifest as manifests
 from mmsearch.store.lease import Claim, Lease
 from mmsearch.store.location import Location
 from mmsearch.store.manifest import Manifest
-from mmsearch.store.objects import Objects
+from mmsearch.store.object_storage import Objects
 from mmsearch.store.reader import Reader
 from mmsearch.store.rows import EncodedAsset, EncodedSegment, FileRow
 from mmsearch.store.schema import ASSETS, FILES, SEGMENTS, vectors_table

@@ -17,9 +17,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from mmsearch_indexers.events import Event, Failed, Indexed
 
-from indexers.events import Event, Failed, Indexed
-from mmsearch.checkup import examine
 from mmsearch.errors import (
     ConfigError,
     FormatVersionError,
@@ -28,8 +27,9 @@ from mmsearch.errors import (
     StoreError,
     WeightsMismatch,
 )
-from mmsearch.library import Library
-from mmsearch.search.snapshot import LOCK, open_snapshot
+from mmsearch.library.doctor import examine
+from mmsearch.library.library import Library
+from mmsearch.snapshot.snapshot import LOCK, open_snapshot
 from mmsearch.store.location import INDEX as FOLDER
 from mmsearch.store.reader import Reader
 from mmsearch.store.rows import EncodedAsset, EncodedSegment, FileRow
@@ -424,8 +424,8 @@ def test_a_damaged_table_is_a_finding_of_the_doctor_and_a_store_error(
     monkeypatch.setattr(
         Library, "open", classmethod(lambda cls, path, **_: fake_library(Path(str(path))))
     )
-    monkeypatch.setattr("mmsearch.checkup._packages", list)
-    monkeypatch.setattr("mmsearch.checkup._weights", list)
+    monkeypatch.setattr("mmsearch.library.doctor._packages", list)
+    monkeypatch.setattr("mmsearch.library.doctor._weights", list)
     assert all(finding.is_well for finding in examine(library.path))
     shutil.rmtree(library.path / FOLDER)
     for path in (library.path / "tables" / f"{table}.lance" / "data").iterdir():

@@ -10,9 +10,9 @@ import pytest
 
 from mmsearch import Query, audio, file, image, text
 from mmsearch.errors import QueryError
-from mmsearch.library import Library
-from mmsearch.search import retrieve
-from mmsearch.search.ranking import USUAL_CUTOFF, Ranking
+from mmsearch.library.library import Library
+from mmsearch.query.ranking import USUAL_CUTOFF, Ranking
+from mmsearch.search import retrieval
 from mmsearch.types import Modality, SegmentKind
 from tests.fakes import fake_library, write_picture, write_sound, write_text
 
@@ -69,7 +69,7 @@ def test_a_smaller_limit_gives_the_beginning_of_the_same_ranking(
 def test_beside_others_a_search_gives_the_same(library: Library) -> None:
     alone = library.search("red boats otters1", limit=50, min_score=0.0)
 
-    with retrieve._SEEING:
+    with retrieval._SEEING:
         assert library.search("red boats otters1", limit=50, min_score=0.0) == alone
     with ThreadPoolExecutor(4) as threads:
         asked = [
@@ -77,7 +77,7 @@ def test_beside_others_a_search_gives_the_same(library: Library) -> None:
             for _ in range(24)
         ]
         assert all(one.result() == alone for one in asked)
-    with retrieve._SEEING as count:
+    with retrieval._SEEING as count:
         assert count == 1
 
 
@@ -252,9 +252,9 @@ def test_a_search_goes_as_deep_as_it_must(
 ) -> None:
     options = {"min_score": cut, "limit": 12, "ranking": Ranking(dedupe=False)}
     deep = library.search(asked, **options)  # type: ignore[arg-type]
-    monkeypatch.setattr(retrieve, "MIN_DEPTH", 1)
-    monkeypatch.setattr(retrieve, "DEPTH", 0)
-    monkeypatch.setattr(retrieve, "DEEPER", 2)
+    monkeypatch.setattr(retrieval, "MIN_DEPTH", 1)
+    monkeypatch.setattr(retrieval, "DEPTH", 0)
+    monkeypatch.setattr(retrieval, "DEEPER", 2)
 
     assert library.search(asked, **options) == deep  # type: ignore[arg-type]
 

@@ -10,7 +10,7 @@ import pytest
 
 import mmsearch
 from mmsearch.errors import MediaGone, QueryError
-from mmsearch.library import Library
+from mmsearch.library.library import Library
 from mmsearch.media.files import content_hash
 from tests.fakes import fake_library, write_picture
 

@@ -12,13 +12,13 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from mmsearch import checkup
 from mmsearch.cli import labels as command
 from mmsearch.errors import ConfigError, LibraryLocked, QueryError
 from mmsearch.labels import tagging
-from mmsearch.library import Library
+from mmsearch.library import doctor
+from mmsearch.library.library import Library
 from mmsearch.store import manifest as manifests
-from mmsearch.store.labels import Tagged
+from mmsearch.store.label_tags import Tagged
 from mmsearch.store.location import Location
 from mmsearch.store.manifest import Manifest
 from mmsearch.store.reader import Reader
@@ -222,7 +222,7 @@ def test_status_and_doctor_stay_right(library: Library) -> None:
     reader = Reader.open(library.location)
     ids = reader.column(SEGMENTS, "segment_id").column(0).to_pylist()
     assert len(set(ids)) == len(ids)
-    findings = [one for one in checkup._library(library.location) if one.subject in subjects]
+    findings = [one for one in doctor._library(library.location) if one.subject in subjects]
     assert all(one.is_well for one in findings)
 
 

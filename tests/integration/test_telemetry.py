@@ -15,7 +15,7 @@ import time
 import mmsearch
 from mmsearch import presets
 from mmsearch.encoders.bundle import Encoders
-from mmsearch.supply import Runtime
+from mmsearch.models.provisioning import Runtime
 Encoders(presets.find("mini"), Runtime(device="cpu").context()).text.encode_queries(["a dog"])
 time.sleep(2)
 """

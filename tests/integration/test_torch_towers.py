@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mmsearch.conversion import torch_towers
-from mmsearch.conversion.torch_towers import open_torch, tower_module
 from mmsearch.errors import MissingExtra, ModelError
+from mmsearch.models.conversion import torch_towers
+from mmsearch.models.conversion.torch_towers import open_torch, tower_module
 from mmsearch.runtime.device import CPU
 
 torch = pytest.importorskip("torch")
@@ -169,7 +169,7 @@ def test_a_package_that_is_missing_is_told_with_what_to_install(
     clip: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "open_clip", None)
-    monkeypatch.delitem(sys.modules, "mmsearch.conversion.open_clip", raising=False)
+    monkeypatch.delitem(sys.modules, "mmsearch.models.conversion.open_clip", raising=False)
 
     with pytest.raises(MissingExtra, match=r"pip install 'mmsearch\[clip\]'"):
         torch_towers.open_torch("open-clip", clip, "image", CPU)

@@ -13,12 +13,13 @@ import pytest
 
 from mmsearch import text
 from mmsearch.errors import QueryError
-from mmsearch.index.wish import AS_SIZE_ASKS
-from mmsearch.library import Library
-from mmsearch.query import parse
-from mmsearch.search import lexical, retrieve, upkeep
-from mmsearch.search.ranking import Ranking
-from mmsearch.store import texts
+from mmsearch.index.index_config import AS_SIZE_ASKS
+from mmsearch.library.library import Library
+from mmsearch.query.algebra import parse
+from mmsearch.query.ranking import Ranking
+from mmsearch.search import lexical, retrieval
+from mmsearch.snapshot import maintenance
+from mmsearch.store import fulltext
 from mmsearch.store.reader import Reader
 from mmsearch.store.schema import SEGMENTS, TEXT_INDEX
 from mmsearch.store.writer import Lock
@@ -266,7 +267,7 @@ def test_the_index_is_made_at_the_end_of_indexing(library: Library) -> None:
     assert indexed_names(library) == [TEXT_INDEX]
     assert unindexed_rows(library) == 0
     assert library.snapshot().reader.has_text_index
-    assert not texts.is_due(dataset(library))
+    assert not fulltext.is_due(dataset(library))
 
 
 def test_what_was_added_is_found_at_once_and_taken_in_when_it_is_much(
@@ -281,7 +282,7 @@ def test_what_was_added_is_found_at_once_and_taken_in_when_it_is_much(
     assert set(scores(library, "albatross")) == {"c"}
     assert set(scores(library, '"an albatross"')) == {"c"}
 
-    monkeypatch.setattr(texts, "UNINDEXED_ROWS", 1)
+    monkeypatch.setattr(fulltext, "UNINDEXED_ROWS", 1)
     write_text(tmp_path / "media" / "d.txt", "a third walrus")
     library.index(tmp_path / "media")
 
@@ -294,7 +295,7 @@ def test_what_was_added_is_found_at_once_and_taken_in_when_it_is_much(
 def test_words_stay_right_whatever_becomes_of_the_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(texts, "UNINDEXED_ROWS", 4)
+    monkeypatch.setattr(fulltext, "UNINDEXED_ROWS", 4)
     vocabulary = ("walrus", "penguin", "albatross", "seal", "gannet")
     folder = tmp_path / "media"
     there: dict[str, str] = {}
@@ -370,9 +371,9 @@ def test_an_index_that_another_writer_stands_in_the_way_of_waits(tmp_path: Path)
     snapshot = fake_library(tmp_path / "library").snapshot()
 
     with Lock(library.location):
-        upkeep.bring_up(snapshot, AS_SIZE_ASKS)
+        maintenance.bring_up(snapshot, AS_SIZE_ASKS)
     assert indexed_names(library) == []
-    upkeep.bring_up(snapshot, AS_SIZE_ASKS)
+    maintenance.bring_up(snapshot, AS_SIZE_ASKS)
     assert indexed_names(library) == [TEXT_INDEX]
 
 
@@ -511,4 +512,4 @@ def test_a_search_with_words_off_knows_no_words(library: Library) -> None:
 
 def test_depth_is_more_than_what_is_asked_of_the_index_at_first() -> None:
     """The tests above go past the first depth."""
-    assert retrieve.MIN_DEPTH < 400
+    assert retrieval.MIN_DEPTH < 400

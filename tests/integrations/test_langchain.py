@@ -15,7 +15,7 @@ from langchain_tests.integration_tests import RetrieversIntegrationTests
 
 from mmsearch.errors import LibraryNotFound, QueryError
 from mmsearch.integrations.langchain import MmsearchRetriever
-from mmsearch.library import Library
+from mmsearch.library.library import Library
 from tests.conftest import ROOT
 from tests.fakes import write_text
 

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from mmsearch.errors import QueryError
-from mmsearch.query import TermKind, parse, split
-from mmsearch.server.models import MAX_TERMS
+from mmsearch.query.algebra import TermKind, parse, split
+from mmsearch.server.http.requests import MAX_TERMS
 
 WORDS = ("harbour", "rain", "a", "Straße", "日本", '"two words"', "10:30", "it's")
 MARKS = ("", "+", "2:", "+0.5:", "-")

@@ -16,9 +16,9 @@ import uvicorn
 from fastapi import FastAPI
 from starlette.testclient import TestClient
 
-from mmsearch.library import Library
-from mmsearch.server.app import create_app
-from mmsearch.server.settings import Settings
+from mmsearch.library.library import Library
+from mmsearch.server.http.app import create_app
+from mmsearch.server.http.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 PROBLEM = "urn:mmsearch:problem:"

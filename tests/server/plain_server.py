@@ -14,10 +14,10 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response, Strea
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
-from mmsearch.serving.guard import Guard
-from mmsearch.serving.hosts import allowed_hosts
-from mmsearch.serving.protocol import Limits
-from mmsearch.serving.run import STOPPING, serve
+from mmsearch.server.guard.connections import Limits
+from mmsearch.server.guard.guard import Guard
+from mmsearch.server.guard.hosts import allowed_hosts
+from mmsearch.server.guard.runner import STOPPING, serve
 
 
 async def hello(request: Request) -> Response:

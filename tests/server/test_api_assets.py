@@ -14,11 +14,11 @@ import jsonschema
 import pytest
 from fastapi.testclient import TestClient
 
-from mmsearch import wire
+from mmsearch import serialization
 from mmsearch.errors import StoreError
-from mmsearch.library import Library
-from mmsearch.server import answers, problems
-from mmsearch.server.app import create_app
+from mmsearch.library.library import Library
+from mmsearch.server.http import answers, problems
+from mmsearch.server.http.app import create_app
 from tests.fakes import fake_library, write_film, write_picture, write_text
 from tests.server.live import client_of, problem, settings_of
 
@@ -65,7 +65,7 @@ def test_an_asset_is_told_with_all_its_paths(
     told = client.get(f"/v1/assets/{ids['image']}").json()
     found = library.asset(ids["image"])
     assert found is not None
-    assert wire.asset_object(found.asset, found.paths).items() <= told.items()
+    assert serialization.asset_object(found.asset, found.paths).items() <= told.items()
     assert len(told["paths"]) == 2
     check(document_of(client), "/v1/assets/{asset_id}", "get", told)
     for url in (told["thumbnail_url"], told["media_url"], told["segments_url"]):
@@ -78,7 +78,7 @@ def test_segments_come_in_order_and_in_pages(
     url = f"/v1/assets/{ids['text']}/segments"
     told = client.get(url).json()
     found = library.segments(ids["text"])
-    assert told["segments"] == [wire.segment_object(one) for one in found]
+    assert told["segments"] == [serialization.segment_object(one) for one in found]
     assert told["total"] == len(found) > 5
     check(document_of(client), "/v1/assets/{asset_id}/segments", "get", told)
     page = client.get(url, params={"offset": 2, "limit": 2}).json()
@@ -95,7 +95,7 @@ def test_a_segment_is_told_by_itself(
 ) -> None:
     segment = library.segments(ids["video"])[1]
     told = client.get(f"/v1/segments/{segment.id}").json()
-    assert told == wire.segment_object(segment)
+    assert told == serialization.segment_object(segment)
     check(document_of(client), "/v1/segments/{segment_id}", "get", told)
 
 
@@ -133,7 +133,7 @@ def test_other_methods_are_told_which_there_are(client: TestClient) -> None:
 
 def test_status_is_what_the_command_prints(client: TestClient, library: Library) -> None:
     told = client.get("/v1/status").json()
-    assert told == json.loads(json.dumps(wire.status_object(library.status())))
+    assert told == json.loads(json.dumps(serialization.status_object(library.status())))
     check(document_of(client), "/v1/status", "get", told)
 
 
@@ -271,8 +271,8 @@ def test_a_token_is_in_the_document(library: Library) -> None:
 
 def test_the_api_imports_neither_torch_nor_pandas_nor_a_ui() -> None:
     code = (
-        "import sys; from mmsearch.cli.imports import leave_pandas_out; leave_pandas_out();"
-        "import mmsearch.server.app;"
+        "import sys; from mmsearch.cli.lazy_pandas import leave_pandas_out; leave_pandas_out();"
+        "import mmsearch.server.http.app;"
         "print([m for m in ('torch', 'pandas', 'streamlit', 'lancedb') if m in sys.modules])"
     )
     done = subprocess.run(

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from mmsearch.library import Library
-from mmsearch.query import image
-from mmsearch.server import problems
-from mmsearch.server.app import create_app
+from mmsearch.library.library import Library
+from mmsearch.query.algebra import image
+from mmsearch.server.http import problems
+from mmsearch.server.http.app import create_app
 from tests.server.live import ROOT, served, settings_of
 
 GUIDE = (ROOT / "docs/http.md").read_text(encoding="utf-8")

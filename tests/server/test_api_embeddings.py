@@ -13,9 +13,9 @@ import openai
 import pytest
 from fastapi.testclient import TestClient
 
-from mmsearch.example import encoded
-from mmsearch.library import Library
-from mmsearch.server.app import create_app
+from mmsearch.library.examples import encoded
+from mmsearch.library.library import Library
+from mmsearch.server.http.app import create_app
 from tests.server.live import client_of, problem, served, settings_of
 
 TEXTS = ["a quiet harbour at night", "rain on a roof", "Straßenbahn 日本"]

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from mmsearch.server import engine
-from mmsearch.server.engine import Engine, Ticket
+from mmsearch.server.http import worker_pool
+from mmsearch.server.http.worker_pool import Engine, Ticket
 
 
 class Seen:
@@ -88,9 +88,9 @@ def test_no_more_than_threads_are_at_work_and_no_more_than_the_queue_wait() -> N
 
     results = run(flood)
     assert results.count(1) == 5
-    refused = [one for one in results if isinstance(one, engine.Full)]
+    refused = [one for one in results if isinstance(one, worker_pool.Full)]
     assert len(refused) == 7
-    assert all(1 <= one.retry_after_s <= engine.MAX_RETRY_S for one in refused)
+    assert all(1 <= one.retry_after_s <= worker_pool.MAX_RETRY_S for one in refused)
     assert most == 2
     assert seen.reasons == ["full"] * 7
     assert seen.ends == 5
@@ -114,8 +114,8 @@ def test_work_whose_turn_comes_too_late_never_begins() -> None:
         return found
 
     slow, late = run(two)
-    assert isinstance(slow, engine.TooSlow)
-    assert isinstance(late, engine.Late)
+    assert isinstance(slow, worker_pool.TooSlow)
+    assert isinstance(late, worker_pool.Late)
     assert not begun
     assert seen.reasons == ["late"]
     pool.close()
@@ -138,7 +138,7 @@ def test_work_is_told_when_nobody_waits() -> None:
         await until(begun.is_set)
         leaving.set()
         for one in (task, waiting):
-            with pytest.raises(engine.Abandoned):
+            with pytest.raises(worker_pool.Abandoned):
                 await one
         await until(lambda: pool.live == 0)
 
@@ -192,13 +192,13 @@ def test_closing_lets_nothing_in_and_ends_what_is_there() -> None:
         await until(begun.is_set)
         await asyncio.to_thread(pool.close, 5)
         found = await asyncio.gather(first, second, return_exceptions=True)
-        with pytest.raises(engine.Stopping):
+        with pytest.raises(worker_pool.Stopping):
             await pool.run(work, gone=never)
         return found
 
     first, second = run(close)
     assert first == "stopped"
-    assert isinstance(second, engine.Stopping)
+    assert isinstance(second, worker_pool.Stopping)
     assert seen.reasons == ["stopping"] * 2
 
 
@@ -215,7 +215,7 @@ def test_when_to_come_back_grows_with_what_waits() -> None:
             for _ in range(31)
         ]
         await until(lambda: pool.live == 31)
-        with pytest.raises(engine.Full) as caught:
+        with pytest.raises(worker_pool.Full) as caught:
             await pool.run(lambda _: None, gone=never)
         release.set()
         await asyncio.gather(*tasks)

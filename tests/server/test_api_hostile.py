@@ -12,8 +12,8 @@ import httpx
 import psutil
 import pytest
 
-from mmsearch.library import Library
-from mmsearch.server.app import create_app
+from mmsearch.library.library import Library
+from mmsearch.server.http.app import create_app
 from tests.fakes import fake_library, write_picture
 from tests.server.live import problem, served, settings_of
 

@@ -19,12 +19,12 @@ from typing import Any
 import httpx
 import pytest
 
-from mmsearch import wire
-from mmsearch.example import Decoding
-from mmsearch.library import Library
+from mmsearch import serialization
+from mmsearch.library.examples import Decoding
+from mmsearch.library.library import Library
 from mmsearch.media.isolation import Stopped
-from mmsearch.query import Query
-from mmsearch.server.app import create_app
+from mmsearch.query.algebra import Query
+from mmsearch.server.http.app import create_app
 from tests.fakes import FakeEncoders, fake_library, write_picture, write_text
 from tests.server.live import command, problem, served, settings_of
 
@@ -68,7 +68,7 @@ def flood(url: str, each: int) -> list[tuple[str, httpx.Response]]:
 @pytest.mark.slow
 def test_64_clients_get_the_answers_of_the_library(library: Library) -> None:
     wanted = {
-        query: [wire.hit_object(hit) for hit in library.search(query, min_score=0)]
+        query: [serialization.hit_object(hit) for hit in library.search(query, min_score=0)]
         for query in QUERIES
     }
     with served(create_app(settings_of(library), library)) as url:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from mmsearch.library import Library
+from mmsearch.library.library import Library
 from tests.fakes import write_picture, write_text
 from tests.server.live import ROOT, command
 

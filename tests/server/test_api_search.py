@@ -14,14 +14,14 @@ from fastapi.testclient import TestClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mmsearch import query as queries
-from mmsearch import wire
-from mmsearch.library import Library
+from mmsearch import serialization
+from mmsearch.library.library import Library
 from mmsearch.media.base import LoadOptions
 from mmsearch.media.isolation import Decoder
-from mmsearch.search.ranking import Ranking
-from mmsearch.server import uploads
-from mmsearch.server.answers import SearchAnswer
+from mmsearch.query import algebra as queries
+from mmsearch.query.ranking import Ranking
+from mmsearch.server.http import uploads
+from mmsearch.server.http.answers import SearchAnswer
 from tests.fakes import fake_library, write_film, write_picture, write_sound, write_text
 from tests.server.live import client_of, problem
 
@@ -99,7 +99,7 @@ def test_answers_are_those_of_the_library(
         ),
     )
     told = searched(client, **asked)
-    assert [plain(hit) for hit in told["hits"]] == [wire.hit_object(hit) for hit in hits]
+    assert [plain(hit) for hit in told["hits"]] == [serialization.hit_object(hit) for hit in hits]
     assert told["total"] == len(hits)
     assert told["preset"] == "mini"
 
@@ -276,7 +276,9 @@ def test_a_file_is_an_example(
     with known.open("rb") as file:
         answer = client.post("/v1/search", files={**SEARCH, "file": ("x.jpg", file)})
     hits = library.search(queries.file(known))
-    assert [plain(hit) for hit in answer.json()["hits"]] == [wire.hit_object(hit) for hit in hits]
+    assert [plain(hit) for hit in answer.json()["hits"]] == [
+        serialization.hit_object(hit) for hit in hits
+    ]
     assert answer.json()["query"] == "x.jpg"
     new = sample_data / "photos/IMG_0032.jpg"
     new = new if new.is_file() else sorted((sample_data / "photos").glob("*.jpg"))[-1]
@@ -362,7 +364,7 @@ def test_the_name_of_a_file_is_no_path(
         seen.extend(one.path for one in received.uploads)
         return received
 
-    monkeypatch.setattr("mmsearch.server.search.uploads.receive", noted)
+    monkeypatch.setattr("mmsearch.server.http.search.uploads.receive", noted)
     body = (
         b'--x\r\nContent-Disposition: form-data; name="request"\r\n\r\n{}\r\n'
         b'--x\r\nContent-Disposition: form-data; name="file"; filename="'

@@ -14,8 +14,8 @@ from collections.abc import Iterator
 import pytest
 
 from mmsearch.errors import ConfigError
-from mmsearch.serving.run import bind
-from mmsearch.serving.tokens import GUESSES_AT_ONCE
+from mmsearch.server.guard.runner import bind
+from mmsearch.server.guard.tokens import GUESSES_AT_ONCE
 from tests.server.hostile_clients import (
     ROOT,
     Served,
@@ -563,7 +563,7 @@ def test_an_error_on_its_start_is_raised_and_nothing_is_printed() -> None:
 from starlette.applications import Starlette
 from contextlib import asynccontextmanager
 from mmsearch.errors import LibraryNotFound
-from mmsearch.serving.run import serve
+from mmsearch.server.guard.runner import serve
 @asynccontextmanager
 async def lifespan(app):
     raise LibraryNotFound("nothing is there")

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from mmsearch.library import Library
+from mmsearch.library.library import Library
 from tests.fakes import write_text
 from tests.server.hostile_clients import Reply, Served, is_closed_within, read_reply, serving
 

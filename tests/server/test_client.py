@@ -21,14 +21,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from mmsearch import query as queries
-from mmsearch import wire
+from mmsearch import serialization
 from mmsearch.client import RemoteLibrary, parsing
 from mmsearch.client.address import Address, parse
-from mmsearch.client.exchange import ANSWER_BYTES
+from mmsearch.client.http import ANSWER_BYTES
 from mmsearch.errors import ConfigError, MissingExtra, MmsearchError, QueryError, StoreError
-from mmsearch.library import Library
-from mmsearch.search.ranking import Ranking
+from mmsearch.library.library import Library
+from mmsearch.query import algebra as queries
+from mmsearch.query.ranking import Ranking
 from mmsearch.types import Hit, Modality
 from tests.conftest import ROOT, Cli
 
@@ -221,7 +221,8 @@ def test_a_search_by_a_server_loads_nothing_that_a_library_takes(url: str) -> No
     script = (
         "import os, sys\n"
         "def leave(code):\n"
-        "    names = ('numpy', 'pyarrow', 'lance', 'onnxruntime', 'mmsearch.library', 'asyncio')\n"
+        "    names = ('numpy', 'pyarrow', 'lance', 'onnxruntime', 'asyncio',\n"
+        "             'mmsearch.library.library')\n"
         "    print([name for name in names if name in sys.modules], file=sys.stderr)\n"
         "    sys.stderr.flush()\n"
         "    kill(code)\n"
@@ -364,7 +365,7 @@ def problem(status: int, name: str, detail: str) -> bytes:
     return said(json.dumps(told).encode(), status=f"{status} X", kind="application/problem+json")
 
 
-NOTHING = said(json.dumps(wire.answer_object("x", "mini", 1.0, [])).encode())
+NOTHING = said(json.dumps(serialization.answer_object("x", "mini", 1.0, [])).encode())
 
 
 def asked(*answers: bytes | Iterator[bytes], timeout_s: float = 10) -> tuple[Any, Fake]:
@@ -515,10 +516,10 @@ def hits(small_library: Path) -> list[Hit]:
 
 
 def test_hits_come_back_as_they_were_told(hits: list[Hit]) -> None:
-    told = json.loads(wire.json_text("q", "mini", 1.0, hits))
+    told = json.loads(serialization.json_text("q", "mini", 1.0, hits))
     found = parsing.hits(told)
 
-    assert wire.json_text("q", "mini", 1.0, found) == json.dumps(told, ensure_ascii=False)
+    assert serialization.json_text("q", "mini", 1.0, found) == json.dumps(told, ensure_ascii=False)
     assert len(found) == len(hits) > 5
     for one, other in zip(found, hits, strict=True):
         assert one.kind is other.kind
@@ -571,7 +572,7 @@ JSON = st.recursive(
 def test_any_change_to_an_answer_is_understood_or_refused(
     hits: list[Hit], data: st.DataObject
 ) -> None:
-    told = json.loads(wire.json_text("q", "mini", 1.0, hits[:3]))
+    told = json.loads(serialization.json_text("q", "mini", 1.0, hits[:3]))
     at: Any = told
     while True:
         key = data.draw(st.sampled_from(list(at) if isinstance(at, dict) else range(len(at))))
@@ -583,11 +584,11 @@ def test_any_change_to_an_answer_is_understood_or_refused(
 
     with contextlib.suppress(parsing.NotUnderstood):
         found = parsing.hits(told)
-        assert wire.json_text("q", parsing.preset(told), 1.0, found)
+        assert serialization.json_text("q", parsing.preset(told), 1.0, found)
 
 
 def test_halves_of_characters_become_whole(hits: list[Hit]) -> None:
-    told = json.loads(wire.json_text("q", "mini", 1.0, hits[:1]))
+    told = json.loads(serialization.json_text("q", "mini", 1.0, hits[:1]))
     told["hits"][0]["path"] = "/a/\ud800.jpg"
 
     (found,) = parsing.hits(told)

@@ -16,11 +16,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmsearch.errors import ConfigError
-from mmsearch.serving import tokens
-from mmsearch.serving.guard import Guard
-from mmsearch.serving.hosts import ANY_ADDRESS, allowed_hosts, is_allowed, is_loopback, url
-from mmsearch.serving.refusals import HEAD_BYTES, HEAD_FIELDS, TARGET_BYTES
-from mmsearch.serving.tokens import GUESSES_AT_ONCE, Guesses, Token, read_token
+from mmsearch.server.guard import tokens
+from mmsearch.server.guard.guard import Guard
+from mmsearch.server.guard.hosts import ANY_ADDRESS, allowed_hosts, is_allowed, is_loopback, url
+from mmsearch.server.guard.refusals import HEAD_BYTES, HEAD_FIELDS, TARGET_BYTES
+from mmsearch.server.guard.tokens import GUESSES_AT_ONCE, Guesses, Token, read_token
 
 HOSTS = allowed_hosts("127.0.0.1", 8765)
 TOKEN = "a-token-of-some-length"

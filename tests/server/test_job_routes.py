@@ -16,10 +16,10 @@ from fastapi import FastAPI
 from starlette.testclient import TestClient
 
 from mmsearch.jobs import Jobs
-from mmsearch.library import Library
-from mmsearch.server import jobs as routes
-from mmsearch.server import problems
-from mmsearch.server.job_answers import JobAnswer, JobsAnswer
+from mmsearch.library.library import Library
+from mmsearch.server.http import jobs as routes
+from mmsearch.server.http import problems
+from mmsearch.server.http.job_answers import JobAnswer, JobsAnswer
 from tests.fakes import write_text
 from tests.server.hostile_clients import serving
 
@@ -315,7 +315,7 @@ from fastapi import FastAPI
 from mmsearch.jobs import Jobs
 from mmsearch.server import jobs as routes
 from mmsearch.server import problems
-from mmsearch.serving.run import serve
+from mmsearch.server.guard.runner import serve
 routes.HEARTBEAT_S = 0.3
 with Jobs(sys.argv[1], roots=[sys.argv[2]], command=(sys.executable, "-c", sys.argv[3])) as jobs:
     app = FastAPI()

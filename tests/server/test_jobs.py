@@ -16,14 +16,14 @@ import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from mmsearch_indexers.discovery import Selection, discover
 
-from indexers.discover import Selection, discover
 from mmsearch.errors import ConfigError, QueryError
 from mmsearch.jobs import Job, Jobs, OutsideRoots, State, TooManyJobs
 from mmsearch.jobs.job import SHOWN_FAILURES, Record
 from mmsearch.jobs.process import LINE_BYTES, Lines, Run
 from mmsearch.jobs.runner import AT_MOST_WAITING
-from mmsearch.library import Library
+from mmsearch.library.library import Library
 from mmsearch.store.writer import Lock
 from tests.fakes import write_picture, write_text
 

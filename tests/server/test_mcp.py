@@ -22,9 +22,9 @@ from mcp_types import CallToolResult, ImageContent, TextContent
 from PIL import Image
 
 from mmsearch.errors import ConfigError
-from mmsearch.library import Library
-from mmsearch.server.mcp import INSTRUCTIONS, Settings
-from mmsearch.server.mcp_answers import EXCERPT_CHARS, MOMENT_CHARS, NOTE
+from mmsearch.library.library import Library
+from mmsearch.server.mcp.answers import EXCERPT_CHARS, MOMENT_CHARS, NOTE
+from mmsearch.server.mcp.server import INSTRUCTIONS, Settings
 from tests.conftest import ROOT, Cli
 from tests.fakes import write_text
 
@@ -441,7 +441,7 @@ def test_a_signal_ends_it_though_it_waits_for_a_line(small_library: Path, number
 
 UNHEARD = """
 import os, signal, threading
-from mmsearch.server.mcp import Opened, Settings, _end_on_signals
+from mmsearch.server.mcp.server import Opened, Settings, _end_on_signals
 _end_on_signals(Opened(Settings({path!r})))
 wait, _ = os.pipe()
 kill = lambda: signal.pthread_kill(threading.get_ident(), {number})

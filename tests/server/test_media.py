@@ -26,13 +26,13 @@ from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
 from mmsearch.errors import LibraryNotFound
-from mmsearch.library import Library
+from mmsearch.library.library import Library
 from mmsearch.media.files import content_hash
 from mmsearch.media.isolation import Decoder
 from mmsearch.previews import Previews, workers
-from mmsearch.serving import sending
-from mmsearch.serving.filetypes import disposition, playable, served_as
-from mmsearch.serving.media import routes
+from mmsearch.server.media import file_responses
+from mmsearch.server.media.filetypes import disposition, playable, served_as
+from mmsearch.server.media.routes import routes
 from mmsearch.types import Asset, Metadata, Modality
 from tests.fakes import fake_library, write_film, write_picture, write_sound, write_text
 
@@ -510,7 +510,7 @@ def test_a_client_that_leaves_or_takes_nothing_keeps_no_file_open(
         client.close()
     assert wait_until(lambda: opened_by_us(path) == 0)
 
-    monkeypatch.setattr(sending, "PATIENCE_S", 0.5)
+    monkeypatch.setattr(file_responses, "PATIENCE_S", 0.5)
     with ask(port, large) as slow:
         assert slow.recv(100)
         assert wait_until(lambda: opened_by_us(path) == 1)
@@ -544,7 +544,7 @@ def test_no_more_is_read_than_is_taken(
         read += count
         return pread(descriptor, count, at)
 
-    monkeypatch.setattr(sending.os, "pread", counted)
+    monkeypatch.setattr(file_responses.os, "pread", counted)
     with ask(port, large, "Range: bytes=1000-1999\r\nConnection: close\r\n") as client:
         while client.recv(1 << 20):
             pass

@@ -14,7 +14,7 @@ from starlette.routing import Mount, Route
 from starlette.testclient import TestClient
 
 from mmsearch.jobs import Jobs
-from mmsearch.server.metrics import MAX_NAMES, Measured, Metrics
+from mmsearch.server.http.metrics import MAX_NAMES, Measured, Metrics
 
 
 async def asset(request: Request) -> Response:

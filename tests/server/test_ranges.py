@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmsearch.serving.ranges import Part, Unsatisfiable, Version, part_of
+from mmsearch.server.media.ranges import Part, Unsatisfiable, Version, part_of
 
 NOW = Version('"abc"', 1_700_000_000.75)
 SECOND = 1_700_000_000

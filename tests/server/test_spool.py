@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from mmsearch.server.spool import LOCK, PREFIX, Spool
+from mmsearch.server.http.spool import LOCK, PREFIX, Spool
 
 KILLED = """
 import os, signal
-from mmsearch.server.spool import Spool
+from mmsearch.server.http.spool import Spool
 place = Spool().path
 (place / "secret.jpg").write_bytes(b"somebody's")
 print(place, flush=True)

@@ -10,20 +10,19 @@ from typing import Any
 
 import pytest
 
-from mmsearch.library import Library
+from mmsearch.library.library import Library
 
 pytest.importorskip("streamlit", reason="streamlit is not installed: the extra `ui`")
 
+from mmsearch_ui import shared_state
 from streamlit.testing.v1 import AppTest
-
-from ui import shared
 
 RUN_S = 60
 Open = Callable[..., AppTest]
 
 
 def script() -> None:
-    from ui import explore_page
+    from mmsearch_ui import explore_page
 
     explore_page.render()
 
@@ -33,7 +32,7 @@ def opened() -> Iterator[Open]:
     """The page over a library, run once, with a view chosen."""
 
     def start(library: Path, view: str = "Overview") -> AppTest:
-        shared.use(library)
+        shared_state.use(library)
         page = AppTest.from_function(script, default_timeout=RUN_S)
         page.query_params["view"] = view
         page.run()
@@ -41,7 +40,7 @@ def opened() -> Iterator[Open]:
         return page
 
     yield start
-    shared.close()
+    shared_state.close()
 
 
 def mounted(page: AppTest, name: str) -> list[dict[str, Any]]:
@@ -81,7 +80,7 @@ def test_the_map_has_a_point_for_each_picture_and_film(opened: Open, small_libra
     (data,) = mounted(page, "map_plot")
     assert len(data["points"]["ids"]) == 6
     assert {data["kinds"][at] for at in data["points"]["kinds"]} == {"image", "video"}
-    assert data["prefix"] == shared.PREFIX
+    assert data["prefix"] == shared_state.PREFIX
 
     page.selectbox(key="map_space").set_value("text").run()
 

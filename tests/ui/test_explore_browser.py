@@ -14,7 +14,7 @@ pytest.importorskip("playwright", reason="playwright is not installed: no browse
 
 from playwright.sync_api import Locator, Page, expect
 
-from mmsearch.library import Library
+from mmsearch.library.library import Library
 
 pytestmark = pytest.mark.slow
 

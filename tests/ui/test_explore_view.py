@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from mmsearch_ui import analytics_view
+from mmsearch_ui.components.map_world import LAND, WATER
 
-from mmsearch.search.where import parse
-from mmsearch.survey import Counts, Length, Month, Named, Pin, Places, Ranked
+from mmsearch.analytics import Counts, Length, Month, Named, Pin, Places, Ranked
+from mmsearch.query.filters.parser import parse
 from mmsearch.types import Modality
-from ui import survey_view
-from ui.components.map_world import LAND, WATER
 
 IMAGE, AUDIO = Modality.IMAGE, Modality.AUDIO
 
@@ -34,16 +34,16 @@ def test_a_kind_is_told_with_its_length_and_size() -> None:
         duration_s={AUDIO: 3723.0},
     )
 
-    assert survey_view.figures(found) == [
-        survey_view.Figure("Pictures", "1,200", "2.5 MB"),
-        survey_view.Figure("Sounds", "1", "1:02:03 · 900 B"),
+    assert analytics_view.figures(found) == [
+        analytics_view.Figure("Pictures", "1,200", "2.5 MB"),
+        analytics_view.Figure("Sounds", "1", "1:02:03 · 900 B"),
     ]
 
 
 def test_a_short_time_is_shown_by_month_with_those_that_have_nothing() -> None:
     months = (Month("2023-11", IMAGE, 2), Month("2024-02", AUDIO, 1), Month("2024-02", IMAGE, 4))
 
-    rows, is_yearly = survey_view.timeline(months)
+    rows, is_yearly = analytics_view.timeline(months)
 
     assert not is_yearly
     assert [row["period"] for row in rows[::2]] == ["2023-11", "2023-12", "2024-01", "2024-02"]
@@ -69,21 +69,23 @@ months = st.lists(
 def test_a_timeline_loses_nothing_and_every_bar_can_be_searched_in(
     found: tuple[Month, ...],
 ) -> None:
-    rows, is_yearly = survey_view.timeline(found)
+    rows, is_yearly = analytics_view.timeline(found)
 
     assert sum(int(str(row["assets"])) for row in rows) == sum(one.assets for one in found)
-    assert len({row["period"] for row in rows}) <= (300 if is_yearly else survey_view.MONTHS_SHOWN)
+    assert len({row["period"] for row in rows}) <= (
+        300 if is_yearly else analytics_view.MONTHS_SHOWN
+    )
     for row in rows:
-        days = survey_view.days_of(str(row["period"]))
+        days = analytics_view.days_of(str(row["period"]))
         assert days is not None
         assert days[0] < days[1]
 
 
 def test_periods_are_days() -> None:
-    assert survey_view.days_of("2024-02") == (date(2024, 2, 1), date(2024, 2, 29))
-    assert survey_view.days_of("1999") == (date(1999, 1, 1), date(1999, 12, 31))
+    assert analytics_view.days_of("2024-02") == (date(2024, 2, 1), date(2024, 2, 29))
+    assert analytics_view.days_of("1999") == (date(1999, 1, 1), date(1999, 12, 31))
     for wrong in ("", "0000", "2024-13", "2024-2", "last year"):
-        assert survey_view.days_of(wrong) is None
+        assert analytics_view.days_of(wrong) is None
 
 
 def test_lengths_end_with_the_longest_that_there_is() -> None:
@@ -94,7 +96,7 @@ def test_lengths_end_with_the_longest_that_there_is() -> None:
         Length(AUDIO, 3600.0, None, 0),
     )
 
-    assert [row["length"] for row in survey_view.length_rows(counts(lengths=lengths))] == [
+    assert [row["length"] for row in analytics_view.length_rows(counts(lengths=lengths))] == [
         "under 10 s",
         "10 s to 30 s",
     ]
@@ -103,8 +105,8 @@ def test_lengths_end_with_the_longest_that_there_is() -> None:
 def test_what_a_chart_leaves_out_is_said() -> None:
     ranked = Ranked((Named("a", 3),), distinct=12, unknown=1400)
 
-    assert survey_view.rest(ranked, 10, "cameras") == "2 more cameras; 1,400 without one"
-    assert survey_view.rest(Ranked((Named("a", 3),), 1, 0), 10, "cameras") == ""
+    assert analytics_view.rest(ranked, 10, "cameras") == "2 more cameras; 1,400 without one"
+    assert analytics_view.rest(Ranked((Named("a", 3),), 1, 0), 10, "cameras") == ""
 
 
 PINS = Places(
@@ -117,7 +119,7 @@ PINS = Places(
 
 
 def test_a_map_gets_columns_and_the_outline_of_the_world() -> None:
-    data = survey_view.places_data(PINS, ["a" * 32], height=500)
+    data = analytics_view.places_data(PINS, ["a" * 32], height=500)
 
     assert data["points"]["ids"] == ["a" * 32, "b" * 32]
     assert (data["points"]["x"], data["points"]["y"]) == ([8.5, 151.2], [47.4, -33.9])
@@ -130,11 +132,11 @@ def test_only_what_the_map_shows_can_be_selected() -> None:
     known = {"a": None, "b": None}
     said = {"token": "t", "ids": ["b", "z"], "box": [45.8, 5.9, 47.8, 10.5]}
 
-    found = survey_view.picked(said, known, "t")
+    found = analytics_view.picked(said, known, "t")
 
-    assert found == survey_view.Picked(("b",), (45.8, 5.9, 47.8, 10.5))
-    assert survey_view.picked(said, known, "other") == survey_view.Picked()
-    assert survey_view.picked(None, known, "t") == survey_view.Picked()
+    assert found == analytics_view.Picked(("b",), (45.8, 5.9, 47.8, 10.5))
+    assert analytics_view.picked(said, known, "other") == analytics_view.Picked()
+    assert analytics_view.picked(None, known, "t") == analytics_view.Picked()
 
 
 @given(
@@ -145,12 +147,12 @@ def test_only_what_the_map_shows_can_be_selected() -> None:
 def test_a_box_is_a_condition_that_can_be_read(south: float, west: float, size: float) -> None:
     box = (round(south, 4), round(west, 4), min(90, round(south + size, 4)), round(west, 4))
 
-    parse(survey_view.inside(box))
+    parse(analytics_view.inside(box))
 
 
 @given(st.text(min_size=1).filter(lambda text: text.strip() and text.isprintable()))
 def test_a_value_is_quoted_whatever_is_in_it(value: str) -> None:
-    assert getattr(parse(survey_view.equals("format", value)), "value", None) == value
+    assert getattr(parse(analytics_view.equals("format", value)), "value", None) == value
 
 
 @pytest.mark.parametrize("ring", [*LAND, *WATER])

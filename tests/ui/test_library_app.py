@@ -12,10 +12,10 @@ import pytest
 
 pytest.importorskip("streamlit", reason="streamlit is not installed: the extra `ui`")
 
+from mmsearch_ui import shared_state
 from streamlit.testing.v1 import AppTest
 
-from mmsearch.library import Library
-from ui import shared
+from mmsearch.library.library import Library
 
 RUN_S = 60
 JOB_S = 120
@@ -23,7 +23,7 @@ Open = Callable[..., AppTest]
 
 
 def script() -> None:
-    from ui import library_page
+    from mmsearch_ui import library_page
 
     library_page.render()
 
@@ -33,7 +33,7 @@ def opened() -> Iterator[Open]:
     """The page over a library, run once, with a view chosen."""
 
     def start(library: Path, view: str = "Folders") -> AppTest:
-        shared.use(library)
+        shared_state.use(library)
         page = AppTest.from_function(script, default_timeout=RUN_S)
         page.query_params["view"] = view
         page.run()
@@ -41,7 +41,7 @@ def opened() -> Iterator[Open]:
         return page
 
     yield start
-    shared.close()
+    shared_state.close()
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +67,7 @@ def texts(page: AppTest) -> str:
 
 def wait_for_jobs() -> None:
     end = time.monotonic() + JOB_S
-    while any(not job.is_over for job in shared.jobs().all()):
+    while any(not job.is_over for job in shared_state.jobs().all()):
         assert time.monotonic() < end
         time.sleep(0.2)
 
@@ -80,7 +80,7 @@ def test_a_wrong_path_is_said_and_starts_nothing(opened: Open, tmp_path: Path) -
 
     assert "does not exist" in page.error[0].value.replace("\\", "")
     assert "*none*" not in page.error[0].value  # escaped
-    assert shared.jobs().all() == []
+    assert shared_state.jobs().all() == []
 
 
 @pytest.mark.slow
@@ -98,7 +98,7 @@ def test_a_folder_whose_name_is_no_utf_8_can_be_chosen_and_is_told_to_be_renamed
     page.button(key="index").click().run()
 
     assert not page.exception
-    (job,) = shared.jobs().all()
+    (job,) = shared_state.jobs().all()
     assert job.paths == (str(folder),)
     wait_for_jobs()
     page.run()
@@ -117,7 +117,7 @@ def test_a_folder_is_indexed_into_a_new_library(
 
     page.text_input(key="add_path").set_value(str(tmp_path / "media"))
     page.button(key="index").click().run()
-    (job,) = shared.jobs().all()
+    (job,) = shared_state.jobs().all()
     assert job.paths == (str(tmp_path / "media"),)
     wait_for_jobs()
     page.run()
@@ -161,13 +161,13 @@ def test_another_try_counts_the_file_again(opened: Open, mixed: Path) -> None:
     page = opened(mixed / "library", "Failed files")
 
     page.button(key="retry").click().run()
-    (job,) = shared.jobs().all()
+    (job,) = shared_state.jobs().all()
     assert job.paths == (str(mixed / "media/:red[sub] <b>/`broken` <i>.jpg"),)
     wait_for_jobs()
     page.run()
 
     assert not page.exception
-    (job,) = shared.jobs().all()
+    (job,) = shared_state.jobs().all()
     assert job.counts["failed"] == 1
     assert "1 file could not be indexed" in [one.label for one in page.expander]
 
@@ -218,24 +218,25 @@ def test_a_folder_is_taken_out_only_when_that_is_confirmed(
     opened: Open, mixed: Path, tmp_path: Path
 ) -> None:
     shutil.copytree(mixed / "library", tmp_path / "library")
-    shared.use(tmp_path / "library")
+    shared_state.use(tmp_path / "library")
     page = AppTest.from_function(removing, default_timeout=RUN_S).run()
     assert "3 files" in texts(page)
-    assert len(shared.open_library().snapshot().asset_keys) == 2
+    assert len(shared_state.open_library().snapshot().asset_keys) == 2
 
     page.button(key="remove_sure").click().run()
 
-    assert len(shared.open_library().status().assets) >= 1
-    assert shared.open_library().status().files == 0
+    assert len(shared_state.open_library().status().assets) >= 1
+    assert shared_state.open_library().status().files == 0
     assert (mixed / "media/beach.jpg").is_file()
     del opened
 
 
 def removing() -> None:
-    from mmsearch import survey
-    from ui import library_parts, shared
+    from mmsearch_ui import library_sections, shared_state
 
-    library = shared.open_library()
-    found = survey.folders(library.snapshot())
+    from mmsearch import analytics
+
+    library = shared_state.open_library()
+    found = analytics.folders(library.snapshot())
     if found:
-        library_parts._confirm(library, found[0])
+        library_sections._confirm(library, found[0])

@@ -12,11 +12,11 @@ from types import MappingProxyType
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from mmsearch_ui import job_view
 
 from mmsearch.errors import ConfigError
 from mmsearch.jobs import Job, State
 from mmsearch.store.rows import FileRow
-from ui import indexing
 
 BEGAN = datetime(2024, 5, 1, 12, tzinfo=UTC)
 
@@ -34,8 +34,8 @@ def test_a_folder_and_a_file_can_be_added(tmp_path: Path) -> None:
     file = tmp_path / "a.jpg"
     file.touch()
 
-    assert indexing.checked(f"  {tmp_path} ", tmp_path / "library") == tmp_path
-    assert indexing.checked(f"'{file}'", tmp_path / "library") == file
+    assert job_view.checked(f"  {tmp_path} ", tmp_path / "library") == tmp_path
+    assert job_view.checked(f"'{file}'", tmp_path / "library") == file
 
 
 @pytest.mark.parametrize(
@@ -53,12 +53,12 @@ def test_a_folder_and_a_file_can_be_added(tmp_path: Path) -> None:
 )
 def test_what_cannot_be_added_is_said(written: str, said: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=said):
-        indexing.checked(written, tmp_path)
+        job_view.checked(written, tmp_path)
 
 
 def test_a_wrong_path_names_the_part_that_is_right(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=f"{tmp_path} does\\."):
-        indexing.checked(str(tmp_path / "photos/2024"), tmp_path / "library")
+        job_view.checked(str(tmp_path / "photos/2024"), tmp_path / "library")
 
 
 def test_the_library_is_not_added_to_itself(tmp_path: Path) -> None:
@@ -67,7 +67,7 @@ def test_the_library_is_not_added_to_itself(tmp_path: Path) -> None:
 
     for inside in (tmp_path, tmp_path / "tables", tmp_path / "link"):
         with pytest.raises(ConfigError, match="library itself"):
-            indexing.checked(str(inside), tmp_path)
+            job_view.checked(str(inside), tmp_path)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
@@ -76,7 +76,7 @@ def test_a_closed_folder_is_said_to_be_closed(tmp_path: Path) -> None:
     closed.mkdir(mode=0)
 
     with pytest.raises(ConfigError, match="lack the right"):
-        indexing.checked(str(closed), tmp_path / "library")
+        job_view.checked(str(closed), tmp_path / "library")
 
 
 def test_folders_are_listed_without_files_and_hidden_ones(tmp_path: Path) -> None:
@@ -85,13 +85,13 @@ def test_folders_are_listed_without_files_and_hidden_ones(tmp_path: Path) -> Non
     (tmp_path / "file").touch()
     (tmp_path / "gone").symlink_to(tmp_path / "nothing")
 
-    assert indexing.below(tmp_path) == ["A", "b"]
+    assert job_view.below(tmp_path) == ["A", "b"]
     with pytest.raises(ConfigError, match="cannot be listed"):
-        indexing.below(tmp_path / "gone")
+        job_view.below(tmp_path / "gone")
 
 
 def test_a_job_tells_how_far_it_is_and_how_long_it_takes_still() -> None:
-    shown = indexing.shown(
+    shown = job_view.shown(
         job(State.RUNNING, done=30, total=120, rate_per_s=2.0, counts={"indexed": 29, "failed": 1})
     )
 
@@ -114,9 +114,9 @@ def test_each_state_of_a_job_has_words() -> None:
         "failed: no room": job(State.FAILED, message="no room", **ended),
     }
 
-    assert {indexing.shown(one).line: one for one in lines.values()} == lines
-    assert indexing.shown(job(State.DONE, counts=MappingProxyType({}))).counts == "nothing to do"
-    assert indexing.shown(job(State.QUEUED, paths=("/a", "/b", "/c", "/d"))).title == (
+    assert {job_view.shown(one).line: one for one in lines.values()} == lines
+    assert job_view.shown(job(State.DONE, counts=MappingProxyType({}))).counts == "nothing to do"
+    assert job_view.shown(job(State.QUEUED, paths=("/a", "/b", "/c", "/d"))).title == (
         "/a, /b, /c and 1 more"
     )
 
@@ -124,7 +124,7 @@ def test_each_state_of_a_job_has_words() -> None:
 @given(st.floats(0, 1e7))
 def test_a_duration_is_never_far_off(seconds: float) -> None:
     factors = {"h": 3600, "min": 60, "s": 1}
-    said = indexing.duration(seconds).replace(",", "").split()
+    said = job_view.duration(seconds).replace(",", "").split()
 
     told = sum(
         int(number) * factors[unit] for number, unit in zip(said[::2], said[1::2], strict=True)
@@ -135,14 +135,14 @@ def test_a_duration_is_never_far_off(seconds: float) -> None:
 def test_failures_are_filtered_by_all_words() -> None:
     rows = [row("/a/One.jpg"), row("/b/two.jpg", "takes too long"), row("/b/three.png")]
 
-    assert indexing.matching(rows, "") == rows
-    assert indexing.matching(rows, "one") == rows[:1]
-    assert indexing.matching(rows, "/b/ LONG") == rows[1:2]
-    assert indexing.matching(rows, "decodeerror png") == rows[2:]
+    assert job_view.matching(rows, "") == rows
+    assert job_view.matching(rows, "one") == rows[:1]
+    assert job_view.matching(rows, "/b/ LONG") == rows[1:2]
+    assert job_view.matching(rows, "decodeerror png") == rows[2:]
 
 
 def test_a_failure_does_not_repeat_its_path() -> None:
-    shown = indexing.failed(row("/a/one.jpg"))
+    shown = job_view.failed(row("/a/one.jpg"))
 
     assert (shown.name, shown.folder) == ("one.jpg", "/a")
     assert (shown.kind, shown.reason) == ("broken", "broken picture")
@@ -151,7 +151,7 @@ def test_a_failure_does_not_repeat_its_path() -> None:
 def test_a_table_of_failures_runs_nothing_in_a_spreadsheet() -> None:
     rows = [row('/a/one,\n"two".jpg'), FileRow("/b", None, 0, 0, "E", "=1+1")]
 
-    table = list(csv.reader(io.StringIO(indexing.as_csv(rows).decode())))
+    table = list(csv.reader(io.StringIO(job_view.as_csv(rows).decode())))
 
     assert table[0] == ["path", "error", "message"]
     assert table[1][0] == '/a/one,\n"two".jpg'
@@ -162,7 +162,7 @@ def test_what_is_gone_is_not_tried_again(tmp_path: Path) -> None:
     there = tmp_path / "there.jpg"
     there.touch()
 
-    assert indexing.retried([row(str(there)), row(str(tmp_path / "gone.jpg"))]) == (
+    assert job_view.retried([row(str(there)), row(str(tmp_path / "gone.jpg"))]) == (
         [str(there)],
         [str(tmp_path / "gone.jpg")],
     )
@@ -171,10 +171,10 @@ def test_what_is_gone_is_not_tried_again(tmp_path: Path) -> None:
 def test_of_many_failures_the_uppermost_folders_are_tried_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(indexing, "MAX_RETRIED", 2)
+    monkeypatch.setattr(job_view, "MAX_RETRIED", 2)
     for name in ("a/b/1", "a/b/2", "a/3", "ab/4"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     rows = [row(str(tmp_path / name)) for name in ("a/b/1", "a/b/2", "a/3", "ab/4")]
 
-    assert indexing.retried(rows)[0] == [str(tmp_path / "a"), str(tmp_path / "ab")]
+    assert job_view.retried(rows)[0] == [str(tmp_path / "a"), str(tmp_path / "ab")]

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mmsearch_ui import shared_state
 from streamlit.testing.v1 import AppTest
 
-from mmsearch.library import Library
-from ui import shared
+from mmsearch.library.library import Library
 
-SCRIPT = Path(__file__).parents[2] / "ui" / "main.py"
+SCRIPT = Path(__file__).parents[2] / "ui" / "mmsearch_ui" / "main.py"
 RUN_S = 60
 
 Open = Callable[[Path], AppTest]
@@ -24,13 +24,13 @@ def opened() -> Iterator[Open]:
     """The page over a library, run once."""
 
     def start(library: Path) -> AppTest:
-        shared.use(library)
+        shared_state.use(library)
         page = AppTest.from_file(SCRIPT, default_timeout=RUN_S).run()
         assert not page.exception
         return page
 
     yield start
-    shared.close()
+    shared_state.close()
 
 
 def asked(page: AppTest, line: str) -> AppTest:

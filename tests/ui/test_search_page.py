@@ -8,8 +8,8 @@ import pytest
 
 pytest.importorskip("streamlit", reason="streamlit is not installed")
 
-from ui import hearing, search_page, viewer
-from ui.asking import Answer
+from mmsearch_ui import event_acknowledgement, search_page, viewer
+from mmsearch_ui.search_runner import Answer
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def test_what_is_said_again_is_done_once(state: dict[str, Any]) -> None:
     say(state, "more", 0, 1)
     say(state, "more", 0, 1, tries=2)
     assert state["limit"] == 400
-    assert hearing.heard("grid") == 1
+    assert event_acknowledgement.heard("grid") == 1
     say(state, "more", 0, 2)
     assert state["limit"] == 600
 
@@ -52,13 +52,17 @@ def test_a_hit_is_opened(state: dict[str, Any]) -> None:
 def test_nothing_said_is_nothing_done(state: dict[str, Any]) -> None:
     state["grid"] = {}
     search_page._act(Answer())
-    assert not hearing.heard("grid")
+    assert not event_acknowledgement.heard("grid")
 
 
 def test_each_component_is_heard_for_itself(state: dict[str, Any]) -> None:
     said = {"what": "opened", "value": "one", "times": 3, "tries": 1}
     state |= {"grid": {"act": said}, "viewer": {"act": said | {"times": 1}}}
-    assert hearing.news("grid") == said
-    assert hearing.news("grid") is None
-    assert hearing.news("viewer") is not None
-    assert (hearing.heard("grid"), hearing.heard("viewer"), hearing.heard("cards")) == (3, 1, 0)
+    assert event_acknowledgement.news("grid") == said
+    assert event_acknowledgement.news("grid") is None
+    assert event_acknowledgement.news("viewer") is not None
+    assert (
+        event_acknowledgement.heard("grid"),
+        event_acknowledgement.heard("viewer"),
+        event_acknowledgement.heard("cards"),
+    ) == (3, 1, 0)

@@ -8,9 +8,8 @@ import pytest
 
 pytest.importorskip("playwright", reason="playwright is not installed: no browser is driven")
 
+from mmsearch_ui.components import text
 from playwright.sync_api import Page
-
-from ui.components import text
 
 pytestmark = pytest.mark.slow
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmsearch.encoders.asking import KEPT, TOGETHER, Asking
+from mmsearch.encoders.query_batcher import KEPT, TOGETHER, Asking
 from tests.fakes import DIM, direction
 
 

@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmsearch.index import exact
+from mmsearch.index import exact_index
 from mmsearch.index.base import NO_ROW
-from mmsearch.index.coarse import Coarse, Question
-from mmsearch.index.exact import ExactIndex
-from mmsearch.index.matrix import Matrix
-from mmsearch.search import evidence
+from mmsearch.index.coarse_copy import Coarse, Question
+from mmsearch.index.exact_index import ExactIndex
+from mmsearch.index.vector_matrix import Matrix
+from mmsearch.search import dense
 
 KINDS = ("spread", "near each other", "one value", "zeros")
 
@@ -72,10 +72,10 @@ def test_search_with_it_finds_what_search_without_it_finds(
     queries = rows_of("spread", asked, dim, rng).astype(np.float32)
     allowed = None if share is None else rng.random(count) < share
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(exact, "ALONE_BYTES", 0)
-        patched.setattr(exact, "SCORED_ROWS", int(rng.choice([7, 1000])))
+        patched.setattr(exact_index, "ALONE_BYTES", 0)
+        patched.setattr(exact_index, "SCORED_ROWS", int(rng.choice([7, 1000])))
         plain = ExactIndex(matrix).nearest(queries, k, allowed=allowed)
-        patched.setattr(exact, "COARSE_SHARE", 0)  # used however little it tells
+        patched.setattr(exact_index, "COARSE_SHARE", 0)  # used however little it tells
         found = with_coarse(matrix).nearest(queries, k, allowed=allowed)
 
     assert found.rows.tolist() == plain.rows.tolist()
@@ -89,7 +89,7 @@ def test_it_is_made_after_a_few_queries_and_gives_the_same_answers() -> None:
     query = rows_of("spread", 1, 64, rng).astype(np.float32)
     before = index.nearest(query, 100)
     assert index._coarse is None
-    for _ in range(exact.COARSE_AFTER):
+    for _ in range(exact_index.COARSE_AFTER):
         index.nearest(query, 100)
     assert index._coarse is not None
     assert index._coarse.result(60).size_bytes == 40_000 * (64 + 8)
@@ -105,15 +105,15 @@ def test_few_rows_and_very_many_have_none(monkeypatch: pytest.MonkeyPatch) -> No
     few = ExactIndex(Matrix.of(rows), coarse_after=0)
     few.nearest(query, 1)
     assert few._coarse is None
-    monkeypatch.setattr(exact, "ALONE_BYTES", 0)
-    monkeypatch.setattr(exact, "COARSE_BYTES", 7999)
+    monkeypatch.setattr(exact_index, "ALONE_BYTES", 0)
+    monkeypatch.setattr(exact_index, "COARSE_BYTES", 7999)
     many = ExactIndex(Matrix.of(rows), coarse_after=0)
     many.nearest(query, 1)
     assert many._coarse is None
 
 
 def test_where_it_tells_little_it_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exact, "ALONE_BYTES", 0)
+    monkeypatch.setattr(exact_index, "ALONE_BYTES", 0)
     rng = np.random.default_rng(0)
     rows = rows_of("near each other", 2000, 32, rng)
     index = with_coarse(Matrix.of(rows))
@@ -128,8 +128,8 @@ def test_without_memory_for_it_search_goes_on(monkeypatch: pytest.MonkeyPatch) -
     def none(_matrix: Matrix) -> Coarse:
         raise MemoryError
 
-    monkeypatch.setattr(exact, "ALONE_BYTES", 0)
-    monkeypatch.setattr(exact.Coarse, "of", none)
+    monkeypatch.setattr(exact_index, "ALONE_BYTES", 0)
+    monkeypatch.setattr(exact_index.Coarse, "of", none)
     rows = rows_of("spread", 100, 8, np.random.default_rng(0))
     query = rows[:1].astype(np.float32)
     index = ExactIndex(Matrix.of(rows), coarse_after=0)
@@ -145,6 +145,6 @@ def test_a_similarity_does_not_depend_on_how_many_are_asked_for() -> None:
     rng = np.random.default_rng(0)
     vectors = rng.standard_normal((301, 384)).astype(np.float32)
     queries = rng.standard_normal((3, 384)).astype(np.float32)
-    whole = evidence._best(vectors, queries)
+    whole = dense._best(vectors, queries)
     for first, end in ((0, 1), (0, 7), (5, 18), (0, 300), (100, 301)):
-        assert evidence._best(vectors[first:end], queries).tolist() == whole[first:end].tolist()
+        assert dense._best(vectors[first:end], queries).tolist() == whole[first:end].tolist()

@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import helper, numpy_helper
 
-from mmsearch.conversion import probes, quantise, run, tuning
-from mmsearch.conversion.parity import compare, cosines
 from mmsearch.errors import ConfigError, MissingExtra, ModelError
+from mmsearch.models.conversion import process, quantization, sample_images, tuning
+from mmsearch.models.conversion.parity import compare, cosines
 from mmsearch.runtime.onnx import OnnxModel
 
 RANDOM = np.random.default_rng(0)
@@ -53,7 +53,7 @@ def run_one(path: Path, **inputs: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("kernel", ["rows", "blocks"])
 @pytest.mark.parametrize("kind", ["MatMul", "Gemm", "turned Gemm"])
 def test_a_product_in_int8_is_near_that_in_float(
-    tmp_path: Path, kind: str, kernel: quantise.Kernel
+    tmp_path: Path, kind: str, kernel: quantization.Kernel
 ) -> None:
     weights = RANDOM.normal(size=(DEPTH, WIDTH))
     bias = RANDOM.normal(size=WIDTH)
@@ -69,7 +69,7 @@ def test_a_product_in_int8_is_near_that_in_float(
         weights = weights.T if turned else weights
     source = save(tmp_path / "a.onnx", nodes, {"w": weights, "b": bias}, {"x": 1})
 
-    assert quantise.to_int8(source, tmp_path / "b.onnx", kernel=kernel) == 1
+    assert quantization.to_int8(source, tmp_path / "b.onnx", kernel=kernel) == 1
     exact, small = run_one(source, x=x), run_one(tmp_path / "b.onnx", x=x)
 
     assert cosines(exact, small).min() > 0.9998
@@ -79,7 +79,7 @@ def test_a_product_in_int8_is_near_that_in_float(
 def test_a_row_in_int8_does_not_depend_on_the_others(tmp_path: Path) -> None:
     nodes = [helper.make_node("MatMul", ["x", "w"], ["y"])]
     source = save(tmp_path / "a.onnx", nodes, {"w": RANDOM.normal(size=(DEPTH, WIDTH))}, {"x": 1})
-    quantise.to_int8(source, tmp_path / "b.onnx")
+    quantization.to_int8(source, tmp_path / "b.onnx")
     x = RANDOM.normal(size=(6, 3, DEPTH)).astype(np.float32)
     x[0] *= 1000  # an outlier that would leave the others three steps
 
@@ -92,7 +92,7 @@ def test_a_row_in_int8_does_not_depend_on_the_others(tmp_path: Path) -> None:
 def test_zeros_stay_zeros(tmp_path: Path) -> None:
     nodes = [helper.make_node("MatMul", ["x", "w"], ["y"])]
     source = save(tmp_path / "a.onnx", nodes, {"w": np.zeros((DEPTH, WIDTH))}, {"x": 1})
-    quantise.to_int8(source, tmp_path / "b.onnx")
+    quantization.to_int8(source, tmp_path / "b.onnx")
 
     assert not run_one(tmp_path / "b.onnx", x=np.zeros((2, DEPTH), np.float32)).any()
     assert not run_one(tmp_path / "b.onnx", x=np.ones((2, DEPTH), np.float32)).any()
@@ -104,7 +104,7 @@ def test_pixels_are_multiplied_as_they_are(tmp_path: Path) -> None:
         helper.make_node("MatMul", ["f", "w"], ["y"]),
     ]
     source = save(tmp_path / "a.onnx", nodes, {"w": RANDOM.normal(size=(DEPTH, WIDTH))}, {"x": 2})
-    quantise.to_int8(source, tmp_path / "b.onnx")
+    quantization.to_int8(source, tmp_path / "b.onnx")
     pixels = RANDOM.integers(0, 256, (4, DEPTH)).astype(np.uint8)
 
     kinds = [node.op_type for node in onnx.load(tmp_path / "b.onnx").graph.node]
@@ -117,7 +117,7 @@ def test_a_large_table_is_kept_as_int8_beside_the_network(tmp_path: Path) -> Non
     table = RANDOM.normal(size=(ROWS, WIDTH)) * RANDOM.uniform(0.1, 9, (ROWS, 1))
     source = save(tmp_path / "a.onnx", nodes, {"w": table}, {"x": 7})
 
-    assert quantise.to_int8(source, tmp_path / "b.onnx") == 1
+    assert quantization.to_int8(source, tmp_path / "b.onnx") == 1
     ids = np.array([[0, 7], [ROWS - 1, 7]])
 
     looked_up = run_one(tmp_path / "b.onnx", x=ids)
@@ -130,7 +130,7 @@ def test_a_large_table_is_kept_as_int8_beside_the_network(tmp_path: Path) -> Non
 def test_what_has_no_products_is_not_written(tmp_path: Path) -> None:
     source = save(tmp_path / "a.onnx", [helper.make_node("Abs", ["x"], ["y"])], {}, {"x": 1})
 
-    assert quantise.to_int8(source, tmp_path / "b.onnx") == 0
+    assert quantization.to_int8(source, tmp_path / "b.onnx") == 0
     assert not (tmp_path / "b.onnx").exists()
 
 
@@ -141,8 +141,8 @@ def test_rows_and_columns_come_back_within_half_a_step(rows: int, width: int, sc
         np.float32
     )
 
-    by_row, row_scale = quantise.rows_int8(values)
-    by_column, column_scale = quantise.columns_int8(values)
+    by_row, row_scale = quantization.rows_int8(values)
+    by_column, column_scale = quantization.columns_int8(values)
 
     assert (np.abs(by_row * row_scale - values) <= 0.51 * row_scale).all()
     assert (np.abs(by_column * column_scale - values) <= 0.51 * column_scale).all()
@@ -207,19 +207,19 @@ def test_thread_counts_are_all_half_and_a_quarter(cpus: int, expected: list[int]
 
 
 def test_probes_are_the_same_each_time_and_differ_from_each_other() -> None:
-    pictures = probes.pictures(32)
+    pictures = sample_images.pictures(32)
 
-    assert pictures.shape == (probes.COUNT, 32, 32, 3)
+    assert pictures.shape == (sample_images.COUNT, 32, 32, 3)
     assert pictures.dtype == np.uint8
-    assert (pictures == probes.pictures(32)).all()
-    assert len({picture.tobytes() for picture in pictures}) == probes.COUNT
-    assert len(set(probes.SENTENCES)) == len(probes.SENTENCES) >= 64
+    assert (pictures == sample_images.pictures(32)).all()
+    assert len({picture.tobytes() for picture in pictures}) == sample_images.COUNT
+    assert len(set(sample_images.SENTENCES)) == len(sample_images.SENTENCES) >= 64
 
 
 def test_photographs_take_the_place_of_made_pictures(sample_data: Path) -> None:
     paths = sorted((sample_data / "photos").glob("*.jpg"))[:3]
-    assert len(probes.pictures(32, paths)) == probes.COUNT
-    assert not (probes.pictures(32, paths)[0] == probes.pictures(32)[0]).all()
+    assert len(sample_images.pictures(32, paths)) == sample_images.COUNT
+    assert not (sample_images.pictures(32, paths)[0] == sample_images.pictures(32)[0]).all()
 
 
 # The worker
@@ -227,7 +227,7 @@ def test_photographs_take_the_place_of_made_pictures(sample_data: Path) -> None:
 
 def ask(asked: str) -> tuple[list[dict[str, object]], int]:
     done = subprocess.run(
-        run.COMMAND, input=asked, capture_output=True, text=True, timeout=60, check=False
+        process.COMMAND, input=asked, capture_output=True, text=True, timeout=60, check=False
     )
     return [json.loads(line) for line in done.stdout.splitlines()], done.returncode
 
@@ -244,11 +244,11 @@ def test_errors_of_the_worker_are_raised_under_their_names(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     script = tmp_path / "worker.py"
-    monkeypatch.setattr(run, "COMMAND", (sys.executable, str(script)))
+    monkeypatch.setattr(process, "COMMAND", (sys.executable, str(script)))
 
     def answers(line: str) -> None:
         script.write_text(f"import sys, json\njson.load(sys.stdin)\n{line}\n")
-        run.run("clap", tmp_path, tmp_path, on_progress=lambda *_: None)
+        process.run("clap", tmp_path, tmp_path, on_progress=lambda *_: None)
 
     with pytest.raises(MissingExtra, match="needs torch"):
         answers("""print('{"error": "MissingExtra", "message": "needs torch"}')""")
@@ -268,7 +268,7 @@ def test_progress_is_passed_on_and_the_worker_ends_with_its_listener(
         "import sys, json, time\njson.load(sys.stdin)\n"
         """print('{"progress": "a", "share": 0.5}', flush=True)\ntime.sleep(60)\n"""
     )
-    monkeypatch.setattr(run, "COMMAND", (sys.executable, str(script)))
+    monkeypatch.setattr(process, "COMMAND", (sys.executable, str(script)))
     heard: list[tuple[str, float]] = []
 
     def listen(what: str, share: float) -> None:
@@ -276,7 +276,7 @@ def test_progress_is_passed_on_and_the_worker_ends_with_its_listener(
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run.run("clap", tmp_path, tmp_path, on_progress=listen)
+        process.run("clap", tmp_path, tmp_path, on_progress=listen)
     assert heard == [("a", 0.5)]
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from mmsearch_indexers.discovery import Found, Selection, discover
+from mmsearch_indexers.plan import plan
 
-from indexers.discover import Found, Selection, discover
-from indexers.plan import plan
 from mmsearch.errors import ConfigError
 from mmsearch.media.files import absolute, content_hash, is_gone, storable
 from mmsearch.store.rows import FileRow

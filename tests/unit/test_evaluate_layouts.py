@@ -13,10 +13,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mmsearch.errors import ConfigError
-from mmsearch.evaluate import HeldFile, KnownQuery, reading
-from mmsearch.evaluate.files import Finder
-from mmsearch.evaluate.layouts import LAYOUTS, detected, read, read_queries
-from mmsearch.evaluate.sounds import clip_stems
+from mmsearch.evaluation import HeldFile, KnownQuery, readers
+from mmsearch.evaluation.file_lookup import Finder
+from mmsearch.evaluation.layouts import LAYOUTS, detected, read, read_queries
+from mmsearch.evaluation.sounds import clip_stems
 from mmsearch.types import Modality, Span
 
 Files = dict[str, HeldFile]
@@ -151,7 +151,7 @@ def test_a_pipe_without_a_writer_is_not_waited_for(tmp_path: Path) -> None:
 
 
 def test_a_line_without_an_end_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reading, "MAX_LINE_BYTES", 1 << 20)
+    monkeypatch.setattr(readers, "MAX_LINE_BYTES", 1 << 20)
     path = written(tmp_path / "queries.jsonl", b'{"query": "' + b"x" * (1 << 21))
 
     with pytest.raises(ConfigError, match="line 1: is longer than 1 MiB"):
@@ -161,7 +161,7 @@ def test_a_line_without_an_end_is_refused(tmp_path: Path, monkeypatch: pytest.Mo
 @pytest.mark.parametrize("name", ["queries.jsonl", "captions.json"])
 def test_a_file_that_is_too_large_is_refused_unread(tmp_path: Path, name: str) -> None:
     with (tmp_path / name).open("wb") as stream:
-        stream.truncate(reading.MAX_FILE_BYTES + 1)
+        stream.truncate(readers.MAX_FILE_BYTES + 1)
 
     with pytest.raises(ConfigError, match="larger than"):
         read(tmp_path / name, {}, layout="coco" if name.endswith(".json") else "jsonl")

@@ -22,8 +22,8 @@ from mmsearch.errors import ConfigError, QueryError
 from mmsearch.export.clips import clips, file_uri
 from mmsearch.export.edl import reel_names, to_edl
 from mmsearch.export.fcpxml import to_fcpxml
-from mmsearch.export.forms import Cut, Form, exported, form_named, form_of
-from mmsearch.export.play import play_arguments, play_command
+from mmsearch.export.formats import Cut, Form, exported, form_named, form_of
+from mmsearch.export.play_command import play_arguments, play_command
 from mmsearch.export.playlist import to_m3u
 from mmsearch.export.table import COLUMNS, guarded, to_csv
 from mmsearch.export.timecode import frame_at, nominal, parse_rate, rational, timecode

@@ -18,12 +18,11 @@ from hypothesis import strategies as st
 
 from mmsearch.errors import ConfigError, StoreError
 from mmsearch.index.base import NO_ROW
-from mmsearch.index.exact import ExactIndex
+from mmsearch.index.exact_index import ExactIndex
 from mmsearch.index.faiss_build import BuildStopped
 from mmsearch.index.faiss_gpu import OnGpu, gpu_count
 from mmsearch.index.faiss_index import FaissIndex, is_available
-from mmsearch.index.live import compared
-from mmsearch.index.matrix import Matrix
+from mmsearch.index.live_index import compared
 from mmsearch.index.recipes import (
     GPU_KINDS,
     Kind,
@@ -33,6 +32,7 @@ from mmsearch.index.recipes import (
     recipe,
     recipes,
 )
+from mmsearch.index.vector_matrix import Matrix
 
 pytestmark = pytest.mark.skipif(not is_available(), reason="FAISS is not installed")
 
@@ -270,7 +270,7 @@ def test_a_search_leaves_the_threads_of_others_alone() -> None:
 
 def test_faiss_is_not_imported_before_it_is_needed() -> None:
     script = (
-        "import sys, mmsearch.index.faiss_index as index, mmsearch.index.live;"
+        "import sys, mmsearch.index.faiss_index as index, mmsearch.index.live_index;"
         "index.is_available(); sys.exit('faiss' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0

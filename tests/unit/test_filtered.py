@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmsearch.index import exact
-from mmsearch.index.exact import ExactIndex
-from mmsearch.index.filtered import MOST, Filtered
-from mmsearch.index.matrix import Matrix
+from mmsearch.index import exact_index
+from mmsearch.index.exact_index import ExactIndex
+from mmsearch.index.filtered_vectors import MOST, Filtered
+from mmsearch.index.vector_matrix import Matrix
 
 ROWS, DIM = 200, 8
 
@@ -39,8 +39,8 @@ def test_whatever_was_asked_before_the_answer_is_the_same(
     index = ExactIndex(vectors)
     rng = np.random.default_rng(seed)
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(exact, "ALONE_BYTES", 100)
-        patched.setattr(exact, "GATHERED_BYTES", 5 * 2 * DIM)
+        patched.setattr(exact_index, "ALONE_BYTES", 100)
+        patched.setattr(exact_index, "GATHERED_BYTES", 5 * 2 * DIM)
         for number in data.draw(st.lists(st.integers(0, len(masks) - 1), max_size=12)):
             queries = rng.standard_normal((1 + number % 4, DIM)).astype(np.float32)
             found = index.nearest(queries, 5, allowed=masks[number])

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmsearch.index.base import NO_ROW
-from mmsearch.search.evidence import Evidence
+from mmsearch.search.dense import Evidence
 from mmsearch.search.fusion import RANK_CONSTANT, fused, noisy_or
 
 

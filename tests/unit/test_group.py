@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from benchmarks import drawn
-from mmsearch.media.look import LOOK_BYTES, look_of
-from mmsearch.search import group
-from mmsearch.search.alike import Pictures
-from mmsearch.search.group import grouped
+from mmsearch.duplicates import grouping
+from mmsearch.duplicates.grouping import grouped
+from mmsearch.duplicates.near_duplicates import Pictures
+from mmsearch.media.thumbprint import LOOK_BYTES, look_of
 from tests.unit.test_look import scenery
 
 SEEDS = range(40)
@@ -184,7 +184,7 @@ def test_no_more_pairs_are_compared_than_allowed(
         return honest(self, ones, others)
 
     monkeypatch.setattr(Pictures, "are_same", counting)
-    monkeypatch.setattr(group, "MAX_PAIRS", 20)
+    monkeypatch.setattr(grouping, "MAX_PAIRS", 20)
     versions = [one for pixels in sceneries for one in (pixels, resized(pixels, 0.5))]
 
     found = groups_of(versions)

@@ -15,14 +15,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from mmsearch.cli.explanations import emphasised, reasons, where, wrapped
 from mmsearch.cli.heat_maps import check_folder, file_name, write_heat_maps
-from mmsearch.cli.reasons import emphasised, reasons, where, wrapped
 from mmsearch.errors import ConfigError
-from mmsearch.heatmap import COLOURS, FULL_HEAT, GRID, HeatMap, spread
-from mmsearch.locating import MAX_ACROSS, SCALES, heat_of, parts
-from mmsearch.presets import Calibration
-from mmsearch.query import text
-from mmsearch.search.probe import Probe, WeightedProbe
+from mmsearch.library.heatmap import COLOURS, FULL_HEAT, GRID, HeatMap, spread
+from mmsearch.library.localization import MAX_ACROSS, SCALES, heat_of, parts
+from mmsearch.models.presets import Calibration
+from mmsearch.query.algebra import text
+from mmsearch.search.query_vectors import Probe, WeightedProbe
 from mmsearch.types import (
     Asset,
     Box,
@@ -368,7 +368,7 @@ def test_a_disk_that_is_full_is_told_and_leaves_nothing(
 
 
 def test_the_moment_with_a_picture_is_the_one_that_is_looked_at() -> None:
-    from mmsearch.locating import pictured
+    from mmsearch.library.localization import pictured
 
     spoken = hit(kind=SegmentKind.SPEECH, text="a")
     frame = Moment(Segment("7" * 32, "a" * 32, SegmentKind.FRAME, Place(Span(1, 2))), 0.1)

@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from mmsearch.index import exact
+from mmsearch.index import exact_index
 from mmsearch.index.base import NO_ROW, best_of, near_any
-from mmsearch.index.exact import ExactIndex
-from mmsearch.index.matrix import Matrix
+from mmsearch.index.exact_index import ExactIndex
+from mmsearch.index.vector_matrix import Matrix
 
 # Small whole numbers multiply exactly, in whatever order: ties are ties.
 whole = st.integers(-2, 2).map(float)
@@ -58,8 +58,8 @@ def test_exact_search_over_many_blocks_finds_the_nearest(seed: int, k: int) -> N
     cuts = sorted(rng.integers(0, 51, 3).tolist())
     blocks = np.split(vectors, cuts)
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(exact, "ALONE_BYTES", 10)
-        patched.setattr(exact, "SCORED_ROWS", 7)
+        patched.setattr(exact_index, "ALONE_BYTES", 10)
+        patched.setattr(exact_index, "SCORED_ROWS", 7)
         index = ExactIndex(Matrix(blocks, 8))
         found = near_any(index, query, k)
         gathered = index.among(np.arange(50), query, k)

@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as nps
 
-from mmsearch.encoders.stored import logit_scale
+from mmsearch.encoders.stored_model import logit_scale
 from mmsearch.errors import ConfigError
 from mmsearch.labels.classifier import Classifier, Prompts, classified, classifiers
-from mmsearch.labels.listed import (
+from mmsearch.labels.label_files import (
     LARGEST_FILE,
     MAX_LABELS,
     checked_labels,
@@ -24,9 +24,9 @@ from mmsearch.labels.listed import (
     read_labels,
 )
 from mmsearch.labels.tagging import Keep
-from mmsearch.presets import Calibration
-from mmsearch.runtime.model_card import ModelCard, StoredModel
-from mmsearch.store.labels import Tagged, tags_table
+from mmsearch.models.model_card import ModelCard, StoredModel
+from mmsearch.models.presets import Calibration
+from mmsearch.store.label_tags import Tagged, tags_table
 from mmsearch.types import Tag
 from tests.fakes import FAKE_PRESET, FakeEncoders, FakeSound, direction
 

@@ -18,10 +18,10 @@ import numpy as np
 import pytest
 
 from mmsearch import testing
-from mmsearch.encoders import laion_networks
+from mmsearch.encoders.audio import laion_networks
+from mmsearch.encoders.audio.laion_checkpoint import FUSION, PATCHES, WORDS, read_checkpoint
+from mmsearch.encoders.audio.laion_clap import SAMPLES, LaionClapEncoder
 from mmsearch.encoders.base import Context
-from mmsearch.encoders.laion_checkpoint import FUSION, PATCHES, WORDS, read_checkpoint
-from mmsearch.encoders.laion_clap import SAMPLES, LaionClapEncoder
 from mmsearch.errors import (
     ConfigError,
     MissingExtra,
@@ -29,9 +29,9 @@ from mmsearch.errors import (
     WeightsMismatch,
     WeightsMissing,
 )
-from mmsearch.presets import ModelSpec
-from mmsearch.runtime import hub
-from mmsearch.runtime.hub import SourceModel
+from mmsearch.models.hub import hub
+from mmsearch.models.hub.hub import SourceModel
+from mmsearch.models.presets import ModelSpec
 
 RATE_HZ = 48_000
 TOKENS = ("<s>", "<pad>", "</s>", "<unk>", "rain", "a", "dog", "barks")
@@ -172,8 +172,8 @@ def test_the_space_is_told_by_the_file_without_importing_torch(tmp_path: Path) -
     path.write_bytes(b"whatever is in it")
     code = (
         "import sys\n"
-        "from mmsearch.encoders.laion_clap import LaionClapEncoder\n"
-        "from mmsearch.presets import ModelSpec\n"
+        "from mmsearch.encoders.audio.laion_clap import LaionClapEncoder\n"
+        "from mmsearch.models.presets import ModelSpec\n"
         "space = LaionClapEncoder.describe(ModelSpec('laion-clap', sys.argv[1]), None)\n"
         "assert 'torch' not in sys.modules\n"
         "print(space.name, space.dim, space.model, space.weights_sha256, space.files[0].name)\n"

@@ -21,9 +21,9 @@ from mmsearch.index import addresses as index_addresses
 from mmsearch.index import lance_index
 from mmsearch.index.addresses import address_set
 from mmsearch.index.base import NO_ROW, RowMask
-from mmsearch.index.exact import ExactIndex
+from mmsearch.index.exact_index import ExactIndex
 from mmsearch.index.lance_index import Effort, LanceIndex, search_rows
-from mmsearch.index.matrix import Matrix
+from mmsearch.index.vector_matrix import Matrix
 from mmsearch.store.schema import vectors_schema
 from mmsearch.testing import check_index
 

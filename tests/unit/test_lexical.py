@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from mmsearch.index.words import plain
+from mmsearch.index.word_index import plain
 from mmsearch.search.lexical import Sought, tokens
 
 LETTERS = st.sampled_from("ab_1é-. \nÆß’中")

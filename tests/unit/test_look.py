@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from mmsearch.media.look import LOOK_BYTES, MIRROR, hashes, levels_of, look_of, unpadded
+from mmsearch.media.thumbprint import LOOK_BYTES, MIRROR, hashes, levels_of, look_of, unpadded
 from mmsearch.runtime.resize import fitted_pixels
 from mmsearch.store import schema
 from mmsearch.types import PictureFit

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 from mmsearch.errors import DecodeError, MediaTooLarge, UnsupportedMedia
+from mmsearch.media.audio_resampling import SoundTrack
 from mmsearch.media.base import (
     AudioBlock,
     Content,
@@ -28,8 +29,7 @@ from mmsearch.media.base import (
 )
 from mmsearch.media.container import open_container
 from mmsearch.media.registry import load
-from mmsearch.media.shots import ShotDetector
-from mmsearch.media.sound import SoundTrack
+from mmsearch.media.shot_detection import ShotDetector
 from mmsearch.media.timeline import Timeline
 from mmsearch.types import Modality, PictureFit, Span
 

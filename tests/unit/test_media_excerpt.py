@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from mmsearch.errors import DecodeError, UnsupportedMedia
-from mmsearch.media import excerpt, seeking
+from mmsearch.media import clip_reader, seeking
 from mmsearch.media.base import AudioBlock, Content, Cue, Described, LoadOptions, Picture
 from mmsearch.media.isolation import Decoder
 from mmsearch.media.registry import load
@@ -408,6 +408,6 @@ def test_pages_have_the_places_that_they_have_among_all(tmp_path: Path) -> None:
 
 
 def test_one_way_leads_from_the_start() -> None:
-    assert list(excerpt._ways(1.0)) == [None]
-    assert list(excerpt._ways(10.0)) == [10.0, None]
-    assert list(excerpt._ways(60.0)) == [60.0, 45.0, None]
+    assert list(clip_reader._ways(1.0)) == [None]
+    assert list(clip_reader._ways(10.0)) == [10.0, None]
+    assert list(clip_reader._ways(60.0)) == [60.0, 45.0, None]

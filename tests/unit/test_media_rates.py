@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mmsearch.media.audio_resampling import SoundTrack
 from mmsearch.media.base import AudioBlock, LoadOptions
 from mmsearch.media.isolation import Decoder
 from mmsearch.media.registry import load
-from mmsearch.media.sound import SoundTrack
 from tests.unit.test_media_av import tone, write_sound
 
 WHISPER, CLAP = 16_000, 48_000

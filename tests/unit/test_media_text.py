@@ -12,7 +12,7 @@ import pytest
 
 from mmsearch.errors import DecodeError, MediaTooLarge
 from mmsearch.media.base import Cue, Described, Limits, LoadOptions, Passage
-from mmsearch.media.passages import PASSAGE_CHARS, passages
+from mmsearch.media.paragraph_splitter import PASSAGE_CHARS, passages
 from mmsearch.media.registry import load
 from mmsearch.media.subtitles import read_cues
 from mmsearch.types import Metadata, Modality, Span

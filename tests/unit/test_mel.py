@@ -10,9 +10,9 @@ import av
 import numpy as np
 import pytest
 
-from mmsearch.conversion.sounds import sounds
-from mmsearch.encoders.mel import FLOOR, MelFrontEnd, MelSettings, mel_filters
+from mmsearch.encoders.audio.mel import FLOOR, MelFrontEnd, MelSettings, mel_filters
 from mmsearch.errors import ModelError
+from mmsearch.models.conversion.sample_sounds import sounds
 
 RATE_HZ = 48_000
 FLOOR_DB = 10 * np.log10(FLOOR)

@@ -16,9 +16,9 @@ import pytest
 
 from mmsearch import config
 from mmsearch.errors import ModelError, WeightsMismatch, WeightsMissing
-from mmsearch.runtime import stamps, weights
-from mmsearch.runtime.files import place
-from mmsearch.runtime.model_store import ModelCard, ModelStore, StoredModel, Tower, default_store
+from mmsearch.models import hash_cache, weights
+from mmsearch.models.model_store import ModelCard, ModelStore, StoredModel, Tower, default_store
+from mmsearch.runtime.atomic_files import place
 from mmsearch.types import WeightFile
 
 Build = Callable[[Path], ModelCard]
@@ -158,7 +158,7 @@ def test_what_a_killed_build_left_is_never_a_model_and_goes_with_the_next(
     code = f"""
 import os
 from pathlib import Path
-from mmsearch.runtime.model_store import ModelStore
+from mmsearch.models.model_store import ModelStore
 def build(folder):
     (folder / "image.int8.onnx").write_bytes(b"half")
     os._exit(9)
@@ -224,7 +224,7 @@ def test_an_unchanged_model_is_not_hashed_again(
     def refuse(_: Path) -> str:
         raise AssertionError
 
-    monkeypatch.setattr(stamps, "hash_file", refuse)
+    monkeypatch.setattr(hash_cache, "hash_file", refuse)
 
     assert store.find("open-clip", SOURCE) == stored
 
@@ -381,7 +381,7 @@ def test_model_bin_is_kept_only_as_ctranslate2_for_whisper(
 
 
 def test_the_packaged_whisper_passes_as_ctranslate2() -> None:
-    from mmsearch.encoders.speech import TINY_EN
+    from mmsearch.encoders.speech.transcriber import TINY_EN
 
     path = TINY_EN["model.bin"].path()
     weights.check_no_pickle(path, name="model.bin", ctranslate2=True)

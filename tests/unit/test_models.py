@@ -13,17 +13,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmsearch import presets
 from mmsearch.encoders.base import Context
 from mmsearch.encoders.bundle import Encoders
-from mmsearch.encoders.speech import TINY_EN, whisper_model
-from mmsearch.encoders.text import TOKENIZER, WEIGHTS, MiniLmEncoder
+from mmsearch.encoders.speech.transcriber import TINY_EN, whisper_model
+from mmsearch.encoders.text.minilm import TOKENIZER, WEIGHTS, MiniLmEncoder
 from mmsearch.errors import ModelError, WeightsMismatch, WeightsMissing
-from mmsearch.presets import ModelSpec
-from mmsearch.runtime import nbits, packaged
+from mmsearch.models import packaged, presets
+from mmsearch.models.packaged import PackagedFile, converted
+from mmsearch.models.presets import ModelSpec
+from mmsearch.models.provisioning import Runtime
+from mmsearch.runtime import int8_loading
 from mmsearch.runtime.onnx import OnnxModel
-from mmsearch.runtime.packaged import PackagedFile, converted
-from mmsearch.supply import Runtime
 
 SENTENCES = (
     "a dog on a beach",
@@ -188,7 +188,7 @@ def test_a_network_without_int8_weights_is_refused(tmp_path: Path) -> None:
     onnx.save(helper.make_model(graph), str(tmp_path / "a.onnx"))
 
     with pytest.raises(ModelError, match="no int8 weights"):
-        nbits.compute_with_int8(tmp_path / "a.onnx", tmp_path / "b.onnx")
+        int8_loading.compute_with_int8(tmp_path / "a.onnx", tmp_path / "b.onnx")
     assert not (tmp_path / "b.onnx").exists()
 
 
@@ -258,7 +258,7 @@ def test_meaning_beats_wording(encoder: MiniLmEncoder) -> None:
 def test_tokens_are_counted_for_each_text_by_itself(texts: list[str]) -> None:
     from tokenizers import Tokenizer
 
-    tokenizer = Tokenizer.from_file(str(Path(nbits.__file__).parents[1] / TOKENIZER))
+    tokenizer = Tokenizer.from_file(str(Path(int8_loading.__file__).parents[1] / TOKENIZER))
     tokenizer.no_truncation()
     tokenizer.no_padding()
     encoder = MiniLmEncoder(None, tokenizer)  # type: ignore[arg-type]  # counting needs no network

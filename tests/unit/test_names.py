@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmsearch.index.base import RowArray
-from mmsearch.index.words import FUNCTION_WORDS, MAX_WORD, WordIndex, plain, words
-from mmsearch.search.names import LEAST, Named, NamePart, Names
+from mmsearch.index.word_index import FUNCTION_WORDS, MAX_WORD, WordIndex, plain, words
+from mmsearch.snapshot.names import LEAST, Named, NamePart, Names
 
 
 def part(named: Sequence[tuple[int, str, float]], owners: Sequence[int] | None = None) -> NamePart:

@@ -11,20 +11,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageFont
 
-from mmsearch import assembly, charter, presets
-from mmsearch.encoders import ocr
+from mmsearch import segmenter
 from mmsearch.encoders.base import Context, Line
 from mmsearch.encoders.bundle import Encoders
-from mmsearch.encoders.ocr import RapidOcr
-from mmsearch.encoders.paragraphs import paragraphs
-from mmsearch.encoders.writing import Standing, Writing, are_alike, cut, shrunk
+from mmsearch.encoders.ocr import rapidocr
+from mmsearch.encoders.ocr.paragraphs import paragraphs
+from mmsearch.encoders.ocr.pipeline import Standing, Writing, are_alike, cut, shrunk
+from mmsearch.encoders.ocr.rapidocr import RapidOcr
 from mmsearch.errors import ConfigError, MissingExtra
-from mmsearch.library import Library
+from mmsearch.library import library_config
+from mmsearch.library.library import Library
 from mmsearch.media import codec
 from mmsearch.media.base import Described, Legible, LoadOptions, Picture
-from mmsearch.media.lettering import LEAST_PX, MOST_BOXES, legible, lettered
-from mmsearch.presets import NO_OCR, RAPIDOCR, parse_model
-from mmsearch.runtime.model_store import ModelStore
+from mmsearch.media.text_detection import LEAST_PX, MOST_BOXES, legible, lettered
+from mmsearch.models import presets
+from mmsearch.models.model_store import ModelStore
+from mmsearch.models.presets import NO_OCR, RAPIDOCR, parse_model
 from mmsearch.runtime.resize import fitted_pixels
 from mmsearch.store import manifest as manifests
 from mmsearch.store.location import Location
@@ -32,7 +34,7 @@ from mmsearch.types import Box, Metadata, Modality, PictureFit, Place, SegmentKi
 from tests.fakes import FakeEncoders
 
 needs_ocr = pytest.mark.skipif(
-    not ocr.is_installed(), reason="the extra is missing: pip install 'mmsearch[ocr]'"
+    not rapidocr.is_installed(), reason="the extra is missing: pip install 'mmsearch[ocr]'"
 )
 WHOLE = Box(0.0, 0.0, 1.0, 1.0)
 
@@ -273,7 +275,7 @@ def test_what_breaks_on_a_picture_is_logged_and_nothing_is_written_there(
     call: Callable[[RapidOcr, np.ndarray], object], caplog: pytest.LogCaptureFixture
 ) -> None:
     pytest.importorskip("cv2", reason="the extra is missing: pip install 'mmsearch[ocr]'")
-    with caplog.at_level(logging.WARNING, logger="mmsearch.encoders.ocr"):
+    with caplog.at_level(logging.WARNING, logger="mmsearch.encoders.ocr.rapidocr"):
         assert not call(RapidOcr(Broken()), written("exit"))
     assert "could not be read" in caplog.text
 
@@ -283,9 +285,9 @@ def test_a_hostile_number_of_lines_is_bounded() -> None:
         one = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
         return np.repeat(one[None], count, axis=0)
 
-    affordable = ocr._affordable
-    assert len(affordable(quads(10_000, 30, 10))) == ocr.MOST_LINES
-    assert len(affordable(quads(500, 900, 10))) == int(ocr.MOST_WRITING // 90)
+    affordable = rapidocr._affordable
+    assert len(affordable(quads(10_000, 30, 10))) == rapidocr.MOST_LINES
+    assert len(affordable(quads(500, 900, 10))) == int(rapidocr.MOST_WRITING // 90)
     assert len(affordable(quads(5, 1600, 4))) == 0
     assert len(affordable(quads(5, 10, 900))) == 5, "vertical writing is no longer than it is"
     assert len(affordable(quads(0, 1, 1))) == 0
@@ -406,7 +408,7 @@ def test_options_go_through_the_pipe_with_what_is_legible() -> None:
 
 
 class ReadingEncoders(FakeEncoders):
-    ocr = object()
+    rapidocr = object()
 
     def __init__(self, reader: FakeReader) -> None:
         super().__init__()
@@ -420,9 +422,9 @@ def test_writing_becomes_a_segment_whose_vector_has_the_box() -> None:
         Described(Modality.IMAGE, Metadata()),
         Picture(pixels, Place(), legible=Legible(pixels, (WHOLE,))),
     ]
-    works = list(assembly.works("a" * 32, contents, encoders, assembly.Description()))
+    works = list(segmenter.works("a" * 32, contents, encoders, segmenter.Description()))
     assert [work.segment.kind for work in works] == [SegmentKind.IMAGE, SegmentKind.OCR]
-    _, read = assembly.encode(works, encoders)
+    _, read = segmenter.encode(works, encoders)
     assert read.segment.text == "mind the gap"
     assert read.segment.place == Place(chars=(0, 12))
     (vectors,) = read.vectors
@@ -431,10 +433,10 @@ def test_writing_becomes_a_segment_whose_vector_has_the_box() -> None:
 
 
 def test_pictures_are_made_legible_only_where_the_library_reads() -> None:
-    assert assembly.load_options(FakeEncoders(), LoadOptions()).legible_px == 0
+    assert segmenter.load_options(FakeEncoders(), LoadOptions()).legible_px == 0
     reads = ReadingEncoders(FakeReader([]))
-    assert assembly.load_options(reads, LoadOptions()).legible_px == assembly.LEGIBLE_PX
-    query = assembly.load_options(reads, LoadOptions(), with_writing=False)
+    assert segmenter.load_options(reads, LoadOptions()).legible_px == segmenter.LEGIBLE_PX
+    query = segmenter.load_options(reads, LoadOptions(), with_writing=False)
     assert query.legible_px == 0
 
 
@@ -453,24 +455,24 @@ def test_a_preset_of_ones_own_may_say_whether_it_reads() -> None:
 
 
 def test_a_library_keeps_whether_it_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ocr, "is_installed", lambda: False)
+    monkeypatch.setattr(rapidocr, "is_installed", lambda: False)
     Library.open(tmp_path / "plain").close()
     plain = manifests.read(tmp_path / "plain")
     assert "ocr" not in plain.models
     Library.open(tmp_path / "plain", models={"ocr": "none"}).close()
     with pytest.raises(ConfigError, match="ocr model 'none' and cannot take 'rapidocr'"):
         Library.open(tmp_path / "plain", models={"ocr": "rapidocr"})
-    assert charter.preset_of(plain).ocr == NO_OCR
+    assert library_config.preset_of(plain).ocr == NO_OCR
 
 
 def test_what_reads_must_be_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ocr, "is_installed", lambda: False)
+    monkeypatch.setattr(rapidocr, "is_installed", lambda: False)
     with pytest.raises(MissingExtra, match=r"mmsearch\[ocr\]"):
         Library.open(tmp_path / "reading", models={"ocr": "rapidocr"})
     preset = presets.PRESETS["mini"].with_models({"ocr": RAPIDOCR})
     encoders = Encoders(preset, Context(store=ModelStore(tmp_path)))
     with pytest.raises(MissingExtra):
-        assembly.load_options(encoders, LoadOptions())
+        segmenter.load_options(encoders, LoadOptions())
 
 
 @needs_ocr

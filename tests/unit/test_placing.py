@@ -14,7 +14,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mmsearch.errors import ConfigError
-from mmsearch.export.placing import NAME_BYTES, Way, numbered, place
+from mmsearch.export.file_placement import NAME_BYTES, Way, numbered, place
 from tests.hostile_names import HOSTILE
 
 

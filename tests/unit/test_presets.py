@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmsearch import presets
 from mmsearch.encoders.registry import ENCODERS, encoder_class
 from mmsearch.errors import ConfigError
-from mmsearch.presets import OCR, PLACES, Calibration, ModelSpec, parse_model
-from mmsearch.supply import Runtime
+from mmsearch.models import presets
+from mmsearch.models.presets import OCR, PLACES, Calibration, ModelSpec, parse_model
+from mmsearch.models.provisioning import Runtime
 
 FREE = {"Apache-2.0", "MIT", "BSD-3-Clause", "CC-BY-4.0"}
 DEFAULTS = [

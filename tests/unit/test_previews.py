@@ -21,7 +21,7 @@ from PIL import Image
 from mmsearch.errors import QueryError
 from mmsearch.media.base import AudioBlock
 from mmsearch.media.isolation import Decoder
-from mmsearch.previews import MAX_PX, Busy, drawing, still_s, wanted, workers
+from mmsearch.previews import MAX_PX, Busy, drawing, preview_request, still_s, workers
 from mmsearch.previews.store import Store, folder_of
 from mmsearch.previews.workers import Workers
 from mmsearch.store.location import Location
@@ -39,14 +39,14 @@ KEY = "a" * 32
 
 def picture(
     asset: Asset, *, at_s: float | None = None, page: int | None = None, px: int = 320
-) -> wanted.Wanted:
-    return wanted.picture(asset, at_s=at_s, page=page, px=px)
+) -> preview_request.Wanted:
+    return preview_request.picture(asset, at_s=at_s, page=page, px=px)
 
 
 def waveform(
     asset: Asset, span: Span | None = None, width_px: int = 640, height_px: int = 120
-) -> wanted.Wanted:
-    return wanted.waveform(asset, span=span, width_px=width_px, height_px=height_px)
+) -> preview_request.Wanted:
+    return preview_request.waveform(asset, span=span, width_px=width_px, height_px=height_px)
 
 
 # what is asked for
@@ -56,7 +56,7 @@ def waveform(
 def test_there_are_few_sizes(px: int) -> None:
     found = picture(PHOTO, px=px).px
 
-    assert found in wanted.STEPS_PX
+    assert found in preview_request.STEPS_PX
     assert found >= min(px, MAX_PX)
 
 
@@ -90,9 +90,9 @@ def test_what_does_not_apply_is_passed_over() -> None:
 def test_no_more_than_ten_minutes_are_drawn(start_s: float, length_s: float) -> None:
     found = waveform(SOUND, Span(start_s, start_s + length_s)).stretch
 
-    assert 0 < found.end_s - found.start_s <= wanted.MAX_SOUND_S + 0.2
+    assert 0 < found.end_s - found.start_s <= preview_request.MAX_SOUND_S + 0.2
     assert found.start_s <= start_s + 1e-6
-    assert found.end_s >= min(start_s + length_s, start_s + wanted.MAX_SOUND_S) - 1e-6
+    assert found.end_s >= min(start_s + length_s, start_s + preview_request.MAX_SOUND_S) - 1e-6
 
 
 def test_a_waveform_of_everything_has_ten_minutes() -> None:

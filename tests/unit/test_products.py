@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmsearch.index import exact
+from mmsearch.index import exact_index
 from mmsearch.index.base import NO_ROW
-from mmsearch.index.exact import ExactIndex
-from mmsearch.index.matrix import Matrix
-from mmsearch.index.products import Products
+from mmsearch.index.exact_index import ExactIndex
+from mmsearch.index.inner_products import Products
+from mmsearch.index.vector_matrix import Matrix
 
 SLOW_FIRST = settings(deadline=None, max_examples=60)
 """The first example loads the library of kernels."""
@@ -148,9 +148,9 @@ def test_exact_search_finds_what_comparing_every_row_finds(
     queries = unit(whole[rng.integers(0, count, asked)] + 0.01 * rng.standard_normal((asked, dim)))
     allowed = None if share is None else rng.random(count) < share
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(exact, "ALONE_BYTES", int(rng.choice([0, 1 << 20])))
-        patched.setattr(exact, "SCORED_ROWS", int(rng.choice([7, 1000])))
-        patched.setattr(exact, "GATHERED_BYTES", int(rng.choice([64, 1 << 20])))
+        patched.setattr(exact_index, "ALONE_BYTES", int(rng.choice([0, 1 << 20])))
+        patched.setattr(exact_index, "SCORED_ROWS", int(rng.choice([7, 1000])))
+        patched.setattr(exact_index, "GATHERED_BYTES", int(rng.choice([64, 1 << 20])))
         found = ExactIndex(matrix).nearest(queries, k, allowed=allowed)
 
     assert found.rows.shape == found.similarities.shape == (asked, k)

@@ -10,7 +10,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmsearch.errors import QueryError
-from mmsearch.query import Query, Term, TermKind, asset, audio, file, image, parse, split, text
+from mmsearch.query.algebra import (
+    Query,
+    Term,
+    TermKind,
+    asset,
+    audio,
+    file,
+    image,
+    parse,
+    split,
+    text,
+)
 
 terms = st.builds(
     Term,

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmsearch.errors import QueryError
-from mmsearch.search.ranking import (
+from mmsearch.query.ranking import (
     BY_EXAMPLE,
     CALIBRATED,
     RRF,

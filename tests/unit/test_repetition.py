@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmsearch.encoders.repetition import pieces, without_echoes, without_loops
+from mmsearch.encoders.speech.repetition import pieces, without_echoes, without_loops
 
 
 def looped_out(text: str) -> str:

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mmsearch.encoders.audio.whisper_sound import SAMPLE_RATE_HZ, WindowCutter
 from mmsearch.encoders.base import Utterance
-from mmsearch.encoders.sound import SAMPLE_RATE_HZ, WindowCutter
-from mmsearch.encoders.speech import SpeechCutter
-from mmsearch.encoders.utterances import MAX_PAUSE_S, MAX_UTTERANCE_S, sentences
+from mmsearch.encoders.speech.transcriber import SpeechCutter
+from mmsearch.encoders.speech.utterances import MAX_PAUSE_S, MAX_UTTERANCE_S, sentences
 from mmsearch.types import Span
 
 RATE = 100

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mmsearch.encoders import speech, transcription
-from mmsearch.encoders.speech import (
+from mmsearch.encoders.speech import transcriber as speech
+from mmsearch.encoders.speech import transcription
+from mmsearch.encoders.speech.transcriber import (
     PATTERNS,
     REPOSITORIES,
     WhisperTranscriber,
@@ -22,8 +23,8 @@ from mmsearch.encoders.speech import (
     packaged_folder,
     whisper_model,
 )
-from mmsearch.encoders.transcription import InBatches, Listening
-from mmsearch.encoders.voice import SAMPLE_RATE_HZ, Voice
+from mmsearch.encoders.speech.transcription import InBatches, Listening
+from mmsearch.encoders.speech.vad import SAMPLE_RATE_HZ, Voice
 from mmsearch.errors import ConfigError, ModelError, WeightsMissing
 from mmsearch.runtime.device import Device
 from mmsearch.types import Span
@@ -361,7 +362,7 @@ def test_sizes_and_patterns_are_those_of_faster_whisper() -> None:
 
 def test_nothing_heavy_is_imported_before_a_model_is_opened() -> None:
     code = (
-        "import sys; import mmsearch.encoders.speech;"
+        "import sys; import mmsearch.encoders.speech.transcriber;"
         "sys.exit(any(name in sys.modules for name in ('faster_whisper', 'ctranslate2', 'torch')))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

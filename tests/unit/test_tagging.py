@@ -14,17 +14,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmsearch.encoders.tagging import (
-    CROP_PX,
-    SHA256,
-    TaggingEncoder,
-    cut,
-    windows,
-)
-from mmsearch.encoders.text import MiniLmEncoder
+from mmsearch.encoders.image.tagging import CROP_PX, SHA256, TaggingEncoder, cut, windows
+from mmsearch.encoders.text.minilm import MiniLmEncoder
 from mmsearch.errors import WeightsMismatch, WeightsMissing
-from mmsearch.presets import ModelSpec
-from mmsearch.supply import Runtime
+from mmsearch.models.presets import ModelSpec
+from mmsearch.models.provisioning import Runtime
 from mmsearch.types import Box
 
 ROOT = Path(__file__).parents[2]
@@ -158,9 +152,9 @@ def test_projected_text_has_unit_rows(encoder: TaggingEncoder) -> None:
 
 def test_projecting_text_needs_neither_the_network_nor_its_runtime() -> None:
     program = (
-        "import sys, numpy; from mmsearch.encoders.tagging import TaggingEncoder;"
+        "import sys, numpy; from mmsearch.encoders.image.tagging import TaggingEncoder;"
         "from pathlib import Path;"
-        "TaggingEncoder(Path('mmsearch/models/mini')).project_text("
+        "TaggingEncoder(Path('mmsearch/models/data/mini')).project_text("
         "numpy.ones((1, 384), numpy.float32));"
         "sys.exit(sum(name in sys.modules for name in ('onnxruntime', 'torch')))"
     )
@@ -177,7 +171,7 @@ def test_missing_and_foreign_weights_are_named(tmp_path: Path) -> None:
 
 
 def test_the_notice_names_the_packaged_files_by_content() -> None:
-    notice = (ROOT / "mmsearch/models/mini/NOTICE.md").read_text()
+    notice = (ROOT / "mmsearch/models/data/mini/NOTICE.md").read_text()
     for name, digest in SHA256.items():
         assert name in notice
         assert digest in notice
@@ -221,7 +215,7 @@ def test_sample_photographs_are_found_by_their_tags(
 
 def test_a_copy_of_the_folder_works(tmp_path: Path, encoder: TaggingEncoder) -> None:
     for name in SHA256:
-        shutil.copy(ROOT / "mmsearch/models/mini" / name, tmp_path / name)
+        shutil.copy(ROOT / "mmsearch/models/data/mini" / name, tmp_path / name)
     picture = encoder.prepare(gradient(300, 300))
     (here,), (there,) = encoder.encode([picture]), TaggingEncoder(tmp_path).encode([picture])
     np.testing.assert_array_equal(here.values, there.values)

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 
-from mmsearch.conversion import vocabulary
-from mmsearch.encoders.text_tokens import FEW, FRAME, PIECES, TextTokens
+from mmsearch.encoders.text.text_tokens import FEW, FRAME, PIECES, TextTokens
 from mmsearch.errors import ModelError
+from mmsearch.models.conversion import vocabulary
 from tests.models_sound import WORDS, sentences, unigram_tokenizer
 
 TEXTS = st.one_of(

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmsearch.encoders.base import Utterance, Word
-from mmsearch.encoders.repetition import spoken
-from mmsearch.encoders.utterances import (
+from mmsearch.encoders.speech.repetition import spoken
+from mmsearch.encoders.speech.utterances import (
     MAX_ECHO_PAUSE_S,
     MAX_NO_SPEECH_OF_A_SIGN_OFF,
     MIN_LEVEL_OF_A_SIGN_OFF_DB,

@@ -13,9 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import mmsearch
-from mmsearch import errors, presets
+from mmsearch import errors
 from mmsearch.errors import ConfigError, LibraryNotFound, MediaError, MmsearchError
-from mmsearch.presets import Calibration, ModelSpec
+from mmsearch.models import presets
+from mmsearch.models.presets import Calibration, ModelSpec
 from mmsearch.store import manifest as manifests
 from mmsearch.store.manifest import Manifest
 from mmsearch.types import (

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmsearch.encoders.voice import SAMPLE_RATE_HZ, WINDOW_S, Voice, level_db, unheard
+from mmsearch.encoders.speech.vad import SAMPLE_RATE_HZ, WINDOW_S, Voice, level_db, unheard
 from mmsearch.types import Span
 
 lengths = st.lists(st.tuples(st.integers(0, 400), st.integers(1, 300)), max_size=12)

@@ -6,8 +6,7 @@ import threading
 
 from hypothesis import given
 from hypothesis import strategies as st
-
-from indexers.waiting import Waiting
+from mmsearch_indexers.batch_queue import Waiting
 
 
 @given(st.lists(st.integers(0, 30), max_size=40), st.integers(1, 5), st.integers(0, 40))

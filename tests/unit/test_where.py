@@ -11,9 +11,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mmsearch.errors import QueryError
-from mmsearch.search import fields, languages, literals, where
-from mmsearch.search.columns import fold
-from mmsearch.search.expressions import (
+from mmsearch.query.filters import fields, languages, parser, quantities
+from mmsearch.query.filters.dates import MICROSECOND, Period, period
+from mmsearch.query.filters.expressions import (
     GPS,
     KEYWORDS,
     Among,
@@ -29,9 +29,9 @@ from mmsearch.search.expressions import (
     all_of,
     quoted,
 )
-from mmsearch.search.fields import ALIASES, FIELDS, Holds
-from mmsearch.search.periods import MICROSECOND, Period, period
-from mmsearch.search.where import MAX_CHARS, MAX_CONDITIONS, MAX_DEPTH, MAX_VALUES, parse
+from mmsearch.query.filters.fields import ALIASES, FIELDS, Holds
+from mmsearch.query.filters.parser import MAX_CHARS, MAX_CONDITIONS, MAX_DEPTH, MAX_VALUES, parse
+from mmsearch.snapshot.columns import fold
 from mmsearch.types import Modality
 
 TODAY = date(2024, 3, 31)
@@ -156,7 +156,7 @@ CONDITIONS = st.one_of(
     st.builds(Has, st.sampled_from([*FIELDS, GPS])),
     st.builds(Near, DEGREES["lat"], DEGREES["lon"], NUMBERS),
     st.builds(Inside, DEGREES["lat"], DEGREES["lon"], DEGREES["lat"], DEGREES["lon"]),
-    st.builds(Under, TEXTS.map(lambda text: where.folder(f"/{text}"))),
+    st.builds(Under, TEXTS.map(lambda text: parser.folder(f"/{text}"))),
 )
 EXPRESSIONS = st.recursive(
     CONDITIONS,
@@ -204,7 +204,7 @@ def test_any_text_is_read_or_refused_with_an_error_for_people(text: str) -> None
 @given(
     st.lists(
         st.sampled_from(
-            [*KEYWORDS, *FIELDS, *where.FUNCTIONS, GPS, "(", ")", ",", "=", "~", "<", "1", "2024",
+            [*KEYWORDS, *FIELDS, *parser.FUNCTIONS, GPS, "(", ")", ",", "=", "~", "<", "1", "2024",
              "x", "10MB", "'a b'", "image", "-4", "10km"]
         ),
         max_size=14,
@@ -378,13 +378,13 @@ def test_the_limits_can_be_reached() -> None:
      ("1 TB", 1e12), (".5k", 500), ("12B", 12), ("1e3", 1000)],
 )  # fmt: skip
 def test_sizes(text: str, expected: float) -> None:
-    assert literals.size_bytes(text) == expected
+    assert quantities.size_bytes(text) == expected
 
 
 @pytest.mark.parametrize("text", ["", "MB", "10XB", "-1MB", "1,5MB", "10iB", "0x10", "1_000"])
 def test_what_is_no_size(text: str) -> None:
     with pytest.raises(QueryError, match="is no size"):
-        literals.size_bytes(text)
+        quantities.size_bytes(text)
 
 
 @pytest.mark.parametrize(
@@ -393,21 +393,21 @@ def test_what_is_no_size(text: str) -> None:
      ("1.5h", 5400), ("250ms", 0.25), ("1:30", 90), ("1:02:03.5", 3723.5), ("0:00", 0)],
 )  # fmt: skip
 def test_durations(text: str, expected: float) -> None:
-    assert literals.seconds(text) == pytest.approx(expected)
+    assert quantities.seconds(text) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("text", ["", "h", "5x", "5m3", "1:99", "m5", "1h-30m", "-5s"])
 def test_what_is_no_duration(text: str) -> None:
     with pytest.raises(QueryError):
-        literals.seconds(text)
+        quantities.seconds(text)
 
 
 def test_distances() -> None:
-    assert literals.kilometres("10") == 10
-    assert literals.kilometres("500 m") == 0.5
-    assert literals.kilometres("1mi") == pytest.approx(1.609344)
+    assert quantities.kilometres("10") == 10
+    assert quantities.kilometres("500 m") == 0.5
+    assert quantities.kilometres("1mi") == pytest.approx(1.609344)
     with pytest.raises(QueryError, match="is no distance"):
-        literals.kilometres("-1km")
+        quantities.kilometres("-1km")
 
 
 # dates
@@ -500,5 +500,5 @@ def test_folding_twice_changes_nothing(text: str) -> None:
 def test_other_names_lead_to_fields() -> None:
     assert set(ALIASES.values()) <= set(FIELDS)
     assert not set(ALIASES) & set(FIELDS)
-    assert not {*FIELDS, *ALIASES} & {*KEYWORDS, *where.FUNCTIONS, GPS}
+    assert not {*FIELDS, *ALIASES} & {*KEYWORDS, *parser.FUNCTIONS, GPS}
     assert fields.find("LATITUDE").name == "lat"

@@ -1,0 +1,82 @@
+"""What an ingest run tells while it goes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mmsearch.snapshot.maintenance import Building, Ready
+
+
+@dataclass(frozen=True, slots=True)
+class Indexed:
+    """A new path can be found; `segments` is 0 for a further copy of a known asset."""
+
+    path: str
+    kind: str
+    segments: int
+
+
+@dataclass(frozen=True, slots=True)
+class Updated:
+    """A known path has new content, which can be found."""
+
+    path: str
+    kind: str
+    segments: int
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """A known asset was found under a new path, and its old one is gone."""
+
+    path: str
+    moved_from: str
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A path was left as it is, because it has not changed."""
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A file could not be read; `error` is the name of the class in `mmsearch.errors`."""
+
+    path: str
+    error: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """A path was taken out of the library."""
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where the run is: files dealt with, and files that need work."""
+
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The last event: what was done, in files, and how long it took."""
+
+    indexed: int = 0
+    updated: int = 0
+    moved: int = 0
+    skipped: int = 0
+    removed: int = 0
+    failed: int = 0
+    seconds: float = 0.0
+
+
+Event = (
+    Indexed | Updated | Moved | Skipped | Failed | Removed | Progress | Building | Ready | Finished
+)

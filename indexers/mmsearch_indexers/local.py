@@ -1,0 +1,255 @@
+"""Brings a library up to date with folders, on this machine."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections import Counter
+from collections.abc import Generator, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mmsearch.config import cpu_count
+from mmsearch.media.base import LoadOptions
+from mmsearch.media.files import absolute, is_gone, storable
+from mmsearch.runtime.concurrency import started
+from mmsearch.segmenter import load_options
+from mmsearch.store.location import Location
+from mmsearch.store.reader import Reader
+from mmsearch.store.rows import EncodedAsset, FileRow
+from mmsearch.store.schema import ASSETS
+from mmsearch.store.writer import DIRTY, Lock, Writer
+from mmsearch.types import Modality
+from mmsearch_indexers.discovery import Selection, discover
+from mmsearch_indexers.events import (
+    Event,
+    Failed,
+    Finished,
+    Indexed,
+    Moved,
+    Progress,
+    Removed,
+    Skipped,
+    Updated,
+)
+from mmsearch_indexers.pipeline import Broken, Done, Outcome, Passed, Pipeline
+from mmsearch_indexers.plan import Job, plan
+
+if TYPE_CHECKING:
+    from mmsearch.encoders.bundle import Encoders
+
+FLUSH_FILES = 256
+FLUSH_SEGMENTS = 2_000
+FLUSH_S = 10.0
+"""What is finished is written at the latest after so many files, segments or seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What a run is asked to do besides indexing the folders."""
+
+    selection: Selection = Selection()
+    kinds: frozenset[Modality] = frozenset()
+    options: LoadOptions = LoadOptions()
+    workers: int | None = None
+    prune: bool = False
+    retry_failed: bool = False
+
+
+class _Batch:
+    """What is finished and not yet written."""
+
+    def __init__(self, writer: Future[Writer], known_paths: set[str]) -> None:
+        self._opening = writer
+        self._known_paths = known_paths
+        self._assets: list[EncodedAsset] = []
+        self._files: list[FileRow] = []
+        self._gone: list[str] = []
+        self._since_s = time.monotonic()
+
+    def add(
+        self, row: FileRow, encoded: EncodedAsset | None = None, gone: str | None = None
+    ) -> None:
+        self._files.append(row)
+        if encoded is not None:
+            self._assets.append(encoded)
+        if gone is not None:
+            self._gone.append(gone)
+
+    def is_due(self) -> bool:
+        return (
+            len(self._files) >= FLUSH_FILES
+            or sum(len(asset.segments) for asset in self._assets) >= FLUSH_SEGMENTS
+            or time.monotonic() - self._since_s >= FLUSH_S
+        )
+
+    def write(self) -> None:
+        """Assets first, then the files that lead to them: a kill in between loses no file."""
+        writer = self._opening.result()
+        if self._assets:
+            writer.add_assets(self._assets)
+        fresh = [row for row in self._files if row.path not in self._known_paths]
+        writer.add_files(fresh)
+        writer.replace_files([row for row in self._files if row.path in self._known_paths])
+        self._known_paths |= {row.path for row in fresh}
+        if self._gone:
+            writer.remove_files(self._gone)
+        self._assets, self._files, self._gone = [], [], []
+        self._since_s = time.monotonic()
+
+
+def index(
+    library: Location, roots: Sequence[Path], encoders: Encoders, wishes: Wishes
+) -> Generator[Event]:
+    """Index folders and files; yields events, `Finished` last.
+
+    Closing the iterator early, or an error from outside, keeps all that was finished. Raises
+    ConfigError for a root that is not there, LibraryLocked when another process is writing.
+    """
+    started = time.monotonic()
+    counts: Counter[str] = Counter()
+    with Lock(library):
+        reader = Reader.open(library)
+        found = discover(
+            roots, wishes.selection, outside=None if library.is_remote else library.folder
+        )
+        todo = plan(
+            found,
+            reader.files(),
+            [absolute(root) for root in roots],
+            retry_failed=wishes.retry_failed,
+        )
+        for row in todo.unchanged:
+            counts["failed" if row.error else "skipped"] += 1
+            yield Failed(row.path, row.error, row.message or "") if row.error else Skipped(row.path)
+        missing = [row for row in todo.missing if is_gone(row.path)]
+        if todo.jobs or (wishes.prune and missing):
+            with contextlib.closing(_run(reader, todo.jobs, missing, encoders, wishes)) as events:
+                for event in events:
+                    counts[type(event).__name__.lower()] += 1
+                    yield event
+        elif library.exists(DIRTY):  # an earlier run was stopped: clear away what it left
+            Writer.open(library).close()
+    yield Finished(
+        indexed=counts["indexed"],
+        updated=counts["updated"],
+        moved=counts["moved"],
+        skipped=counts["skipped"],
+        removed=counts["removed"],
+        failed=counts["failed"],
+        seconds=time.monotonic() - started,
+    )
+
+
+def _run(
+    reader: Reader,
+    jobs: Sequence[Job],
+    missing: Sequence[FileRow],
+    encoders: Encoders,
+    wishes: Wishes,
+) -> Generator[Event]:
+    known_files = reader.files()
+    # An asset whose old path is gone can turn up elsewhere: then it was moved.
+    orphans: dict[str, list[FileRow]] = {}
+    for row in missing:
+        if row.asset_id is not None:
+            orphans.setdefault(row.asset_id, []).append(row)
+    paths_of: dict[str, list[str]] = {}
+    for row in known_files:
+        if row.asset_id is not None:
+            paths_of.setdefault(row.asset_id, []).append(row.path)
+    # Opening it takes a second, most of it for importing lancedb: decoding has begun by then.
+    was_stopped = reader.location.exists(DIRTY)
+    opening = started(lambda: Writer.open(reader.location))
+    if was_stopped:
+        opening.result()  # it clears away what a killed run left, before anything is looked up
+    has_abandoned = False  # an asset that no path leads to any more
+    is_complete = False
+    batch = _Batch(opening, {row.path for row in known_files})
+    pipeline = Pipeline(
+        encoders,
+        load_options(encoders, wishes.options),
+        known=_known_assets(Reader.open(reader.location)),
+        kinds=wishes.kinds,
+        workers=wishes.workers or cpu_count(),
+    )
+    moved: set[str] = set()
+    pruned: list[str] = []
+    try:
+        with pipeline:
+            for done, outcome in enumerate(pipeline.run(jobs), start=1):
+                event, settled, encoded = _settle(outcome)
+                gone = None
+                if isinstance(event, Indexed) and isinstance(outcome, Done):
+                    gone = _moved_from(outcome, orphans, paths_of, moved)
+                    if gone is not None:
+                        moved.add(gone)
+                        event = Moved(event.path, gone)
+                if settled is not None:
+                    batch.add(settled, encoded, gone)
+                known = outcome.job.known
+                had_asset = known is not None and known.asset_id is not None
+                has_abandoned |= had_asset and isinstance(event, Updated | Failed)
+                if event is not None:
+                    yield event
+                yield Progress(done, len(jobs))
+                if batch.is_due():
+                    batch.write()
+        is_complete = True
+    finally:
+        batch.write()
+        writer = opening.result()
+        if is_complete and wishes.prune:
+            pruned = [row.path for row in missing if row.path not in moved]
+            writer.remove_files(pruned)
+            has_abandoned |= bool(pruned)
+        if is_complete and has_abandoned:
+            writer.sweep()
+        writer.close(tidy=is_complete, is_unfinished=has_abandoned and not is_complete)
+    for path in pruned:
+        yield Removed(path)
+
+
+def _known_assets(reader: Reader) -> dict[str, Modality]:
+    ids, modalities = reader.column(ASSETS, "asset_id", "modality").columns
+    pairs = zip(ids.to_pylist(), modalities.to_pylist(), strict=True)
+    return {asset_id: Modality(modality) for asset_id, modality in pairs}
+
+
+def _moved_from(
+    outcome: Done,
+    orphans: dict[str, list[FileRow]],
+    paths_of: dict[str, list[str]],
+    moved: set[str],
+) -> str | None:
+    for row in orphans.get(outcome.asset_id, ()):
+        if row.path not in moved:
+            return row.path
+    # Moved out of the folders of this run: its old path is not below any root.
+    for path in paths_of.get(outcome.asset_id, ()):
+        if path not in moved and path != outcome.job.found.path and is_gone(path):
+            return path
+    return None
+
+
+def _settle(outcome: Outcome) -> tuple[Event | None, FileRow | None, EncodedAsset | None]:
+    """The event of an outcome, the row of its file, and what is to be written besides."""
+    if isinstance(outcome, Passed):
+        return None, None, None
+    found, known = outcome.job.found, outcome.job.known
+    path = storable(found.path)
+    if isinstance(outcome, Broken):
+        name, reason = type(outcome.error).__name__, outcome.error.reason
+        row = FileRow(path, None, found.size_bytes, found.mtime_ns, name, reason)
+        return Failed(path, name, reason), row, None
+    row = FileRow(path, outcome.asset_id, found.size_bytes, found.mtime_ns)
+    encoded = outcome.encoded
+    if known is not None and known.asset_id == outcome.asset_id:
+        return Skipped(path), row, None  # touched: only its time has changed
+    kind = outcome.modality.value
+    count = len(encoded.segments) if encoded else 0
+    if known is not None and known.asset_id is not None:
+        return Updated(path, kind, count), row, encoded
+    return Indexed(path, kind, count), row, encoded

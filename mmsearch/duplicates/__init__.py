@@ -1,0 +1,1 @@
+"""Finds near-duplicate images and groups them under the best of them."""

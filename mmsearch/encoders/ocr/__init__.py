@@ -1,0 +1,1 @@
+"""Reads writing in images."""

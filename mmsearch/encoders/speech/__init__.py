@@ -1,0 +1,1 @@
+"""Transcribes speech with Whisper."""

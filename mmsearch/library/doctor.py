@@ -1,0 +1,138 @@
+"""What `mmsearch doctor` looks at: packages, weights, and the tables against each other."""
+
+from __future__ import annotations
+
+import importlib
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from mmsearch.encoders.bundle import Encoders
+from mmsearch.encoders.speech.transcriber import TINY_EN
+from mmsearch.encoders.text.minilm import WEIGHTS
+from mmsearch.errors import LibraryLocked, MmsearchError
+from mmsearch.library.library import Library
+from mmsearch.models import presets
+from mmsearch.models.provisioning import Runtime
+from mmsearch.snapshot.snapshot import open_snapshot
+from mmsearch.store import manifest as manifests
+from mmsearch.store.location import Location
+from mmsearch.store.reader import Reader
+from mmsearch.store.schema import ASSETS, SEGMENTS, vectors_table
+from mmsearch.store.writer import DIRTY, Lock, Writer
+
+PACKAGES = ("av", "faster_whisper", "lance", "lancedb", "numpy", "onnxruntime", "PIL", "pypdfium2")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at; `advice` says what to do where it is not well."""
+
+    subject: str
+    is_well: bool
+    detail: str
+    advice: str = ""
+
+
+def examine(path: Path | Location, *, repair: bool = False) -> list[Finding]:
+    """Look at everything; with `repair`, mend first what can be mended without the files."""
+    findings = [*_packages(), *_weights(), *_stored()]
+    library = Location.parse(path)
+    if not manifests.exists(library):
+        findings.append(Finding("library", True, f"none at {library} yet"))
+        return findings
+    if repair:
+        findings.append(_repair(library))
+    findings += _library(library)
+    return findings
+
+
+def _packages() -> Iterator[Finding]:
+    for name in PACKAGES:
+        try:
+            module = importlib.import_module(name)
+        except Exception as exc:
+            yield Finding(name, False, str(exc), "pip install --force-reinstall mmsearch")
+        else:
+            yield Finding(name, True, str(getattr(module, "__version__", "installed")))
+
+
+def _weights() -> Iterator[Finding]:
+    for file in (WEIGHTS, *TINY_EN.values()):
+        try:
+            yield Finding(f"weights {file.relative}", True, file.verified().name + " as pinned")
+        except MmsearchError as exc:
+            yield Finding(f"weights {file.relative}", False, str(exc), "see the message")
+    try:
+        Encoders(presets.find(presets.DEFAULT), Runtime().context()).enter(["well"])
+    except MmsearchError as exc:
+        yield Finding("encoders", False, str(exc), "see the message")
+    else:
+        yield Finding("encoders", True, "load and run")
+
+
+def _stored() -> Iterator[Finding]:
+    store = Runtime().context().store
+    for stored in store.all():
+        wrong = store.verify(stored)
+        advice = f"mmsearch models pull {stored.card.encoder}:{stored.card.source}"
+        yield Finding(
+            f"model {stored.card.source}",
+            not wrong,
+            "; ".join(wrong) or "as it was pulled",
+            advice if wrong else "",
+        )
+
+
+def _repair(library: Location) -> Finding:
+    try:
+        with Lock(library):
+            writer = Writer.open(library)
+            gone = writer.sweep()
+            writer.close()
+            shutil.rmtree(library.cache_folder, ignore_errors=True)
+    except LibraryLocked:
+        raise
+    except Exception as exc:  # damaged tables make LanceDB raise anything
+        advice = "the tables are damaged: index your folders into a new library"
+        return Finding("repair", False, str(exc), advice)
+    return Finding("repair", True, f"{gone} abandoned assets cleared away, index dropped")
+
+
+def _library(library: Location) -> Iterator[Finding]:
+    again = "run `mmsearch doctor --repair`, then `mmsearch index` on your folders"
+    try:
+        Library.open(library, create=False).close()
+        reader = Reader.open(library)
+        assets = set(reader.column(ASSETS, "asset_id").column(0).to_pylist())
+        used = {row.asset_id for row in reader.files() if row.asset_id is not None}
+        segments = reader.column(SEGMENTS, "segment_id", "asset_id")
+        segment_ids = set(segments.column("segment_id").to_pylist())
+        counts = {
+            "files whose asset is missing": len(used - assets),
+            "assets that no file leads to": len(assets - used),
+            "segments without an asset": sum(
+                one not in assets for one in segments.column("asset_id").to_pylist()
+            ),
+            "segments stored twice": segments.num_rows - len(segment_ids),
+        }
+        for space in reader.space_names:
+            owners = reader.column(vectors_table(space), "segment_id").column(0).to_pylist()
+            counts[f"vectors of {space} without a segment"] = sum(
+                one not in segment_ids for one in owners
+            )
+        for subject, count in counts.items():
+            yield Finding(subject, count == 0, str(count), again if count else "")
+        unfinished = library.exists(DIRTY)
+        yield Finding(
+            "last writer",
+            not unfinished,
+            "was stopped half way" if unfinished else "finished",
+            "it is cleared away by the next `mmsearch index`" if unfinished else "",
+        )
+        snapshot = open_snapshot(reader)
+        indexed = {name: arrays.index.count for name, arrays in snapshot.spaces.items()}
+        yield Finding("index", True, ", ".join(f"{name} {n}" for name, n in indexed.items()))
+    except MmsearchError as exc:
+        yield Finding("library", False, str(exc), again)

@@ -1,0 +1,141 @@
+"""A file taken as a query: from the library where it is known, else decoded and encoded now."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mmsearch import segmenter
+from mmsearch.errors import MediaError, QueryError
+from mmsearch.media.base import LoadOptions
+from mmsearch.media.files import content_hash
+from mmsearch.media.isolation import Decoder, Stopped
+from mmsearch.query.algebra import Term, TermKind
+from mmsearch.search.query_vectors import Example
+from mmsearch.segmenter import Description
+from mmsearch.types import Modality, Tag
+
+if TYPE_CHECKING:
+    from mmsearch.encoders.bundle import Encoders
+    from mmsearch.snapshot.snapshot import Snapshot
+    from mmsearch.types import FloatArray
+
+BATCH_WORKS = 16
+_EXPECTED = {TermKind.IMAGE: Modality.IMAGE, TermKind.AUDIO: Modality.AUDIO}
+
+
+@dataclass(frozen=True, slots=True)
+class Decoding:
+    """How a file that is asked with is decoded: within which limits, and when to give up.
+
+    `decoder` is one that is there already, and stays; else one is started, and ended.
+    """
+
+    options: LoadOptions = LoadOptions()
+    is_stopped: Callable[[], bool] = lambda: False
+    decoder: Decoder | None = None
+
+
+AS_INGEST = Decoding()
+
+
+def example(
+    term: Term, encoders: Encoders, snapshot: Snapshot, decoding: Decoding = AS_INGEST
+) -> Example:
+    """The vectors, words and tags of the file or the asset that a term names.
+
+    A file whose content the library has costs no decoding. Raises QueryError when there is no such
+    file or asset, when it cannot be read, or when it is of another kind than the term says, and
+    Stopped when asked to stop.
+    """
+    if term.kind is TermKind.ASSET:
+        known = stored(term.value, snapshot)
+        if known is None:
+            raise QueryError(f"the library has no asset {term.value}: it may have been taken out")
+        return replace(known[1], asset_id=term.value)
+    path = Path(term.value).expanduser()
+    if not path.is_file():
+        raise QueryError(f"there is no file {path}: name a file to search by")
+    try:
+        asset_id = content_hash(path, is_stopped=decoding.is_stopped)
+        known = stored(asset_id, snapshot)
+        modality, found = known if known is not None else encoded(path, encoders, decoding)
+    except MediaError as exc:
+        raise QueryError(f"{path} cannot be searched by: {exc.reason}") from exc
+    if term.kind in _EXPECTED and modality is not _EXPECTED[term.kind]:
+        raise QueryError(f"{path} is {modality}, not {term.kind}: name another")
+    return replace(found, asset_id=asset_id)
+
+
+def stored(asset_id: str, snapshot: Snapshot) -> tuple[Modality, Example] | None:
+    """What the library has of an asset; None where it has nothing of it."""
+    row = snapshot.asset_row(asset_id)
+    if row is None:
+        return None
+    (asset,) = snapshot.reader.assets([row])
+    segments = snapshot.reader.segments(snapshot.segments_of(row).tolist())
+    key = snapshot.asset_keys[row]
+    vectors = {}
+    for name, arrays in snapshot.spaces.items():
+        own = arrays.rows_of_asset(key)
+        owners = arrays.segments.take(own) if len(own) else own
+        values = arrays.matrix.take(own)
+        means = [mean_direction(values[owners == one]) for one in np.unique(owners)]
+        if means:
+            vectors[name] = np.stack(means)
+    texts = [segment.text for segment in segments if segment.text]
+    tags = [tag for segment in segments for tag in segment.tags]
+    return asset.modality, _example(vectors, texts, tags)
+
+
+def encoded(
+    path: Path, encoders: Encoders, decoding: Decoding = AS_INGEST
+) -> tuple[Modality | None, Example]:
+    """Decode and encode a file, a batch at a time: of a long film only the vectors are kept."""
+    description = Description()
+    values: defaultdict[str, list[FloatArray]] = defaultdict(list)
+    texts: list[str] = []
+    tags: list[Tag] = []
+    # A picture is asked with for what it shows; reading it would take longer than all the rest.
+    options = segmenter.load_options(encoders, decoding.options, with_writing=False)
+    with ExitStack() as stack:
+        decoder = decoding.decoder
+        if decoder is None:
+            decoder = stack.enter_context(Decoder(is_stopped=decoding.is_stopped))
+        contents = decoder.load(path, options)
+        works = segmenter.works("query", contents, encoders, description)
+        while batch := list(islice(works, BATCH_WORKS)):
+            if decoding.is_stopped():
+                raise Stopped
+            for part in segmenter.encode(batch, encoders):
+                for one in part.vectors:
+                    values[one.space].append(mean_direction(one.values))
+                tags += part.segment.tags
+                if part.segment.text:
+                    texts.append(part.segment.text)
+    vectors = {name: np.stack(parts) for name, parts in values.items()}
+    return description.modality, _example(vectors, texts, tags)
+
+
+def mean_direction(values: FloatArray) -> FloatArray:
+    """(n, dim) unit rows as one (dim,) unit vector: a picture's crops stand for it together.
+
+    Matching any crop with any other is no better (mean similarity of captions of the first five
+    among 76 photographs 0.424 against 0.426, of the first 0.523 against 0.510), and makes every
+    corner of sky a match.
+    """
+    total = values.sum(axis=0)
+    unit: FloatArray = (total / max(float(np.linalg.norm(total)), 1e-12)).astype(np.float32)
+    return unit
+
+
+def _example(vectors: dict[str, FloatArray], texts: list[str], tags: list[Tag]) -> Example:
+    ordered = sorted(tags, key=lambda tag: -tag.probability)
+    return Example(vectors, tuple(texts), tuple(ordered))

@@ -1,0 +1,129 @@
+"""What a library is made with: between the manifest in its folder and the preset in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from mmsearch.config import own_presets
+from mmsearch.encoders.base import Context
+from mmsearch.encoders.bundle import Encoders
+from mmsearch.encoders.registry import encoder_class
+from mmsearch.errors import ConfigError, WeightsMismatch
+from mmsearch.media.files import absolute
+from mmsearch.models import presets
+from mmsearch.models.presets import ModelSpec, Preset, parse_model
+from mmsearch.models.provisioning import OnSupply, on_gpu, supply
+from mmsearch.store.location import Location
+from mmsearch.store.manifest import Manifest
+from mmsearch.store.writer import create
+
+
+def chosen(models: Mapping[str, str]) -> dict[str, ModelSpec]:
+    """Models as they were written for places; a folder or a file is named so that it lasts."""
+    specs = {place: parse_model(place, written) for place, written in models.items()}
+    return {place: replace(spec, source=_lasting(spec.source)) for place, spec in specs.items()}
+
+
+def _lasting(source: str) -> str:
+    """A path from everywhere alike; what is no path stays as it is."""
+    path = Path(source).expanduser()
+    return absolute(path) if source and path.exists() else source
+
+
+def found(folder: Location, preset: Preset, context: Context, on_supply: OnSupply) -> None:
+    """Make an empty library for a preset whose models are brought here first."""
+    if preset.speech_on_gpu is not None and on_gpu(context):
+        preset = replace(preset, speech=preset.speech_on_gpu)
+    preset = replace(supply(preset, context, on_supply), ocr=_reading(preset, context))
+    encoders = Encoders(preset, context)
+    manifest = Manifest(
+        preset=preset.name,
+        speech_model=preset.speech.source,
+        spaces=encoders.spaces,
+        models=preset.specs,
+        speech=encoders.speech,
+    )
+    create(folder, manifest)
+
+
+def _reading(preset: Preset, context: Context) -> ModelSpec:
+    """What reads writing: as asked for, else what is installed; raises MissingExtra."""
+    from mmsearch.encoders.ocr import rapidocr
+
+    spec = preset.ocr or (presets.RAPIDOCR if rapidocr.is_installed() else presets.NO_OCR)
+    if spec == presets.NO_OCR:
+        return spec
+    made_by = encoder_class(spec).describe(spec, context)
+    return replace(spec, revision=made_by.revision, weights_sha256=made_by.weights_sha256)
+
+
+def preset_of(manifest: Manifest) -> Preset:
+    """The preset that a library was made with, with the models that it records.
+
+    Curves are those of the preset of that name, or of each model where the preset is the user's own
+    and no longer in config.toml.
+    """
+    own = own_presets()
+    is_known = manifest.preset in presets.PRESETS or manifest.preset in own
+    base = presets.find(manifest.preset if is_known else presets.DEFAULT, own)
+    models = manifest.models
+    if not models:  # a library of an earlier version records its speech model alone
+        models = {"speech": replace(base.speech, source=manifest.speech_model)}
+    has = base.specs
+    others = {place: spec for place, spec in models.items() if _differs(spec, has.get(place))}
+    kept = base.with_models(others) if others else base
+    places = {place: spec for place, spec in models.items() if place in presets.PLACES}
+    return replace(
+        kept,
+        **places,  # type: ignore[arg-type]  # the names of its fields, as checked above
+        name=manifest.preset,
+        ocr=models.get(presets.OCR, presets.NO_OCR),
+        others=tuple(
+            spec for place, spec in models.items() if place not in (*presets.PLACES, presets.OCR)
+        ),
+    )
+
+
+def check(
+    folder: Location, manifest: Manifest, *, preset: str | None, models: Mapping[str, ModelSpec]
+) -> None:
+    """Raise ConfigError where another preset or model is asked for than the library has."""
+    if preset is not None and preset != manifest.preset:
+        raise ConfigError(_other(folder, "preset", manifest.preset, preset))
+    has = preset_of(manifest).specs
+    for place, spec in models.items():
+        made_with = has.get(place, presets.NO_OCR)
+        if _differs(spec, made_with):
+            raise ConfigError(_other(folder, f"{place} model", str(made_with), str(spec)))
+
+
+def check_weights(folder: Location, manifest: Manifest, encoders: Encoders) -> None:
+    """Raise WeightsMismatch where the vectors were made with other weights than are here."""
+    now = {space.name: space for space in encoders.spaces}
+    for recorded in manifest.spaces:
+        if recorded.name not in now:
+            raise WeightsMismatch(
+                f"the library {folder} has a space {recorded.name!r}, for which there is no model "
+                f"here: install the version of mmsearch that made it, or index into a new library"
+            )
+        here = now[recorded.name]
+        if here != recorded:
+            raise WeightsMismatch(
+                f"the library {folder} was made with {recorded.model} {recorded.revision} "
+                f"({recorded.weights_sha256[:12]}) in space {recorded.name!r}, but {here.model} "
+                f"{here.revision} ({here.weights_sha256[:12]}) is installed: install the version "
+                f"of mmsearch that made it, or index into a new library"
+            )
+
+
+def _differs(one: ModelSpec, other: ModelSpec | None) -> bool:
+    return other is None or (one.encoder, one.source) != (other.encoder, other.source)
+
+
+def _other(folder: Location, what: str, has: str, asked: str) -> str:
+    return (
+        f"the library {folder} was made with {what} {has!r} and cannot take {asked!r}: "
+        f"leave the option out, or make another library with --library DIR"
+    )

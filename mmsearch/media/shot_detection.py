@@ -1,0 +1,146 @@
+"""Finds where a video cuts, from small versions of a few frames a second."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mmsearch.types import Span
+
+if TYPE_CHECKING:
+    from mmsearch.types import PixelArray
+
+SAMPLE_S = 0.25
+SMALL_SIZE = (64, 36)
+# Mean absolute difference of 8-bit values between two samples. Between cuts of films it is below
+# 10 for nearly all samples, at cuts mostly above 20.
+_CUT = 18.0
+_CUT_TIMES_MOTION = 3.0
+# A picture that has become another without any cut: dissolves, pans. A pan that goes on gives a
+# picture in three seconds, not one a second.
+_DRIFT = 45.0
+_DRIFT_AGE_S = 3.0
+# Cross-fades and encoders need a few frames before a new picture stands.
+_SETTLE_S = 0.4
+# Standard deviation of the values: below it a frame is black, white or a plain title.
+_PLAIN = 6.0
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a sample means: the shot that ended with it, if one did, and whether to keep it.
+
+    `keep` says that this frame is now the best picture of the shot that is open.
+    """
+
+    ended: Span | None
+    keep: bool
+
+
+class Choice:
+    """Which sample of a shot is its picture: the first that stands and is not plain.
+
+    Until there is one, the latest that is no plainer than the one before.
+    """
+
+    def __init__(self, start_s: float, *, floor_s: float) -> None:
+        self._start_s = start_s
+        self._settle_s = min(_SETTLE_S, floor_s / 2)
+        self.kept: PixelArray | None = None
+        self.is_settled = False
+
+    def takes(self, time_s: float, small: PixelArray) -> bool:
+        """Whether the next sample, (36, 64, 3) uint8 at `time_s` seconds, is now the picture."""
+        if self.is_settled:
+            return False
+        if self.kept is None:
+            self.kept = small
+            return True
+        self.is_settled = time_s - self._start_s >= self._settle_s and float(small.std()) > _PLAIN
+        if self.is_settled or float(small.std()) >= float(self.kept.std()):
+            self.kept = small
+            return True
+        return False
+
+
+class ShotDetector:
+    """Cuts a stream of samples into shots.
+
+    At most one shot begins in `floor_s` seconds, and at least one in `ceiling_s`. Which frame is
+    the picture of a shot depends on its own samples and on nothing before it: so it can be found
+    again (`mmsearch.media.clip_reader`).
+    """
+
+    def __init__(self, *, floor_s: float, ceiling_s: float) -> None:
+        self._floor_s = floor_s
+        self._ceiling_s = max(ceiling_s, floor_s)
+        self._start_s: float | None = None
+        self._last_s = 0.0
+        self._last: PixelArray | None = None
+        self._choice = Choice(0.0, floor_s=floor_s)
+        self._motion = 4.0
+        self._missed_cut = False
+
+    def wants(self, time_s: float) -> bool:
+        """Whether the frame at `time_s` should be sampled."""
+        return self._start_s is None or is_due(time_s, self._last_s)
+
+    def feed(self, time_s: float, small: PixelArray) -> Verdict:
+        """Take the next sample: (36, 64, 3) uint8, at `time_s` seconds."""
+        kept = self._choice.kept
+        if self._start_s is None or self._last is None or kept is None:
+            self._begin(time_s, time_s, small)
+            return Verdict(None, keep=True)
+        step = _difference(self._last, small)
+        is_cut = step > max(_CUT, _CUT_TIMES_MOTION * self._motion)
+        # Cuts count too, bounded: or a film that never rests would be all cuts.
+        self._motion += 0.2 * (min(step, 2 * _CUT) - self._motion)
+        drift = _difference(kept, small)
+        age_s = time_s - self._start_s
+        if age_s < self._floor_s:
+            self._missed_cut = self._missed_cut or is_cut
+        elif (
+            is_cut
+            or (drift > _DRIFT and age_s >= _DRIFT_AGE_S)
+            or (self._missed_cut and drift > _CUT)
+            or (age_s >= self._ceiling_s)
+        ):
+            cut_s = max(between(self._last_s, time_s), self._start_s + self._floor_s)
+            ended = Span(self._start_s, cut_s)
+            self._begin(cut_s, time_s, small)
+            return Verdict(ended, keep=True)
+        self._last_s, self._last = time_s, small
+        return Verdict(None, keep=self._choice.takes(time_s, small))
+
+    def finish(self, end_s: float) -> Span | None:
+        """The last shot, which ends with the video at `end_s`; None if nothing came."""
+        if self._start_s is None:
+            return None
+        return Span(self._start_s, max(end_s, self._last_s, self._start_s + 0.001))
+
+    def _begin(self, start_s: float, time_s: float, small: PixelArray) -> None:
+        self._start_s = start_s
+        self._last_s, self._last = time_s, small
+        self._choice = Choice(start_s, floor_s=self._floor_s)
+        self._choice.takes(time_s, small)
+        self._missed_cut = False
+
+
+def is_due(time_s: float, last_s: float) -> bool:
+    """Whether the frame at `time_s` is the next sample after that at `last_s`."""
+    return time_s >= last_s + SAMPLE_S - 1e-6
+
+
+def between(last_s: float, time_s: float) -> float:
+    """Where the cut lies that a sample shows: half way, unless frames are rare.
+
+    Then the old one stood until the new one came.
+    """
+    gap_s = time_s - last_s
+    return time_s - gap_s / 2 if gap_s <= 2 * SAMPLE_S else time_s
+
+
+def _difference(a: PixelArray, b: PixelArray) -> float:
+    import numpy as np
+
+    return float(np.abs(a.astype(np.int16) - b.astype(np.int16)).mean())

@@ -1,0 +1,1 @@
+"""Models: presets, the hub, the local store, and conversion to ONNX."""

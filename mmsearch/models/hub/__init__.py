@@ -1,0 +1,1 @@
+"""Fetches model files from the hub into its local cache."""

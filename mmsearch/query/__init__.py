@@ -1,0 +1,1 @@
+"""Queries, their ranking settings and their filters, as frozen values."""

@@ -1,0 +1,1 @@
+"""The filter language: parsed text, shorthand options, and the expressions that both become."""

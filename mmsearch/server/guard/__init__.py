@@ -1,0 +1,1 @@
+"""Protects the HTTP API and the web pages: connections, hosts, tokens and limits."""
