@@ -8,7 +8,7 @@ STAMP  := $(VENV)/.installed
 TESTED := $(VENV)/.installed-for-tests
 LIBRARY := .demo-library
 
-.PHONY: demo test lint bench clean setup
+.PHONY: demo test lint reference screenshots bench clean setup
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "mmsearch needs Python 3.11 or newer; run: make PYTHON=python3.12 $(MAKECMDGOALS)")'
@@ -31,8 +31,16 @@ lint: $(TESTED)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# The Python API from the docstrings: it imports what it documents, so that it cannot break unseen.
+reference: $(TESTED)
+	$(BIN)/python scripts/reference.py build/reference
+
+# The pictures of the README, of the pages and the terminal as they are; needs Chromium.
+screenshots: $(TESTED)
+	$(BIN)/python scripts/screenshots.py docs/images
+
 # Files of tests side by side: they wait for processes and browsers more than they compute.
-test: lint
+test: lint reference
 	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile
 
 bench: $(TESTED)

@@ -3,11 +3,11 @@
 Each is made of a snapshot when it is first wanted and kept with it.
 """
 
-from mmsearch.analytics.copies import Copies, Duplicates, copies, duplicates
-from mmsearch.analytics.counts import Counts, Length, Month, Named, Ranked, counts
+from mmsearch.analytics.asset_counts import Counts, Length, Month, Named, Ranked, counts
 from mmsearch.analytics.disk_usage import Part, disk
-from mmsearch.analytics.folders import Folder, folders
-from mmsearch.analytics.places import Pin, Places, places
+from mmsearch.analytics.duplicate_groups import Copies, Duplicates, copies, duplicates
+from mmsearch.analytics.folder_tree import Folder, folders
+from mmsearch.analytics.map_places import Pin, Places, places
 from mmsearch.analytics.projection import Chart, Method, Point, chart, charted_spaces
 from mmsearch.analytics.tags import top_tags
 

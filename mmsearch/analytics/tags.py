@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mmsearch.analytics.counts import AT_MOST, Named, Ranked
+from mmsearch.analytics.asset_counts import AT_MOST, Named, Ranked
 from mmsearch.snapshot.snapshot import keys_of
 from mmsearch.store.schema import SEGMENTS
 

@@ -20,9 +20,9 @@ from mmsearch.evaluation import (
     class_accuracy,
     evaluate,
     intersection_over_union,
+    judge,
     located,
     overlaps_by_half,
-    query_runner,
     read_queries,
     report,
     require_measures,
@@ -322,7 +322,7 @@ def test_kinds_are_those_of_the_right_files() -> None:
     ]
     ranking = [answer("/photo"), answer("/film"), answer("/song")]
 
-    got = report(query_runner(queries, lambda *_: ranking, held=held)).kinds
+    got = report(judge(queries, lambda *_: ranking, held=held)).kinds
 
     assert list(got) == ["image", "audio", "video"]
     assert [one.queries for one in got.values()] == [1, 1, 1]
@@ -333,15 +333,15 @@ def test_kinds_are_those_of_the_right_files() -> None:
 def test_the_first_query_warms_up_and_its_time_is_not_counted() -> None:
     queries = [KnownQuery(str(number), frozenset({"/a"})) for number in range(5)]
 
-    judged = query_runner(queries, lambda *_: [])
+    judged = judge(queries, lambda *_: [])
 
     assert judged.latencies_ms.shape == (4,)
-    assert query_runner(queries[:1], lambda *_: []).latencies_ms.shape == (1,)
+    assert judge(queries[:1], lambda *_: []).latencies_ms.shape == (1,)
     assert (judged.latencies_ms > 0).all()
 
 
 def test_percentiles_are_times_that_were_taken() -> None:
-    judged = query_runner([KnownQuery("a", frozenset({"/a"}))] * 3, lambda *_: [])
+    judged = judge([KnownQuery("a", frozenset({"/a"}))] * 3, lambda *_: [])
     got = report(judged)
 
     times = judged.latencies_ms.tolist()

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmsearch.evaluation import Answer, Judged, KnownQuery, differences, query_runner, verdict
+from mmsearch.evaluation import Answer, Judged, KnownQuery, differences, judge, verdict
 from mmsearch.evaluation.comparison import paired_bootstrap
 from mmsearch.evaluation.measures import MRR, NDCG
 from mmsearch.types import Span
@@ -31,7 +31,7 @@ def side(ranks: list[int], *, refused: int = 0) -> Judged:
         names = ["/right" if rank == at else f"/{at}" for at in range(1, limit + 1)]
         return [Answer((name,), 0.5, ()) for name in names]
 
-    return query_runner(queries, search, cut_off=0.1)
+    return judge(queries, search, cut_off=0.1)
 
 
 def test_a_clear_gain_is_told_from_chance() -> None:
@@ -115,7 +115,7 @@ def test_spans_are_compared_over_the_queries_that_have_one() -> None:
     queries = [timed, timed, KnownQuery("other", frozenset({"/a"}))]
 
     def found(span: Span) -> Judged:
-        return query_runner(queries, lambda *_: [Answer(("/a",), 0.5, (span,))])
+        return judge(queries, lambda *_: [Answer(("/a",), 0.5, (span,))])
 
     compared = differences(found(Span(50, 60)), found(Span(0, 5)))
     overlap = next(one for one in compared if one.measure == "span IoU")

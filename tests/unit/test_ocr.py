@@ -408,7 +408,7 @@ def test_options_go_through_the_pipe_with_what_is_legible() -> None:
 
 
 class ReadingEncoders(FakeEncoders):
-    rapidocr = object()
+    ocr = object()
 
     def __init__(self, reader: FakeReader) -> None:
         super().__init__()

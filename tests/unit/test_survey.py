@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from mmsearch import analytics
-from mmsearch.analytics import asset_rows, copies, projection, tags
+from mmsearch.analytics import asset_rows, duplicate_groups, projection, tags
 from mmsearch.analytics.projection import Method
 from mmsearch.errors import MissingExtra, QueryError
 from mmsearch.library.library import Library
@@ -217,10 +217,10 @@ def test_near_duplicates_are_grouped_under_the_largest(snapshot: Snapshot) -> No
 def test_many_pictures_are_compared_by_their_hashes(
     library: Library, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(copies, "CROPS", 2)
+    monkeypatch.setattr(duplicate_groups, "CROPS", 2)
     known = ids_by_name(library.snapshot())
 
-    found = copies._duplicates(library.snapshot())
+    found = duplicate_groups._duplicates(library.snapshot())
 
     assert not found.has_crops
     assert {known["large.png"], known["small.png"]} <= set(found.groups[0])
@@ -378,10 +378,12 @@ def test_pairs_by_bands_are_all_pairs_that_differ_in_few_bits(values: list[int])
             (values[one] ^ values[other]).bit_count(),
             (values[one] ^ values[other] ^ mirror).bit_count(),
         )
-        <= copies.MAX_BITS
+        <= duplicate_groups.MAX_BITS
     }
 
-    ones, others, is_whole = copies._first(copies._equal_but_few(np.array(values, dtype=np.uint64)))
+    ones, others, is_whole = duplicate_groups._first(
+        duplicate_groups._equal_but_few(np.array(values, dtype=np.uint64))
+    )
 
     assert set(zip(ones.tolist(), others.tolist(), strict=True)) == expected
     assert is_whole
@@ -389,16 +391,16 @@ def test_pairs_by_bands_are_all_pairs_that_differ_in_few_bits(values: list[int])
 
 def test_a_flood_of_pairs_is_cut_and_said(monkeypatch: pytest.MonkeyPatch) -> None:
     same = np.zeros(200, dtype=np.uint64)
-    monkeypatch.setattr(copies, "MAX_PAIRS", 50)
+    monkeypatch.setattr(duplicate_groups, "MAX_PAIRS", 50)
 
-    ones, _, is_whole = copies._first(copies._equal_but_few(same))
+    ones, _, is_whole = duplicate_groups._first(duplicate_groups._equal_but_few(same))
 
     assert len(ones) == 50
     assert not is_whole
 
-    monkeypatch.setattr(copies, "MAX_PAIRS", 100_000)
-    monkeypatch.setattr(copies, "MAX_COMPARED", 300)
-    ones, _, is_whole = copies._first(copies._equal_but_few(same))
+    monkeypatch.setattr(duplicate_groups, "MAX_PAIRS", 100_000)
+    monkeypatch.setattr(duplicate_groups, "MAX_COMPARED", 300)
+    ones, _, is_whole = duplicate_groups._first(duplicate_groups._equal_but_few(same))
     assert 0 < len(ones) < 200 * 199 // 2
     assert not is_whole
 
@@ -411,7 +413,7 @@ def test_nobody_is_in_two_groups_and_all_are_the_same_as_who_leads(
     ones = np.array([one for one, _ in known], dtype=np.int64)
     others = np.array([other for _, other in known], dtype=np.int64)
 
-    groups = copies._grouped(ones, others)
+    groups = duplicate_groups._grouped(ones, others)
 
     members = [one for group in groups for one in group]
     assert len(members) == len(set(members))
