@@ -23,13 +23,19 @@ _HEX = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True, slots=True)
 class Tower:
-    """One network of a model, and how it runs best on the machine that converted it."""
+    """One network of a model, and how it runs best on the machine that converted it.
+
+    `processor` is the one on which int8 and fp32 were timed, empty where speed does not decide
+    between them. `recipe` says how int8 weights were made, empty where their products may saturate.
+    """
 
     precision: str
     batch: int = 1
     threads: int = 1
     arena: bool = False
     measured: Mapping[str, float] = field(default_factory=dict)
+    processor: str = ""
+    recipe: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,4 +217,6 @@ def _tower(value: object) -> Tower:
         threads=max(1, _count(value, "threads")),
         arena=value.get("arena") is True,
         measured=measured,
+        processor=_text(value, "processor"),
+        recipe=_text(value, "recipe"),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +15,17 @@ from mmsearch.errors import ModelError
 if TYPE_CHECKING:
     from mmsearch.runtime.network import Tensor
 
+LENGTH = 32
+"""Of a made text: that of a caption."""
+TYPES = MappingProxyType(
+    {
+        "tensor(float)": np.float32,
+        "tensor(uint8)": np.uint8,
+        "tensor(int32)": np.int32,
+        "tensor(int64)": np.int64,
+        "tensor(bool)": np.bool_,
+    }
+)
 ALL = 1 << 30
 """A batch that is never reached: all rows are computed at once."""
 
@@ -57,6 +69,16 @@ class OnnxModel:
         except Exception as exc:  # the runtime raises classes of its own, made at run time
             raise ModelError(f"{path} is no network that ONNX Runtime can load: {exc}") from exc
         return cls(session, batch=batch)
+
+    def example(self, rows: int) -> dict[str, Tensor]:
+        """Inputs of ones for so many rows, to time the network; what has any length gets 32."""
+        return {
+            value.name: np.ones(
+                [rows, *(size if isinstance(size, int) else LENGTH for size in value.shape[1:])],
+                dtype=TYPES[value.type],
+            )
+            for value in self._session.get_inputs()
+        }
 
     def run(self, inputs: Mapping[str, Tensor]) -> list[Any]:
         """The outputs for any number of rows, in the network's order."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
+from importlib import resources
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +21,7 @@ from mmsearch.models.conversion import process, quantization, sample_images, tun
 from mmsearch.models.conversion.parity import compare, cosines
 from mmsearch.runtime.onnx import OnnxModel
 
+TAGGER = Path(str(resources.files("mmsearch") / "models/data/mini/tagger.onnx"))
 RANDOM = np.random.default_rng(0)
 DEPTH, WIDTH, ROWS = 160, 128, 40_000
 
@@ -74,6 +77,94 @@ def test_a_product_in_int8_is_near_that_in_float(
 
     assert cosines(exact, small).min() > 0.9998
     assert exact.shape == small.shape
+
+
+def quantised_product(folder: Path, weights: np.ndarray) -> Path:
+    """A network that multiplies uint8 `x` with (depth, width) weights, in int8."""
+    nodes = [
+        helper.make_node("Cast", ["x"], ["f"], to=1),
+        helper.make_node("MatMul", ["f", "w"], ["y"]),
+    ]
+    source = save(folder / "a.onnx", nodes, {"w": weights}, {"x": 2})
+    assert quantization.to_int8(source, folder / "b.onnx") == 1
+    return folder / "b.onnx"
+
+
+def largest_pair_sum(weights: np.ndarray) -> int:
+    """The largest magnitude of what `vpmaddubsw` adds up of (depth, width) int8 and any uint8.
+
+    It adds two neighbouring products in int16. Products with 255 are the largest; where the two
+    weights differ in sign, the other activation is 0.
+    """
+    pairs = np.pad(weights.astype(np.int64), ((0, len(weights) % 2), (0, 0)))
+    pairs = pairs.reshape(-1, 2, weights.shape[1])
+    return max(int((255 * np.maximum(sign * pairs, 0)).sum(axis=1).max()) for sign in (1, -1))
+
+
+def products_of_int8(path: Path) -> Iterator[np.ndarray]:
+    """The weights of a network whose products with uint8 activations are in int8."""
+    graph = onnx.load(path).graph
+    tensors = {tensor.name: tensor for tensor in graph.initializer}
+    for node in graph.node:
+        if node.op_type in ("MatMulInteger", "MatMulIntegerToFloat"):
+            yield numpy_helper.to_array(tensors[node.input[1]])
+        elif node.op_type == "QLinearConv":
+            weights = numpy_helper.to_array(tensors[node.input[3]])
+            if weights.shape[1] > 1:  # depthwise kernels multiply in wider integers
+                by_channel = np.moveaxis(weights, 1, -1)  # kernels read input channels last ...
+                yield by_channel.reshape(len(weights), -1).T
+                yield weights.reshape(len(weights), -1).T  # ... or first
+
+
+@pytest.mark.parametrize("spread", ["normal", "outliers", "equal", "signs", "tiny"])
+@pytest.mark.parametrize("depth", [DEPTH, DEPTH - 1])
+def test_no_pair_of_products_saturates_int16(tmp_path: Path, depth: int, spread: str) -> None:
+    weights = {
+        "normal": RANDOM.normal(size=(depth, WIDTH)),
+        "outliers": RANDOM.standard_cauchy(size=(depth, WIDTH)),
+        "equal": np.full((depth, WIDTH), -0.3),
+        "signs": RANDOM.choice([-1.0, 1.0], size=(depth, WIDTH)),
+        "tiny": RANDOM.normal(size=(depth, WIDTH)) * 1e-30,
+    }[spread]
+    nodes = [helper.make_node("MatMul", ["x", "w"], ["y"])]
+    source = save(tmp_path / "a.onnx", nodes, {"w": weights}, {"x": 1})
+    quantization.to_int8(source, tmp_path / "b.onnx")
+
+    (small,) = products_of_int8(tmp_path / "b.onnx")
+    assert small.dtype == np.int8
+    assert largest_pair_sum(small) <= np.iinfo(np.int16).max
+
+
+def test_no_pair_of_products_of_the_packaged_tagger_saturates_int16() -> None:
+    weights = list(products_of_int8(TAGGER))
+
+    assert len(weights) > 60
+    assert max(map(largest_pair_sum, weights)) <= np.iinfo(np.int16).max
+
+
+@pytest.mark.parametrize("rows", [1, 5])
+def test_products_in_int8_are_those_of_integers(tmp_path: Path, rows: int) -> None:
+    weights = np.abs(RANDOM.normal(size=(DEPTH, WIDTH)))  # of like sign: pairs are large
+    network = quantised_product(tmp_path, weights)
+    values, scales = quantization.columns_int8(weights.astype(np.float32))
+    pixels = RANDOM.integers(200, 256, (rows, DEPTH)).astype(np.uint8)
+
+    expected = (pixels.astype(np.int64) @ values.astype(np.int64)) * scales
+    np.testing.assert_allclose(run_one(network, x=pixels), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("rows", [1, 5])
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_products_in_blocks_are_those_of_integers(tmp_path: Path, rows: int, sign: int) -> None:
+    nodes = [helper.make_node("MatMul", ["x", "w"], ["y"])]
+    weights = sign * RANDOM.integers(100, 128, (DEPTH, WIDTH))
+    weights[:: quantization.BLOCK] = 127  # a step is 1
+    source = save(tmp_path / "a.onnx", nodes, {"w": weights}, {"x": 1})
+    quantization.to_int8(source, tmp_path / "b.onnx", kernel="blocks")
+    x = RANDOM.integers(100, 128, (rows, DEPTH)).astype(np.float32)
+    x[:, :: quantization.BLOCK] = 127
+
+    np.testing.assert_allclose(run_one(tmp_path / "b.onnx", x=x), x @ weights, rtol=1e-6)
 
 
 def test_a_row_in_int8_does_not_depend_on_the_others(tmp_path: Path) -> None:

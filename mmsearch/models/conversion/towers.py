@@ -13,6 +13,8 @@ from mmsearch.models.conversion.onnx_export import to_onnx
 from mmsearch.models.conversion.parity import FP32_COSINE, Agreement, compare
 from mmsearch.models.conversion.tuning import Tuning, rate, tune
 from mmsearch.runtime.onnx import OnnxModel
+from mmsearch.runtime.precision import SLOWER
+from mmsearch.runtime.processor import processor_name
 
 if TYPE_CHECKING:
     import torch
@@ -23,8 +25,6 @@ if TYPE_CHECKING:
 REFERENCES = 16
 """How many probes torch computes; it takes about as long as the rest of a tower together."""
 ALONE = 8
-SLOWER = 0.95
-"""An int8 network is not taken where it computes fewer than so many times the rows of fp32."""
 
 OnProgress = Callable[[str, float], None]
 """Told what is being done, and how much of the whole is done (0..1)."""
@@ -100,6 +100,8 @@ def convert_tower(source: TowerSource, folder: Path, on_progress: OnProgress) ->
         "threads": tuning.threads,
         "arena": tuning.arena,
         "measured": {key: round(value, 6) for key, value in measured.items()},
+        "processor": "" if source.is_table else processor_name(),
+        "recipe": quantization.RECIPE,
     }
 
 
