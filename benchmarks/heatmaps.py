@@ -27,7 +27,7 @@ from mmsearch.library import heatmap, localization
 from mmsearch.library.heatmap import HeatMap, spread
 from mmsearch.models.presets import MINI, ModelSpec
 from mmsearch.models.provisioning import Runtime
-from mmsearch.search.query_vectors import Probe, WeightedProbe
+from mmsearch.search.query_vectors import QueryVector, WeightedQueryVector
 from mmsearch.types import Box
 
 SIDE_PX = 768
@@ -85,9 +85,9 @@ def filled(path: Path, shape: tuple[int, int]) -> np.ndarray:
     return np.asarray(image.resize((width, height), Image.Resampling.LANCZOS, box=box))
 
 
-def probes(captions: Sequence[str], encoder: ImageEncoder) -> list[list[WeightedProbe]]:
+def probes(captions: Sequence[str], encoder: ImageEncoder) -> list[list[WeightedQueryVector]]:
     vectors = encoder.encode_texts(captions)
-    return [[WeightedProbe(Probe("image", "text", row[None]), 1.0)] for row in vectors]
+    return [[WeightedQueryVector(QueryVector("image", "text", row[None]), 1.0)] for row in vectors]
 
 
 def stored(pixels: np.ndarray, encoder: ImageEncoder) -> tuple[tuple[Box, ...], np.ndarray]:
@@ -116,12 +116,16 @@ class Table:
     def add(self, picture: Composed, stranger: str) -> None:
         height, width = picture.pixels.shape[:2]
         ways = {" + ".join(f"1/{1 / scale:.0f}" for scale in scales): scales for scales in SCALES}
-        cut = {name: localization.parts(width, height, scales) for name, scales in ways.items()}
+        cut = {
+            name: localization.cut_into_boxes(width, height, scales)
+            for name, scales in ways.items()
+        }
         known = {
-            scale: localization.parts(width, height, (scale,)) for scale in (1 / 2, 1 / 3, 1 / 4)
+            scale: localization.cut_into_boxes(width, height, (scale,))
+            for scale in (1 / 2, 1 / 3, 1 / 4)
         }
         rows = {
-            scale: localization.embedded(picture.pixels, boxes, self._encoder)
+            scale: localization.embed_crops(picture.pixels, boxes, self._encoder)
             for scale, boxes in known.items()
         }
         vectors = {
@@ -133,14 +137,14 @@ class Table:
             self._crops[name] = len(boxes)
             for quadrant, terms in enumerate(asked):
                 for wanted in terms:
-                    heat = localization.heat_of(vectors[name], wanted, MINI.calibrations)
+                    heat = localization.compute_heat(vectors[name], wanted, MINI.calibrations)
                     values = spread(heat, boxes, (width, height))
                     point = HeatMap(values, (width, height)).hottest
                     self._right[name].append(picture.quadrant(point) == quadrant)
                     if name == USED:
                         self.own.append(contrast(heat, boxes, (width, height)))
         (wanted,) = probes([stranger], self._encoder)
-        heat = localization.heat_of(vectors[USED], wanted, MINI.calibrations)
+        heat = localization.compute_heat(vectors[USED], wanted, MINI.calibrations)
         self.strange.append(contrast(heat, cut[USED], (width, height)))
 
     def lines(self) -> Iterator[str]:
@@ -171,11 +175,11 @@ def main() -> None:
     for path, captions in photos[:PHOTOGRAPHS]:
         pixels = filled(path, (SIDE_PX * 3 // 4, SIDE_PX))
         (wanted,) = probes(captions[:1], encoder)
-        boxes = localization.parts(pixels.shape[1], pixels.shape[0])
+        boxes = localization.cut_into_boxes(pixels.shape[1], pixels.shape[0])
         started = time.perf_counter()
-        vectors = localization.embedded(pixels, boxes, encoder)
+        vectors = localization.embed_crops(pixels, boxes, encoder)
         seconds.append(time.perf_counter() - started)
-        heat = localization.heat_of(vectors, wanted, MINI.calibrations)
+        heat = localization.compute_heat(vectors, wanted, MINI.calibrations)
         alone.append(contrast(heat, boxes, (pixels.shape[1], pixels.shape[0])))
     print(f"photographs by themselves: contrast {spoken(alone)}")
     print(f"seconds a map, {SIDE_PX} x {SIDE_PX * 3 // 4}: {np.median(seconds):.2f}")

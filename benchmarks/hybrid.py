@@ -26,7 +26,7 @@ from mmsearch.evaluation import (
     report,
 )
 from mmsearch.library.library import Library
-from mmsearch.query.ranking import USUAL_CUTOFF, Ranking
+from mmsearch.query.ranking import DEFAULT_CUTOFF, Ranking
 
 HERE = Path(__file__).parent
 WAYS = {
@@ -90,7 +90,7 @@ def search(library: Library, settings: str) -> Search:
 def compare(title: str, library: Library, queries: Sequence[KnownQuery]) -> dict[str, Judged]:
     judged = {}
     for name, settings in WAYS.items():
-        judged[name] = judge(queries, search(library, settings), cut_off=USUAL_CUTOFF.first)
+        judged[name] = judge(queries, search(library, settings), cut_off=DEFAULT_CUTOFF.first)
         told = report(judged[name])
         recall = "".join(
             f"{told.recall[str(cut)]:>8.3f}" for cut in (1, 5, 10) if str(cut) in told.recall
@@ -144,7 +144,7 @@ def main() -> None:
 
 def refused(library: Library, true: Sequence[KnownQuery], absent: Sequence[KnownQuery]) -> None:
     """At the usual cut-off; 'kept' is over the queries with an answer."""
-    judged = judge([*true, *absent], search(library, ""), cut_off=USUAL_CUTOFF.first)
+    judged = judge([*true, *absent], search(library, ""), cut_off=DEFAULT_CUTOFF.first)
     told = report(judged).no_match
     shown = sum(
         any(str(path) in {hit.path, *hit.also_at, *hit.duplicates} for path in query.relevant)

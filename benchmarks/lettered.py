@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
-from mmsearch.media.strings import words
+from mmsearch.media.strings import split_words
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 DEJAVU = Path("/usr/share/fonts/truetype/dejavu")
-WORDS = words("""
+WORDS = split_words("""
     harbour lighthouse museum library platform station street avenue coffee sale parking invoice
     total amount date kitchen garden window summer winter river mountain bridge market corner
     school number people water friend letter evening morning journey silver orange purple yellow

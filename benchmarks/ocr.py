@@ -26,7 +26,7 @@ from mmsearch.encoders.base import Context
 from mmsearch.encoders.ocr.pipeline import Writing
 from mmsearch.encoders.ocr.rapidocr import RapidOcr
 from mmsearch.media.base import LoadOptions
-from mmsearch.media.text_detection import LOOK, legible, lettered
+from mmsearch.media.text_detection import DETECTION_FIT, prepare_ocr_picture, detect_text
 from mmsearch.models.model_store import default_store
 from mmsearch.models.presets import RAPIDOCR
 from mmsearch.runtime.resize import fitted_pixels
@@ -46,7 +46,7 @@ def main() -> None:
 
 def read(pixels: np.ndarray, reader: RapidOcr, *, px: int = LEGIBLE_PX) -> tuple[str, bool]:
     """What a library would know of a picture, and whether it passed the look."""
-    seen = legible(partial(fitted_pixels, pixels), LoadOptions(legible_px=px))
+    seen = prepare_ocr_picture(partial(fitted_pixels, pixels), LoadOptions(legible_px=px))
     if seen is None:
         return "", False
     writing = Writing(lambda: reader, _count_tokens, max_tokens=CHUNK_TOKENS)
@@ -64,8 +64,8 @@ def without_writing(photographs: list[Path], reader: RapidOcr) -> list[Path]:
         if reader.read(pixels):
             continue
         textless.append(path)
-        look = fitted_pixels(pixels, LOOK)
-        looking_s += timed(partial(lettered, look))
+        look = fitted_pixels(pixels, DETECTION_FIT)
+        looking_s += timed(partial(detect_text, look))
         began = time.process_time()
         text, is_passed = read(pixels, reader)
         reading_s += time.process_time() - began

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from mmsearch.media.pixels import draft, upright_rgb
+from mmsearch.media.pixels import draft_jpeg, render_upright
 from mmsearch.types import PictureFit
 
 BICUBIC = Image.Resampling.BICUBIC
@@ -115,9 +115,9 @@ def timings(data: bytes) -> Iterator[str]:
 
         def ours(fit: PictureFit = fit) -> object:
             image = Image.open(io.BytesIO(data))
-            draft(image, fit)
+            draft_jpeg(image, fit)
             image.load()
-            return upright_rgb(image, fit)
+            return render_upright(image, fit)
 
         def plain(px: int = px) -> object:
             image = decoded(data, 1)

@@ -21,8 +21,8 @@ from mmsearch.media.base import (
     Picture,
     Reading,
 )
-from mmsearch.media.chunking import chunks
-from mmsearch.media.thumbprint import look_of, unpadded
+from mmsearch.media.chunking import split_chunks
+from mmsearch.media.thumbprint import compute_thumbprint, remove_padding
 from mmsearch.store.rows import EncodedSegment
 from mmsearch.types import (
     Box,
@@ -174,8 +174,8 @@ def _segment(asset_id: str, kind: SegmentKind, place: Place, text: str | None = 
 def _look(pixels: PixelArray, description: Description, encoders: Encoders) -> bytes | None:
     said = description.metadata
     if said.width_px and said.height_px:
-        pixels = unpadded(pixels, encoders.image.fit, said.width_px, said.height_px)
-    return look_of(pixels)
+        pixels = remove_padding(pixels, encoders.image.fit, said.width_px, said.height_px)
+    return compute_thumbprint(pixels)
 
 
 def _sound(asset_id: str, window: SampleArray, span: Span) -> Work:
@@ -204,7 +204,7 @@ def _written_in(asset_id: str, written: Written) -> Work:
 
 
 def _written(asset_id: str, passages: Iterator[Passage], encoders: Encoders) -> Iterator[Work]:
-    for chunk in chunks(
+    for chunk in split_chunks(
         passages,
         encoders.text.count_tokens,
         max_tokens=CHUNK_TOKENS,

@@ -7,11 +7,14 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from mmsearch.types import Modality
+from mmsearch.types import Box, Modality, Span
 
 if TYPE_CHECKING:
     from mmsearch.library.stats import Status
-    from mmsearch.types import Asset, Hit, Moment, Place, Provenance, Segment
+    from mmsearch.types import Asset, Hit, Moment, Place, Provenance, Segment, SpaceScore
+
+SCORE_DIGITS = 4
+SECOND_DIGITS = 3
 
 
 def answer_object(query: str, preset: str, took_ms: float, hits: Sequence[Hit]) -> dict[str, Any]:
@@ -30,26 +33,75 @@ def json_text(query: str, preset: str, took_ms: float, hits: Sequence[Hit]) -> s
     return json.dumps(answer_object(query, preset, took_ms, hits), ensure_ascii=False)
 
 
+def rounded(hit: Hit) -> Hit:
+    """A hit whose figures are as exact as they are told, so that it is shown alike everywhere.
+
+    Who rounds for a person what was rounded before may round up what is to be rounded down.
+    """
+    segment = _rounded_segment(hit.segment)
+    return dataclasses.replace(
+        hit,
+        score=round(hit.score, SCORE_DIGITS),
+        segment=segment,
+        spaces={name: _rounded_space(one) for name, one in hit.spaces.items()},
+        moments=tuple(_rounded_moment(moment) for moment in hit.moments),
+    )
+
+
+def _rounded_space(space: SpaceScore) -> SpaceScore:
+    return dataclasses.replace(
+        space,
+        score=round(space.score, SCORE_DIGITS),
+        similarity=round(space.similarity, SCORE_DIGITS),
+    )
+
+
+def _rounded_moment(moment: Moment) -> Moment:
+    return dataclasses.replace(
+        moment,
+        segment=_rounded_segment(moment.segment),
+        score=round(moment.score, SCORE_DIGITS),
+        box=_rounded_box(moment.box),
+        span=_rounded_span(moment.span),
+    )
+
+
+def _rounded_segment(segment: Segment) -> Segment:
+    span = _rounded_span(segment.place.span)
+    return dataclasses.replace(segment, place=dataclasses.replace(segment.place, span=span))
+
+
+def _rounded_span(span: Span | None) -> Span | None:
+    if span is None:
+        return None
+    return Span(round(span.start_s, SECOND_DIGITS), round(span.end_s, SECOND_DIGITS))
+
+
+def _rounded_box(box: Box | None) -> Box | None:
+    if box is None:
+        return None
+    return Box(*(round(edge, SCORE_DIGITS) for edge in dataclasses.astuple(box)))
+
+
 def hit_object(hit: Hit) -> dict[str, Any]:
     """A hit as `--json` shows it."""
+    hit = rounded(hit)
     segment = hit.segment
-    span = segment.span
     return {
         "rank": hit.rank,
-        "score": round(hit.score, 4),
+        "score": hit.score,
         "path": hit.path,
         "kind": hit.kind.value,
         "asset_id": hit.asset.id,
         "segment": {
             "id": segment.id,
             "kind": segment.kind.value,
-            "start_s": None if span is None else round(span.start_s, 3),
-            "end_s": None if span is None else round(span.end_s, 3),
+            **_span_object(segment.span),
             "page": segment.place.page,
             "text": segment.text,
         },
         "spaces": {
-            name: {"rank": one.rank, "score": round(one.score, 4), **_maker(one.provenance)}
+            name: {"rank": one.rank, "score": one.score, **_maker(one.provenance)}
             for name, one in hit.spaces.items()
         },
         "indexed_at": None if hit.asset.indexed_at is None else hit.asset.indexed_at.isoformat(),
@@ -86,12 +138,18 @@ def _moment_object(moment: Moment) -> dict[str, Any]:
     return {
         "segment_id": moment.segment.id,
         "kind": moment.segment.kind.value,
-        "score": round(moment.score, 4),
-        "start_s": None if span is None else round(span.start_s, 3),
-        "end_s": None if span is None else round(span.end_s, 3),
+        "score": moment.score,
+        **_span_object(span),
         "page": moment.segment.place.page,
         "text": moment.segment.text,
-        "box": None if box is None else [round(edge, 4) for edge in dataclasses.astuple(box)],
+        "box": None if box is None else list(dataclasses.astuple(box)),
+    }
+
+
+def _span_object(span: Span | None) -> dict[str, float | None]:
+    return {
+        "start_s": None if span is None else span.start_s,
+        "end_s": None if span is None else span.end_s,
     }
 
 
@@ -119,16 +177,15 @@ def segment_object(segment: Segment) -> dict[str, Any]:
         **_place_object(segment.place),
         "text": segment.text,
         "tags": [
-            {"name": tag.name, "probability": round(tag.probability, 4)} for tag in segment.tags
+            {"name": tag.name, "probability": round(tag.probability, SCORE_DIGITS)}
+            for tag in segment.tags
         ],
     }
 
 
 def _place_object(place: Place) -> dict[str, Any]:
-    span = place.span
     return {
-        "start_s": None if span is None else round(span.start_s, 3),
-        "end_s": None if span is None else round(span.end_s, 3),
+        **_span_object(_rounded_span(place.span)),
         "page": place.page,
         "chars": None if place.chars is None else list(place.chars),
     }

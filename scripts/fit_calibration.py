@@ -34,7 +34,7 @@ def pairs(library: mmsearch.Library, queries: list[dict], space: str) -> tuple:
     home = {path: asset for asset, paths in enumerate(places) for path in paths}
     relevant, others = [], []
     for query in queries:
-        found = query_vectors.text_probes([query["query"]], library._encoders)
+        found = query_vectors.encode_texts([query["query"]], library._encoders)
         vectors = next(one.vectors for one in found if one.space == space)
         near = arrays.index.search(vectors, arrays.index.count)
         best = np.full(count, np.nan)

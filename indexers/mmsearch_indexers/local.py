@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from mmsearch.config import cpu_count
 from mmsearch.media.base import LoadOptions
 from mmsearch.media.files import absolute, is_gone, storable
-from mmsearch.runtime.concurrency import started
+from mmsearch.runtime.concurrency import started, uninterrupted
 from mmsearch.segmenter import load_options
 from mmsearch.store.location import Location
 from mmsearch.store.reader import Reader
@@ -58,45 +58,55 @@ class Wishes:
     retry_failed: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class _Settled:
+    """A file's row, the asset that is written before it, and the path that it was moved from."""
+
+    row: FileRow
+    encoded: EncodedAsset | None
+    gone: str | None
+
+
 class _Batch:
-    """What is finished and not yet written."""
+    """Outcomes that are finished and not yet written."""
 
     def __init__(self, writer: Future[Writer], known_paths: set[str]) -> None:
         self._opening = writer
         self._known_paths = known_paths
-        self._assets: list[EncodedAsset] = []
-        self._files: list[FileRow] = []
-        self._gone: list[str] = []
+        self._settled: list[_Settled] = []
+        self._is_torn = False
         self._since_s = time.monotonic()
 
-    def add(
-        self, row: FileRow, encoded: EncodedAsset | None = None, gone: str | None = None
-    ) -> None:
-        self._files.append(row)
-        if encoded is not None:
-            self._assets.append(encoded)
-        if gone is not None:
-            self._gone.append(gone)
+    def add(self, settled: _Settled) -> None:
+        self._settled.append(settled)
 
     def is_due(self) -> bool:
+        segments = sum(len(one.encoded.segments) for one in self._settled if one.encoded)
         return (
-            len(self._files) >= FLUSH_FILES
-            or sum(len(asset.segments) for asset in self._assets) >= FLUSH_SEGMENTS
+            len(self._settled) >= FLUSH_FILES
+            or segments >= FLUSH_SEGMENTS
             or time.monotonic() - self._since_s >= FLUSH_S
         )
 
     def write(self) -> None:
-        """Assets first, then the files that lead to them: a kill in between loses no file."""
+        """Assets first, then the files that lead to them: a kill in between loses no file.
+
+        After an error, the next call writes what this one did not, and nothing twice.
+        """
         writer = self._opening.result()
-        if self._assets:
-            writer.add_assets(self._assets)
-        fresh = [row for row in self._files if row.path not in self._known_paths]
-        writer.add_files(fresh)
-        writer.replace_files([row for row in self._files if row.path in self._known_paths])
-        self._known_paths |= {row.path for row in fresh}
-        if self._gone:
-            writer.remove_files(self._gone)
-        self._assets, self._files, self._gone = [], [], []
+        was_torn, self._is_torn = self._is_torn, bool(self._settled)
+        assets = [one.encoded for one in self._settled if one.encoded is not None]
+        if assets:
+            (writer.complete_assets if was_torn else writer.add_assets)(assets)
+        rows = [one.row for one in self._settled]
+        known = self._known_paths | {row.path for row in rows if was_torn}
+        writer.add_files([row for row in rows if row.path not in known])
+        writer.replace_files([row for row in rows if row.path in known])
+        self._known_paths |= {row.path for row in rows}
+        gone = [one.gone for one in self._settled if one.gone is not None]
+        if gone:
+            writer.remove_files(gone)
+        self._settled, self._is_torn = [], False
         self._since_s = time.monotonic()
 
 
@@ -180,15 +190,15 @@ def _run(
     try:
         with pipeline:
             for done, outcome in enumerate(pipeline.run(jobs), start=1):
-                event, settled, encoded = _settle(outcome)
+                event, file_row, encoded = _settle(outcome)
                 gone = None
                 if isinstance(event, Indexed) and isinstance(outcome, Done):
                     gone = _moved_from(outcome, orphans, paths_of, moved)
                     if gone is not None:
                         moved.add(gone)
                         event = Moved(event.path, gone)
-                if settled is not None:
-                    batch.add(settled, encoded, gone)
+                if file_row is not None:
+                    batch.add(_Settled(file_row, encoded, gone))
                 known = outcome.job.known
                 had_asset = known is not None and known.asset_id is not None
                 has_abandoned |= had_asset and isinstance(event, Updated | Failed)
@@ -196,18 +206,23 @@ def _run(
                     yield event
                 yield Progress(done, len(jobs))
                 if batch.is_due():
-                    batch.write()
+                    uninterrupted(batch.write)
+        if wishes.prune:
+            pruned = [row.path for row in missing if row.path not in moved]
+            has_abandoned |= bool(pruned)
         is_complete = True
     finally:
-        batch.write()
-        writer = opening.result()
-        if is_complete and wishes.prune:
-            pruned = [row.path for row in missing if row.path not in moved]
-            writer.remove_files(pruned)
-            has_abandoned |= bool(pruned)
-        if is_complete and has_abandoned:
-            writer.sweep()
-        writer.close(tidy=is_complete, is_unfinished=has_abandoned and not is_complete)
+
+        def finish() -> None:
+            batch.write()
+            writer = opening.result()
+            if is_complete and pruned:
+                writer.remove_files(pruned)
+            if is_complete and has_abandoned:
+                writer.sweep()
+            writer.close(tidy=is_complete, is_unfinished=has_abandoned and not is_complete)
+
+        uninterrupted(finish)
     for path in pruned:
         yield Removed(path)
 

@@ -192,7 +192,7 @@ class Pipeline:
             raise UnsupportedMedia(
                 storable(job.found.path), "its name is not valid UTF-8: rename the file"
             )
-        registry.check_size(path, job.found.size_bytes, self._options.limits)
+        registry.check_file_size(path, job.found.size_bytes, self._options.limits)
         # Nothing is decoded before the first content is asked for, and closing stops the rest.
         with contextlib.closing(decoder.load(path, self._options)) as stream:
             contents: Iterator[Content] = stream

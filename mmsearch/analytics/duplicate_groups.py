@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from mmsearch.analytics import asset_rows
 from mmsearch.duplicates.near_duplicates import Pictures
-from mmsearch.media.thumbprint import MIRROR, hashes, levels_of
+from mmsearch.media.thumbprint import MIRROR, compute_hashes, unpack_levels
 
 if TYPE_CHECKING:
     from mmsearch.index.base import RowArray
@@ -122,7 +122,7 @@ def _hashed(snapshot: Snapshot, rows: RowArray) -> tuple[RowArray, NDArray[np.ui
         at, looks = snapshot.looks.of(rows[begin : begin + LOOKS])
         if len(at):
             places.append(at + begin)
-            codes.append(hashes(levels_of(looks)))
+            codes.append(compute_hashes(unpack_levels(looks)))
     return np.concatenate(places), np.concatenate(codes)
 
 

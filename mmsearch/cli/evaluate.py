@@ -32,7 +32,7 @@ class Side:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class EvaluationOptions:
     """What every side is asked.
 
     `itself` is the path of the queries; `files` how many there are of the kinds asked for.
@@ -92,7 +92,7 @@ def evaluate(
     from mmsearch import evaluation
     from mmsearch.cli import evaluation_report
     from mmsearch.media.files import absolute, storable
-    from mmsearch.query.ranking import USUAL_CUTOFF
+    from mmsearch.query.ranking import DEFAULT_CUTOFF
     from mmsearch.store.location import Location
 
     evaluation.require_measures()
@@ -102,12 +102,12 @@ def evaluate(
     held = evaluation.held_by_all(list(there.values()))
     layout, known = evaluation.read(queries, held, layout=layout, media=media, split=split)
     located = evaluation.located(known, held)
-    asked = Asked(
+    asked = EvaluationOptions(
         itself=storable(absolute(queries)),
         layout=layout,
         located=located,
         held=held,
-        cut_off=USUAL_CUTOFF.first if min_score is None else min_score,
+        cut_off=DEFAULT_CUTOFF.first if min_score is None else min_score,
         files=_of_kinds(known, held),
         is_bar_shown=not json_object,
     )
@@ -153,13 +153,13 @@ def _side(text: str, default: Path | str) -> Side:
     )
 
 
-def _measured(side: Side, asked: Asked) -> tuple[Judged, Report]:
+def _measured(side: Side, asked: EvaluationOptions) -> tuple[Judged, Report]:
     from mmsearch import evaluation
     from mmsearch.cli import evaluation_report
     from mmsearch.library.library import Library
     from mmsearch.models.provisioning import Runtime
     from mmsearch.query import algebra as wording
-    from mmsearch.query.ranking import USUAL
+    from mmsearch.query.ranking import DEFAULT_RANKING
 
     # As a search from the command line does, so that latencies are what it takes.
     with (
@@ -179,7 +179,7 @@ def _measured(side: Side, asked: Asked) -> tuple[Judged, Report]:
                 limit=limit + more,
                 kinds=query.kinds,
                 min_score=0.0,
-                ranking=side.ranking or USUAL,
+                ranking=side.ranking or DEFAULT_RANKING,
             )
             answers = [evaluation.Answer.of(hit) for hit in hits]
             return [answer for answer in answers if asked.itself not in answer.paths][:limit]
@@ -200,7 +200,7 @@ def _of_kinds(known: Sequence[KnownQuery], held: Mapping[str, HeldFile]) -> int:
     return max(1, sum(file.kind in kinds for file in held.values()))
 
 
-def _warn(asked: Asked, known: Sequence[KnownQuery], *, where: str) -> None:
+def _warn(asked: EvaluationOptions, known: Sequence[KnownQuery], *, where: str) -> None:
     """Say what makes the figures other than they look."""
     from mmsearch.cli import render
 
@@ -227,7 +227,7 @@ def _warn(asked: Asked, known: Sequence[KnownQuery], *, where: str) -> None:
         typer.echo(f"{name} is in {where} itself, and is passed over as an answer.", err=True)
 
 
-def _told(asked: Asked) -> dict[str, Any]:
+def _told(asked: EvaluationOptions) -> dict[str, Any]:
     located = asked.located
     return {
         "layout": asked.layout,

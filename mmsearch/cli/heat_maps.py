@@ -53,11 +53,11 @@ def write_heat_maps(
     if folder is None:
         return
     from mmsearch.cli.render import printable, shown_path
-    from mmsearch.library.localization import pictured
+    from mmsearch.library.localization import find_picture_moment
 
     told: set[str] = set()
     for hit in hits:
-        if pictured(hit) is None:
+        if find_picture_moment(hit) is None:
             continue
         try:
             painted = library.heat_map(hit, query).overlay()

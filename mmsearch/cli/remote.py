@@ -33,7 +33,7 @@ _LOCAL = {"--index": "index_kind", "--heat-maps": "heat_maps"}
 
 
 @dataclass(frozen=True, slots=True)
-class Server:
+class ServerAddress:
     """A server that is to answer, and where its token is."""
 
     url: str
@@ -52,30 +52,32 @@ class Server:
         return RemoteLibrary(self.url, token=token, explains=explains, has_details=has_details)
 
 
-def chosen(context: typer.Context, url: str | None, token_file: Path | None) -> Server | None:
+def choose_server(
+    context: typer.Context, url: str | None, token_file: Path | None
+) -> ServerAddress | None:
     """The server to ask, None for a library of this machine; raises typer.BadParameter.
 
     What the command line says beats the environment: --library there is meant, though
     MMSEARCH_SERVER is set.
     """
     if not url:
-        if _is_said(context, "token_file"):
+        if _is_on_command_line(context, "token_file"):
             raise typer.BadParameter("--token-file goes with --server")
         return None
-    if _is_said(context, "library"):
-        if _is_said(context, "server"):
+    if _is_on_command_line(context, "library"):
+        if _is_on_command_line(context, "server"):
             raise typer.BadParameter("--library and --server exclude each other")
         return None
     for option, name in _LOCAL.items():
-        if _is_said(context, name):
+        if _is_on_command_line(context, name):
             raise typer.BadParameter(
                 f"{option} is for a library of this machine: leave it out, or --server and "
                 f"MMSEARCH_SERVER"
             )
-    return Server(url, token_file)
+    return ServerAddress(url, token_file)
 
 
-def _is_said(context: typer.Context, name: str) -> bool:
+def _is_on_command_line(context: typer.Context, name: str) -> bool:
     """Whether the command line itself has an option."""
     source = context.get_parameter_source(name)
     return source is not None and source.name == "COMMANDLINE"

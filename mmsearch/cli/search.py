@@ -56,7 +56,7 @@ from mmsearch.cli.options import (
     split_kinds,
     wish,
 )
-from mmsearch.cli.remote import Server, ServerOption, TokenFileOption, chosen
+from mmsearch.cli.remote import ServerAddress, ServerOption, TokenFileOption, choose_server
 from mmsearch.config import default_library
 from mmsearch.errors import QueryError
 from mmsearch.index.index_config import AUTO, Wish
@@ -164,7 +164,7 @@ def search(
             ranking=ranking,
         ),
         library=library,
-        server=chosen(context, server, token_file),
+        server=choose_server(context, server, token_file),
         index=wish(index_kind),
         ranking=settings(ranking, group=group, dedupe=dedupe),
         form=_form(explain=explain, json_object=json_object, paths=paths, null=null),
@@ -242,7 +242,7 @@ def similar(
             ranking=ranking,
         ),
         library=library,
-        server=chosen(context, server, token_file),
+        server=choose_server(context, server, token_file),
         index=wish(index_kind),
         ranking=settings(ranking, group=group, dedupe=dedupe),
         form=_form(explain=explain, json_object=json_object, paths=paths, null=null),
@@ -281,7 +281,7 @@ def _answer(
     run: Callable[[Library | RemoteLibrary, Ranking], list[Hit]],
     *,
     library: Path | None,
-    server: Server | None,
+    server: ServerAddress | None,
     index: Wish,
     ranking: str,
     form: str,
@@ -303,15 +303,16 @@ def _answer(
         local = None
         if server is None:
             local = stack.enter_context(_local(library, index))
-            hits = _ranked(local, run, asked_ranking, asked)
+            found = _ranked(local, run, asked_ranking, asked)
             preset = local.manifest.preset
         else:
             is_explained = form == "explained"
             remote = stack.enter_context(
                 server.opened(explains=is_explained, has_details=is_explained or to.needs_details)
             )
-            hits, preset = run(remote, asked_ranking), remote.preset
+            found, preset = run(remote, asked_ranking), remote.preset
         took_ms = (time.perf_counter() - started) * 1000
+        hits = [serialization.rounded(hit) for hit in found]
         told = (storable(asked), preset, took_ms, hits)
         if to.takes_stdout:
             pass
@@ -324,7 +325,7 @@ def _answer(
             render.print_hits(hits, reasons=reasons, has_scores=query.seeks)
         is_delivered = deliver(to, hits, storable(asked), lambda: serialization.json_text(*told))
         if local is not None:
-            write_heat_maps(heat_maps, local, hits, query)
+            write_heat_maps(heat_maps, local, found, query)
     if not hits:
         if form in ("table", "explained"):
             other = "Try other words, or --min-score 0 to see the nearest there is."

@@ -15,7 +15,7 @@ from mmsearch.client.http import Body, Exchange, ServerProblem, as_error
 from mmsearch.errors import QueryError, StoreError
 from mmsearch.query import algebra as queries
 from mmsearch.query.algebra import Query, Term, TermKind
-from mmsearch.query.ranking import USUAL, Ranking
+from mmsearch.query.ranking import DEFAULT_RANKING, Ranking
 from mmsearch.types import Hit, Moment, Segment, SegmentKind
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ class RemoteLibrary:
         where: str | Expression | None = None,
         without: Iterable[str] = (),
         min_score: float | None = None,
-        ranking: Ranking = USUAL,
+        ranking: Ranking = DEFAULT_RANKING,
     ) -> list[Hit]:
         """The best hits, best first, as of `Library.search`.
 
@@ -92,7 +92,7 @@ class RemoteLibrary:
         """
         kinds, under = list(kinds), [_absolute(folder) for folder in under]
         is_narrowed = bool(kinds or under or where is not None)
-        asked = queries.asked(query).checked(is_narrowed=is_narrowed)
+        asked = queries.as_query(query).checked(is_narrowed=is_narrowed)
         with ExitStack() as stack:
             terms = self._terms(asked)
             request: dict[str, Any] = {
@@ -129,7 +129,7 @@ class RemoteLibrary:
         under: Iterable[str | PathLike[str]] = (),
         where: str | Expression | None = None,
         min_score: float | None = None,
-        ranking: Ranking = USUAL,
+        ranking: Ranking = DEFAULT_RANKING,
     ) -> list[Hit]:
         """The neighbours of a file of this machine, without itself; see `search`."""
         file = Path(path).expanduser()

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmsearch.duplicates.alignment import WHOLE, distance, laid, normal, over
-from mmsearch.media.thumbprint import HASH_SIDE, MIRROR, SIDE_PX, cosines, hashes, levels_of, packed
+from mmsearch.media.thumbprint import HASH_SIDE, MIRROR, SIDE_PX, compute_dct_basis, compute_hashes, unpack_levels, pack_signs
 
 if TYPE_CHECKING:
     from mmsearch.index.base import RowArray, RowMask
@@ -76,8 +76,8 @@ class Pictures:
     """
 
     def __init__(self, looks: NDArray[np.uint8]) -> None:
-        self._levels = levels_of(looks)
-        self._hashes = hashes(self._levels)
+        self._levels = unpack_levels(looks)
+        self._hashes = compute_hashes(self._levels)
 
     @property
     def count(self) -> int:
@@ -132,7 +132,7 @@ def _windows(halves: FloatArray) -> NDArray[np.uint64]:
     """(n, 25) hashes of what is left of (n, 16, 16) when edges are cut; the first of the whole."""
     shape = (len(halves), len(_LEFT), HASH_SIDE, len(_LEFT), HASH_SIDE)
     signs = (_CUT_WAVES @ halves @ _CUT_WAVES.T > 0).reshape(shape).transpose(0, 1, 3, 2, 4)
-    return packed(signs).reshape(len(halves), -1)
+    return pack_signs(signs).reshape(len(halves), -1)
 
 
 def _cut_waves() -> FloatArray:
@@ -143,7 +143,7 @@ def _cut_waves() -> FloatArray:
         cells = np.linspace(start, end, _HALF_PX + 1) * _HALF_PX
         shared = np.minimum(cells[1:, None], edges + 1) - np.maximum(cells[:-1, None], edges)
         weights = np.clip(shared, 0, None) / (cells[1] - cells[0])
-        tables.append(cosines(_HALF_PX, HASH_SIDE) @ weights)
+        tables.append(compute_dct_basis(_HALF_PX, HASH_SIDE) @ weights)
     return np.concatenate(tables).astype(np.float32)
 
 

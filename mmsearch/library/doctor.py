@@ -89,6 +89,7 @@ def _repair(library: Location) -> Finding:
     try:
         with Lock(library):
             writer = Writer.open(library)
+            twice = writer.remove_duplicates()
             gone = writer.sweep()
             writer.close()
             shutil.rmtree(library.cache_folder, ignore_errors=True)
@@ -97,7 +98,8 @@ def _repair(library: Location) -> Finding:
     except Exception as exc:  # damaged tables make LanceDB raise anything
         advice = "the tables are damaged: index your folders into a new library"
         return Finding("repair", False, str(exc), advice)
-    return Finding("repair", True, f"{gone} abandoned assets cleared away, index dropped")
+    cleared = f"{gone} abandoned assets and {twice} rows stored twice cleared away"
+    return Finding("repair", True, f"{cleared}, index dropped")
 
 
 def _library(library: Location) -> Iterator[Finding]:
@@ -115,8 +117,10 @@ def _library(library: Location) -> Iterator[Finding]:
             "segments without an asset": sum(
                 one not in assets for one in segments.column("asset_id").to_pylist()
             ),
-            "segments stored twice": segments.num_rows - len(segment_ids),
         }
+        for table in reader.tables:
+            subject = table.replace("_", " of ", 1)
+            counts[f"{subject} stored twice"] = len(reader.duplicates(table))
         for space in reader.space_names:
             owners = reader.column(vectors_table(space), "segment_id").column(0).to_pylist()
             counts[f"vectors of {space} without a segment"] = sum(

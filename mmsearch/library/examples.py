@@ -18,7 +18,7 @@ from mmsearch.media.base import LoadOptions
 from mmsearch.media.files import content_hash
 from mmsearch.media.isolation import Decoder, Stopped
 from mmsearch.query.algebra import Term, TermKind
-from mmsearch.search.query_vectors import Example
+from mmsearch.search.query_vectors import ExampleVectors
 from mmsearch.segmenter import Description
 from mmsearch.types import Modality, Tag
 
@@ -43,12 +43,12 @@ class Decoding:
     decoder: Decoder | None = None
 
 
-AS_INGEST = Decoding()
+DEFAULT_DECODING = Decoding()
 
 
-def example(
-    term: Term, encoders: Encoders, snapshot: Snapshot, decoding: Decoding = AS_INGEST
-) -> Example:
+def encode_example(
+    term: Term, encoders: Encoders, snapshot: Snapshot, decoding: Decoding = DEFAULT_DECODING
+) -> ExampleVectors:
     """The vectors, words and tags of the file or the asset that a term names.
 
     A file whose content the library has costs no decoding. Raises QueryError when there is no such
@@ -56,7 +56,7 @@ def example(
     Stopped when asked to stop.
     """
     if term.kind is TermKind.ASSET:
-        known = stored(term.value, snapshot)
+        known = read_stored_example(term.value, snapshot)
         if known is None:
             raise QueryError(f"the library has no asset {term.value}: it may have been taken out")
         return replace(known[1], asset_id=term.value)
@@ -65,8 +65,8 @@ def example(
         raise QueryError(f"there is no file {path}: name a file to search by")
     try:
         asset_id = content_hash(path, is_stopped=decoding.is_stopped)
-        known = stored(asset_id, snapshot)
-        modality, found = known if known is not None else encoded(path, encoders, decoding)
+        known = read_stored_example(asset_id, snapshot)
+        modality, found = known if known is not None else encode_file(path, encoders, decoding)
     except MediaError as exc:
         raise QueryError(f"{path} cannot be searched by: {exc.reason}") from exc
     if term.kind in _EXPECTED and modality is not _EXPECTED[term.kind]:
@@ -74,7 +74,9 @@ def example(
     return replace(found, asset_id=asset_id)
 
 
-def stored(asset_id: str, snapshot: Snapshot) -> tuple[Modality, Example] | None:
+def read_stored_example(
+    asset_id: str, snapshot: Snapshot
+) -> tuple[Modality, ExampleVectors] | None:
     """What the library has of an asset; None where it has nothing of it."""
     row = snapshot.asset_row(asset_id)
     if row is None:
@@ -87,7 +89,7 @@ def stored(asset_id: str, snapshot: Snapshot) -> tuple[Modality, Example] | None
         own = arrays.rows_of_asset(key)
         owners = arrays.segments.take(own) if len(own) else own
         values = arrays.matrix.take(own)
-        means = [mean_direction(values[owners == one]) for one in np.unique(owners)]
+        means = [average_directions(values[owners == one]) for one in np.unique(owners)]
         if means:
             vectors[name] = np.stack(means)
     texts = [segment.text for segment in segments if segment.text]
@@ -95,9 +97,9 @@ def stored(asset_id: str, snapshot: Snapshot) -> tuple[Modality, Example] | None
     return asset.modality, _example(vectors, texts, tags)
 
 
-def encoded(
-    path: Path, encoders: Encoders, decoding: Decoding = AS_INGEST
-) -> tuple[Modality | None, Example]:
+def encode_file(
+    path: Path, encoders: Encoders, decoding: Decoding = DEFAULT_DECODING
+) -> tuple[Modality | None, ExampleVectors]:
     """Decode and encode a file, a batch at a time: of a long film only the vectors are kept."""
     description = Description()
     values: defaultdict[str, list[FloatArray]] = defaultdict(list)
@@ -116,7 +118,7 @@ def encoded(
                 raise Stopped
             for part in segmenter.encode(batch, encoders):
                 for one in part.vectors:
-                    values[one.space].append(mean_direction(one.values))
+                    values[one.space].append(average_directions(one.values))
                 tags += part.segment.tags
                 if part.segment.text:
                     texts.append(part.segment.text)
@@ -124,7 +126,7 @@ def encoded(
     return description.modality, _example(vectors, texts, tags)
 
 
-def mean_direction(values: FloatArray) -> FloatArray:
+def average_directions(values: FloatArray) -> FloatArray:
     """(n, dim) unit rows as one (dim,) unit vector: a picture's crops stand for it together.
 
     Matching any crop with any other is no better (mean similarity of captions of the first five
@@ -136,6 +138,6 @@ def mean_direction(values: FloatArray) -> FloatArray:
     return unit
 
 
-def _example(vectors: dict[str, FloatArray], texts: list[str], tags: list[Tag]) -> Example:
+def _example(vectors: dict[str, FloatArray], texts: list[str], tags: list[Tag]) -> ExampleVectors:
     ordered = sorted(tags, key=lambda tag: -tag.probability)
-    return Example(vectors, tuple(texts), tuple(ordered))
+    return ExampleVectors(vectors, tuple(texts), tuple(ordered))

@@ -19,7 +19,7 @@ from mmsearch.index.index_config import AS_SIZE_ASKS, Wish
 from mmsearch.labels import AT_MOST, MIN_PROBABILITY
 from mmsearch.library import assets, library_config
 from mmsearch.library.assets import OpenFile, Shelved
-from mmsearch.library.examples import AS_INGEST, Decoding, example
+from mmsearch.library.examples import DEFAULT_DECODING, Decoding, encode_example
 from mmsearch.library.stats import Status, status_of
 from mmsearch.library.word_timestamps import words_in
 from mmsearch.media.files import absolute, is_gone, storable
@@ -27,10 +27,10 @@ from mmsearch.models import presets
 from mmsearch.models.provisioning import OnSupply, Runtime, ignore
 from mmsearch.query import algebra as queries
 from mmsearch.query.algebra import Query, Term, TermKind
-from mmsearch.query.ranking import USUAL, Ranking, cutoff
+from mmsearch.query.ranking import DEFAULT_RANKING, Ranking, choose_cutoff
 from mmsearch.search import calibration, filter_mask, listing, query_vectors, retrieval
 from mmsearch.search.filter_mask import Day, Filter
-from mmsearch.search.query_vectors import Example
+from mmsearch.search.query_vectors import ExampleVectors
 from mmsearch.search.retrieval import Asked
 from mmsearch.snapshot import maintenance
 from mmsearch.snapshot.maintenance import Upkeep
@@ -194,8 +194,8 @@ class Library:
         where: str | Expression | None = None,
         without: Iterable[str] = (),
         min_score: float | None = None,
-        ranking: Ranking = USUAL,
-        decoding: Decoding = AS_INGEST,
+        ranking: Ranking = DEFAULT_RANKING,
+        decoding: Decoding = DEFAULT_DECODING,
     ) -> list[Hit]:
         """The best hits, best first; empty where nothing passes `min_score`.
 
@@ -212,7 +212,7 @@ class Library:
         where decoding is.
         """
         condition = filter_mask.condition(where, after=after, before=before)
-        asked = queries.asked(query)
+        asked = queries.as_query(query)
         snapshot = self.snapshot()
         passing = Filter(
             kinds=parse_kinds(kinds),
@@ -222,11 +222,11 @@ class Library:
         )
         asked.checked(is_narrowed=passing.is_narrow)
 
-        def encode() -> list[query_vectors.WeightedProbe]:
-            return query_vectors.probes(
+        def encode() -> list[query_vectors.WeightedQueryVector]:
+            return query_vectors.encode_query(
                 asked,
                 self._encoders,
-                lambda term: example(term, self._encoders, snapshot, decoding),
+                lambda term: encode_example(term, self._encoders, snapshot, decoding),
                 snapshot.filled,
             )
 
@@ -243,7 +243,7 @@ class Library:
         before: Day | None = None,
         where: str | Expression | None = None,
         min_score: float | None = None,
-        ranking: Ranking = USUAL,
+        ranking: Ranking = DEFAULT_RANKING,
     ) -> list[Hit]:
         """The neighbours of a file, indexed or not; the file itself is not among them.
 
@@ -255,13 +255,13 @@ class Library:
         snapshot = self.snapshot()
         itself: set[str] = set()
 
-        def encode(term: Term) -> Example:
-            found = example(term, self._encoders, snapshot)
+        def encode(term: Term) -> ExampleVectors:
+            found = encode_example(term, self._encoders, snapshot)
             itself.add(found.asset_id)
             return found
 
         asked = queries.file(file)
-        wanted = query_vectors.probes(asked, self._encoders, encode, snapshot.filled)
+        wanted = query_vectors.encode_query(asked, self._encoders, encode, snapshot.filled)
         passing = Filter(
             kinds=parse_kinds(kinds),
             under=_folders(under),
@@ -300,31 +300,33 @@ class Library:
         # Here, so that a search that asks for no map imports nothing for it.
         from mmsearch.library import localization
 
-        asked = queries.asked(query).checked()
-        seen = moment or localization.pictured(hit)
+        asked = queries.as_query(query).checked()
+        seen = moment or localization.find_picture_moment(hit)
         if seen is None:
             raise QueryError(f"{hit.path} has no picture among what was found in it")
         snapshot = self.snapshot()
         image = self._encoders.image
-        found = query_vectors.probes(
+        found = query_vectors.encode_query(
             asked,
             self._encoders,
-            lambda term: example(term, self._encoders, snapshot),
+            lambda term: encode_example(term, self._encoders, snapshot),
             {image.space.name},
         )
-        wanted = [one for one in found if one.probe.space == image.space.name]
+        wanted = [one for one in found if one.vector.space == image.space.name]
         if not any(one.weight > 0 for one in wanted):
             raise QueryError("nothing in the query can be looked for in a picture")
         curves = self._encoders.preset.calibrations
-        if is_quick and (quick := localization.from_stored(hit, seen, wanted, snapshot, curves)):
+        if is_quick and (
+            quick := localization.map_stored_vectors(hit, seen, wanted, snapshot, curves)
+        ):
             return quick
-        return localization.from_pixels(localization.read_again(hit, seen), wanted, image, curves)
+        return localization.map_pixels(localization.read_picture(hit, seen), wanted, image, curves)
 
     def _rank(
         self,
         snapshot: Snapshot,
         asked: Query,
-        encode: Callable[[], Sequence[query_vectors.WeightedProbe]],
+        encode: Callable[[], Sequence[query_vectors.WeightedQueryVector]],
         passing: Filter,
         limit: int,
         min_score: float | None,
@@ -346,7 +348,9 @@ class Library:
             models={space.name: space.provenance for space in self.manifest.spaces},
             where=passing,
             limit=limit,
-            cutoff=cutoff(min_score, is_by_words=any(asked.terms[at].weight > 0 for at in texts)),
+            cutoff=choose_cutoff(
+                min_score, is_by_words=any(asked.terms[at].weight > 0 for at in texts)
+            ),
             ranking=ranking.checked(),
         )
 
@@ -480,7 +484,7 @@ class Library:
 
         prompts = Prompts.of(labels, templates, sound_templates)
         file = str(Path(path).expanduser())
-        seen = example(Term(TermKind.FILE, file), self._encoders, self.snapshot())
+        seen = encode_example(Term(TermKind.FILE, file), self._encoders, self.snapshot())
         found, left_out = classifiers(prompts, self._encoders, frozenset(seen.vectors))
         if not found:
             reason = "; ".join(left_out) or "there is nothing to see or hear in it"

@@ -23,7 +23,7 @@ from mmsearch.types import Box, PictureFit, Place, SegmentKind
 if TYPE_CHECKING:
     from mmsearch.encoders.base import ImageEncoder
     from mmsearch.models.presets import Calibration
-    from mmsearch.search.query_vectors import WeightedProbe
+    from mmsearch.search.query_vectors import WeightedQueryVector
     from mmsearch.snapshot.snapshot import Snapshot
     from mmsearch.types import FloatArray, Hit, Moment, PixelArray
 
@@ -45,13 +45,13 @@ SPARE_RATE_HZ = 1_000
 _PICTURES = (SegmentKind.IMAGE, SegmentKind.FRAME)
 
 
-def pictured(hit: Hit) -> Moment | None:
+def find_picture_moment(hit: Hit) -> Moment | None:
     """The best moment of a hit that is a picture or a frame of a video; None where none is."""
     return next((one for one in hit.moments if one.segment.kind in _PICTURES), None)
 
 
-def heat_of(
-    values: FloatArray, wanted: Sequence[WeightedProbe], curves: Mapping[str, Calibration]
+def compute_heat(
+    values: FloatArray, wanted: Sequence[WeightedQueryVector], curves: Mapping[str, Calibration]
 ) -> FloatArray:
     """How much each of (n, dim) unit rows is what was asked for: (n,) float32, in logits.
 
@@ -60,14 +60,14 @@ def heat_of(
     """
     total = np.zeros(len(values), dtype=np.float32)
     for one in wanted:
-        curve = curves.get(f"{one.probe.asked}>{one.probe.space}")
+        curve = curves.get(f"{one.vector.source}>{one.vector.space}")
         if curve is not None:
-            nearest = (values @ one.probe.vectors.T).max(axis=1)
+            nearest = (values @ one.vector.values.T).max(axis=1)
             total += np.float32(one.weight * curve.steepness) * nearest
     return total
 
 
-def parts(width: int, height: int, scales: Sequence[float] = SCALES) -> tuple[Box, ...]:
+def cut_into_boxes(width: int, height: int, scales: Sequence[float] = SCALES) -> tuple[Box, ...]:
     """The crops of a picture: squares of each scale that overlap by half, 28 to 47 of them.
 
     In a long picture they are no longer than its shorter side, and at most `MAX_ACROSS` in a row.
@@ -90,20 +90,20 @@ def _steps(length: int, side: float) -> list[tuple[float, float]]:
     return [(start, start + part) for start in np.linspace(0.0, 1.0 - part, count).tolist()]
 
 
-def from_pixels(
+def map_pixels(
     pixels: PixelArray,
-    wanted: Sequence[WeightedProbe],
+    wanted: Sequence[WeightedQueryVector],
     encoder: ImageEncoder,
     curves: Mapping[str, Calibration],
 ) -> HeatMap:
     """The map of (height, width, 3) uint8 RGB, from crops that the encoder embeds one by one."""
     height, width = pixels.shape[:2]
-    boxes = parts(width, height)
-    heat = heat_of(embedded(pixels, boxes, encoder), wanted, curves)
+    boxes = cut_into_boxes(width, height)
+    heat = compute_heat(embed_crops(pixels, boxes, encoder), wanted, curves)
     return HeatMap(spread(heat, boxes, (width, height)), (width, height), pixels)
 
 
-def embedded(pixels: PixelArray, boxes: Sequence[Box], encoder: ImageEncoder) -> FloatArray:
+def embed_crops(pixels: PixelArray, boxes: Sequence[Box], encoder: ImageEncoder) -> FloatArray:
     """(n, dim) unit rows for n crops of (height, width, 3) uint8 RGB."""
     crops = [_prepared(pixels, box, encoder) for box in boxes]
     codes = [
@@ -129,10 +129,10 @@ def _area(box: Box) -> float:
     return (box.x1 - box.x0) * (box.y1 - box.y0)
 
 
-def from_stored(
+def map_stored_vectors(
     hit: Hit,
     moment: Moment,
-    wanted: Sequence[WeightedProbe],
+    wanted: Sequence[WeightedQueryVector],
     snapshot: Snapshot,
     curves: Mapping[str, Calibration],
 ) -> HeatMap | None:
@@ -142,7 +142,7 @@ def from_stored(
     for 0.80 and 0.85 of the captions.
     """
     row = snapshot.asset_row(hit.asset.id)
-    arrays = snapshot.spaces.get(wanted[0].probe.space) if wanted else None
+    arrays = snapshot.spaces.get(wanted[0].vector.space) if wanted else None
     if row is None or arrays is None:
         return None
     rows = arrays.rows_of_asset(snapshot.asset_keys[row])
@@ -153,13 +153,13 @@ def from_stored(
     if np.count_nonzero(is_part) < 2:
         return None
     boxes = [Box(*edge) for edge in edges[is_part].tolist()]
-    heat = heat_of(arrays.matrix.take(rows[is_part]), wanted, curves)
+    heat = compute_heat(arrays.matrix.take(rows[is_part]), wanted, curves)
     metadata = hit.asset.metadata
     size = (metadata.width_px or 1, metadata.height_px or 1)
     return HeatMap(spread(heat, boxes, size), size)
 
 
-def read_again(hit: Hit, moment: Moment) -> PixelArray:
+def read_picture(hit: Hit, moment: Moment) -> PixelArray:
     """The picture of a moment as (height, width, 3) uint8 RGB, at most `DECODED_PX` long.
 
     It is the very picture that was indexed: of a video its shot is sought, and only where it cannot

@@ -69,14 +69,14 @@ class SoundTrack:
         stamp_s = frame.time if frame.pts is not None else None
         # The filter behind the resampler must not see stamps that it would stumble over.
         frame.pts = None
-        yield from _in_turn([track.feed(frame, stamp_s) for track in self._tracks])
+        yield from _interleave([track.feed(frame, stamp_s) for track in self._tracks])
 
     def finish(self) -> Iterator[AudioBlock]:
         """Yield the rest, once no more frames come."""
-        yield from _in_turn([track.finish() for track in self._tracks])
+        yield from _interleave([track.finish() for track in self._tracks])
 
 
-def _in_turn(streams: list[Iterator[AudioBlock]]) -> Iterator[AudioBlock]:
+def _interleave(streams: list[Iterator[AudioBlock]]) -> Iterator[AudioBlock]:
     """A block of each stream after the other, so that none runs ahead."""
     while streams:
         going = []
@@ -119,11 +119,11 @@ class _Track:
             yield from self._drain()
             self._layout = layout
             self._is_nameless = False
-        yield from self._follow(stamp_s)
+        yield from self._fill_gap(stamp_s)
         if self._resampler is None:
-            self._resampler = _resampler(self._rate_hz)
+            self._resampler = _make_resampler(self._rate_hz)
         if self._is_nameless:
-            frame = _averaged(frame)
+            frame = _average_channels(frame)
         try:
             resampled = self._resampler.resample(frame)
         except (ValueError, OSError):
@@ -131,25 +131,25 @@ class _Track:
                 raise
             # A layout without a name, of 18 channels say, cannot be mixed down by the book.
             self._is_nameless = True
-            self._resampler = _resampler(self._rate_hz)
-            resampled = self._resampler.resample(_averaged(frame))
-        yield from self._add(resampled)
+            self._resampler = _make_resampler(self._rate_hz)
+            resampled = self._resampler.resample(_average_channels(frame))
+        yield from self._append_frames(resampled)
 
     def finish(self) -> Iterator[AudioBlock]:
         yield from self._drain()
         if self._held:
-            yield self._block(self._held)
+            yield self._take_block(self._held)
 
     def _drain(self) -> Iterator[AudioBlock]:
         if self._resampler is not None:
             resampler, self._resampler = self._resampler, None
-            yield from self._add(resampler.resample(None))
+            yield from self._append_frames(resampler.resample(None))
 
-    def _follow(self, stamp_s: float | None) -> Iterator[AudioBlock]:
+    def _fill_gap(self, stamp_s: float | None) -> Iterator[AudioBlock]:
         """Fill what lies between the last sample and the stamp, a block at a time."""
         import numpy as np
 
-        time_s = self._timeline.at(stamp_s, self.end_s)
+        time_s = self._timeline.advance(stamp_s, self.end_s)
         if self._start_s is None:
             self._start_s = time_s
             return
@@ -162,27 +162,27 @@ class _Track:
             count = min(missing, self._block_samples)
             missing -= count
             self._push(np.zeros(count, dtype=np.float32))
-            yield from self._blocks()
+            yield from self._take_full_blocks()
 
-    def _add(self, frames: list[AudioFrame]) -> Iterator[AudioBlock]:
+    def _append_frames(self, frames: list[AudioFrame]) -> Iterator[AudioBlock]:
         import numpy as np
 
         for frame in frames:
             samples = frame.to_ndarray().reshape(-1).astype(np.float32)
             samples /= 32768.0
             self._push(samples)
-        yield from self._blocks()
+        yield from self._take_full_blocks()
 
     def _push(self, samples: SampleArray) -> None:
         self._pieces.append(samples)
         self._held += len(samples)
         self._samples += len(samples)
 
-    def _blocks(self) -> Iterator[AudioBlock]:
+    def _take_full_blocks(self) -> Iterator[AudioBlock]:
         while self._held >= self._block_samples:
-            yield self._block(self._block_samples)
+            yield self._take_block(self._block_samples)
 
-    def _block(self, count: int) -> AudioBlock:
+    def _take_block(self, count: int) -> AudioBlock:
         import numpy as np
 
         joined = np.concatenate(self._pieces)
@@ -192,14 +192,14 @@ class _Track:
         return AudioBlock(joined[:count].copy(), start_s, self._rate_hz)
 
 
-def _resampler(rate_hz: int) -> AudioResampler:
+def _make_resampler(rate_hz: int) -> AudioResampler:
     from av import AudioResampler
 
     # With floats, FFmpeg adds channels up to more than full scale; with integers it weighs them.
     return AudioResampler(format="s16", layout="mono", rate=rate_hz)
 
 
-def _averaged(frame: AudioFrame) -> AudioFrame:
+def _average_channels(frame: AudioFrame) -> AudioFrame:
     """The mean of the first channels, as float."""
     import numpy as np
     from av import AudioFrame as Frame

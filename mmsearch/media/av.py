@@ -16,14 +16,14 @@ from mmsearch.media.base import Content, Described, LoadOptions
 from mmsearch.media.container import (
     Tracks,
     choose_tracks,
-    described,
+    read_container_metadata,
     open_container,
-    origin_s,
-    pixel_aspect,
-    reason,
+    get_origin_s,
+    get_pixel_aspect,
+    describe_failure,
 )
-from mmsearch.media.cues import cues
-from mmsearch.media.frames import PictureTrack, squared
+from mmsearch.media.cues import load_cues
+from mmsearch.media.frames import PictureTrack, compute_square_size
 from mmsearch.types import Modality
 
 if TYPE_CHECKING:
@@ -66,9 +66,9 @@ class AvLoader:
             if tracks.video is None and tracks.audio is None:
                 raise UnsupportedMedia(path, "neither sound nor pictures that can be decoded")
             modality = Modality.VIDEO if tracks.video is not None else Modality.AUDIO
-            metadata = described(container, tracks, path.stat().st_size)
-            run = _Pass(path, container, tracks, options)
-            contents = run.contents()
+            metadata = read_container_metadata(container, tracks, path.stat().st_size)
+            run = _DecodingPass(path, container, tracks, options)
+            contents = run.decode_contents()
             # Only a frame tells how it is turned: the little that comes before it is held back.
             held: list[Content] = []
             for content in contents:
@@ -79,17 +79,17 @@ class AvLoader:
             if run.size_px is not None:
                 metadata = replace(metadata, width_px=run.size_px[0], height_px=run.size_px[1])
             yield Described(modality, metadata)
-            yield from cues(path, container, options.limits)
+            yield from load_cues(path, container, options.limits)
             yield from held
             for content in contents:
                 if content is not None:
                     yield content
-            duration_s = _better_duration_s(metadata.duration_s, run)
+            duration_s = _correct_duration_s(metadata.duration_s, run)
             if duration_s != metadata.duration_s:
                 yield Described(modality, replace(metadata, duration_s=duration_s))
 
 
-def _better_duration_s(stated_s: float | None, run: _Pass) -> float | None:
+def _correct_duration_s(stated_s: float | None, run: _DecodingPass) -> float | None:
     if run.is_cut_short:
         return stated_s
     if stated_s is None or abs(stated_s - run.end_s) > max(1.0, 0.05 * run.end_s):
@@ -97,7 +97,7 @@ def _better_duration_s(stated_s: float | None, run: _Pass) -> float | None:
     return stated_s
 
 
-class _Pass:
+class _DecodingPass:
     """One pass over the packets of a file, which decodes both tracks as they come."""
 
     def __init__(
@@ -107,8 +107,8 @@ class _Pass:
         self._container = container
         self._limits = options.limits
         self._video, self._audio = tracks.video, tracks.audio
-        start_s = origin_s(container)
-        self._aspect = pixel_aspect(tracks.video) if tracks.video is not None else 1.0
+        start_s = get_origin_s(container)
+        self._aspect = get_pixel_aspect(tracks.video) if tracks.video is not None else 1.0
         self._pictures = PictureTrack(path, options, origin_s=start_s, aspect=self._aspect)
         self._sound = SoundTrack(
             block_s=options.audio_block_s, origin_s=start_s, rates_hz=options.sample_rates_hz
@@ -123,14 +123,14 @@ class _Pass:
         """Where the longer track ends, of what was decoded so far."""
         return max(self._pictures.end_s, self._sound.end_s)
 
-    def contents(self) -> Iterator[Content | None]:
+    def decode_contents(self) -> Iterator[Content | None]:
         """Yield what is decoded, and None after each packet; raises DecodeError for nothing."""
         streams: list[Stream] = [s for s in (self._video, self._audio) if s is not None]
         self._prepare(streams)
         idle = 0
-        for packet in self._packets(streams):
+        for packet in self._read_packets(streams):
             before = self.end_s
-            yield from self._decoded(packet)
+            yield from self._decode(packet)
             yield None
             idle = 0 if self.end_s > before else idle + 1
             if self._errors > _MAX_ERRORS or idle > _MAX_IDLE_PACKETS:
@@ -143,7 +143,7 @@ class _Pass:
         yield from self._sound.finish()
         yield from self._pictures.finish()
         if self._pictures.is_empty and self._sound.is_empty:
-            why = reason(self._last_error) if self._last_error is not None else "no frames"
+            why = describe_failure(self._last_error) if self._last_error is not None else "no frames"
             raise DecodeError(self._path, f"nothing could be decoded: {why}") from self._last_error
 
     def _prepare(self, streams: list[Stream]) -> None:
@@ -159,7 +159,7 @@ class _Pass:
             context.thread_type = av.codec.context.ThreadType.AUTO
             context.thread_count = min(_MAX_THREADS, os.cpu_count() or 1)
 
-    def _packets(self, streams: list[Stream]) -> Iterator[Packet[Stream]]:
+    def _read_packets(self, streams: list[Stream]) -> Iterator[Packet[Stream]]:
         import av
 
         failures = 0
@@ -173,13 +173,13 @@ class _Pass:
                 failures += 1
         logger.debug("%s: reading stopped at %.1f s: %s", self._path, self.end_s, self._last_error)
 
-    def _decoded(self, packet: Packet[Stream]) -> Iterator[Content]:
+    def _decode(self, packet: Packet[Stream]) -> Iterator[Content]:
         import av
 
         try:
             for frame in packet.decode():
                 if packet.stream is self._video:
-                    yield from self._seen(cast("VideoFrame", frame))
+                    yield from self._feed_pictures(cast("VideoFrame", frame))
                 else:
                     yield from self._sound.feed(cast("AudioFrame", frame))
                 self._errors = 0
@@ -187,9 +187,9 @@ class _Pass:
             self._last_error = exc
             self._errors += 1
 
-    def _seen(self, frame: VideoFrame) -> Iterator[Content]:
+    def _feed_pictures(self, frame: VideoFrame) -> Iterator[Content]:
         if self.size_px is None:
-            width, height = squared(frame.width, frame.height, self._aspect)
+            width, height = compute_square_size(frame.width, frame.height, self._aspect)
             is_sideways = round(frame.rotation / 90) % 2 == 1
             self.size_px = (height, width) if is_sideways else (width, height)
         yield from self._pictures.feed(frame)

@@ -41,7 +41,7 @@ class Limits:
     contents: int = 200_000
 
 
-def too_many_pixels(width_px: int, height_px: int, limits: Limits) -> str:
+def describe_pixel_excess(width_px: int, height_px: int, limits: Limits) -> str:
     """The reason of a MediaTooLarge, and how to let such a picture in."""
     return (
         f"{width_px}x{height_px} is {width_px * height_px / 1e6:.0f} megapixels, the limit is "
@@ -105,7 +105,7 @@ class Described:
 
 
 @dataclass(frozen=True, slots=True)
-class Legible:
+class OcrPicture:
     """A picture as large as reading wants it: (height, width, 3) uint8 RGB, upright.
 
     `boxes` are where in it writing may stand, as far as a cheap look can tell, the likeliest first.
@@ -126,7 +126,7 @@ class Picture:
     pixels: PixelArray
     place: Place
     is_frame: bool = False
-    legible: Legible | None = None
+    ocr_picture: OcrPicture | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from mmsearch.media.base import Passage
-from mmsearch.media.strings import words
+from mmsearch.media.strings import split_words
 from mmsearch.types import Place
 
 CountTokens: TypeAlias = Callable[[Sequence[str]], list[int]]
@@ -19,7 +19,7 @@ _Range: TypeAlias = tuple[int, int]
 _END = re.compile(r"[.!?…؟۔।॥։።]+[\"'”’»)\]]*(?=\s)|[。！？｡]+[”’」』）】\"]*|\n")
 _LAST_WORD = re.compile(r"([^\W_]+(?:\.[^\W_]+)*)$")
 _ABBREVIATIONS = frozenset(
-    words("""
+    split_words("""
     mr mrs ms dr prof st sr jr vs etc e.g i.e eg ie cf al fig figs eq no nr vol pp p ed eds
     dept inc ltd co corp approx ca z.b d.h u.a bzw usw ggf hrsg bd abb tel str m mme mlle
     """)
@@ -37,7 +37,7 @@ class Chunk:
     place: Place
 
 
-def chunks(
+def split_chunks(
     passages: Iterable[Passage],
     count_tokens: CountTokens,
     *,
@@ -54,10 +54,10 @@ def chunks(
         raise ValueError("max_tokens must be at least 1, overlap_tokens at least 0")
     for passage in passages:
         text = passage.text
-        units, counts = _fitting(text, list(sentences(text)), count_tokens, max_tokens)
-        groups = _packed(counts, max_tokens, overlap_tokens)
+        units, counts = _halve_long_ranges(text, list(split_sentences(text)), count_tokens, max_tokens)
+        groups = _pack_groups(counts, max_tokens, overlap_tokens)
         reached = 0
-        for first, last in _verified(text, units, groups, count_tokens, max_tokens):
+        for first, last in _split_long_groups(text, units, groups, count_tokens, max_tokens):
             # Halves of two neighbours that overlap can lie within each other.
             if last <= reached:
                 continue
@@ -67,17 +67,17 @@ def chunks(
             yield Chunk(text[start:end], Place(page=passage.page, chars=chars))
 
 
-def sentences(text: str) -> Iterator[_Range]:
+def split_sentences(text: str) -> Iterator[_Range]:
     """(start, end) of each sentence or line, stripped; together they hold all but white space."""
     start = 0
     for match in _END.finditer(text):
-        if _is_end(text, match.start(), match.end()):
-            yield from _stripped(text, start, match.end())
+        if _is_sentence_end(text, match.start(), match.end()):
+            yield from _strip_range(text, start, match.end())
             start = match.end()
-    yield from _stripped(text, start, len(text))
+    yield from _strip_range(text, start, len(text))
 
 
-def _is_end(text: str, start: int, end: int) -> bool:
+def _is_sentence_end(text: str, start: int, end: int) -> bool:
     mark = text[start]
     if mark == "\n":
         # A line broken in the middle of a sentence goes on in small letters.
@@ -104,26 +104,26 @@ def _is_end(text: str, start: int, end: int) -> bool:
     return not (is_initial or is_list_number or name.lower() in _ABBREVIATIONS)
 
 
-def _stripped(text: str, start: int, end: int) -> Iterator[_Range]:
+def _strip_range(text: str, start: int, end: int) -> Iterator[_Range]:
     part = text[start:end]
     left = len(part) - len(part.lstrip())
     if left < len(part):
         yield start + left, start + len(part.rstrip())
 
 
-def _fitting(
+def _halve_long_ranges(
     text: str, ranges: list[_Range], count_tokens: CountTokens, max_tokens: int
 ) -> tuple[list[_Range], list[int]]:
     """The ranges with those that are too long halved until they fit, and the tokens of each."""
-    counts = _counted(text, ranges, count_tokens)
+    counts = _count_range_tokens(text, ranges, count_tokens)
     while True:
         long = [at for at, count in enumerate(counts) if count > max_tokens]
-        halves = {at: _halved(text, *ranges[at]) for at in long}
+        halves = {at: _halve(text, *ranges[at]) for at in long}
         halves = {at: parts for at, parts in halves.items() if len(parts) > 1}
         if not halves:
             return ranges, counts
         fresh = iter(
-            _counted(text, [part for parts in halves.values() for part in parts], count_tokens)
+            _count_range_tokens(text, [part for parts in halves.values() for part in parts], count_tokens)
         )
         next_ranges: list[_Range] = []
         next_counts: list[int] = []
@@ -134,7 +134,7 @@ def _fitting(
         ranges, counts = next_ranges, next_counts
 
 
-def _halved(text: str, start: int, end: int) -> list[_Range]:
+def _halve(text: str, start: int, end: int) -> list[_Range]:
     """Two parts of a range, cut at the blank nearest to its middle, else in the middle."""
     if end - start < 2:
         return [(start, end)]
@@ -145,7 +145,7 @@ def _halved(text: str, start: int, end: int) -> list[_Range]:
         if at is not None
     ]
     cut = min(blanks, key=lambda at: abs(at - middle)) if blanks else middle
-    return [*_stripped(text, start, cut), *_stripped(text, cut, end)]
+    return [*_strip_range(text, start, cut), *_strip_range(text, cut, end)]
 
 
 def _blank_before(text: str, at: int, start: int) -> int | None:
@@ -160,11 +160,11 @@ def _blank_after(text: str, at: int, end: int) -> int | None:
     return at if at < end else None
 
 
-def _counted(text: str, ranges: list[_Range], count_tokens: CountTokens) -> list[int]:
+def _count_range_tokens(text: str, ranges: list[_Range], count_tokens: CountTokens) -> list[int]:
     return list(count_tokens([text[start:end] for start, end in ranges])) if ranges else []
 
 
-def _packed(counts: list[int], max_tokens: int, overlap_tokens: int) -> list[_Range]:
+def _pack_groups(counts: list[int], max_tokens: int, overlap_tokens: int) -> list[_Range]:
     """Groups (first, last) of units: as many as fit, the last of one begun again in the next."""
     groups: list[_Range] = []
     first = 0
@@ -180,11 +180,11 @@ def _packed(counts: list[int], max_tokens: int, overlap_tokens: int) -> list[_Ra
         fits = shares and counts[last - 1] + counts[last] <= max_tokens
         first = last - 1 if fits else last
     if len(groups) > 1:
-        groups[-1] = _grown(groups, counts, max_tokens)
+        groups[-1] = _grow_last_group(groups, counts, max_tokens)
     return groups
 
 
-def _grown(groups: list[_Range], counts: list[int], max_tokens: int) -> _Range:
+def _grow_last_group(groups: list[_Range], counts: list[int], max_tokens: int) -> _Range:
     """The last group, with units of the one before where it would be tiny."""
     first, last = groups[-1]
     total = sum(counts[first:last])
@@ -196,7 +196,7 @@ def _grown(groups: list[_Range], counts: list[int], max_tokens: int) -> _Range:
     return first, last
 
 
-def _verified(
+def _split_long_groups(
     text: str,
     units: list[_Range],
     groups: list[_Range],
@@ -205,12 +205,12 @@ def _verified(
 ) -> list[_Range]:
     """The groups, halved where the whole has more tokens than its units added up."""
     done: list[_Range] = []
-    counts = _counted(text, [(units[f][0], units[n - 1][1]) for f, n in groups], count_tokens)
+    counts = _count_range_tokens(text, [(units[f][0], units[n - 1][1]) for f, n in groups], count_tokens)
     for (first, last), count in zip(groups, counts, strict=True):
         if count <= max_tokens or last - first == 1:
             done.append((first, last))
             continue
         middle = (first + last) // 2
         halves = [(first, middle), (middle, last)]
-        done += _verified(text, units, halves, count_tokens, max_tokens)
+        done += _split_long_groups(text, units, halves, count_tokens, max_tokens)
     return done

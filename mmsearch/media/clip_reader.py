@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 from mmsearch.errors import UnsupportedMedia
 from mmsearch.media.audio_resampling import SoundTrack
 from mmsearch.media.base import AudioBlock, Content, Described, LoadOptions, Picture
-from mmsearch.media.frames import picture_of, small_of, squared, step_s
-from mmsearch.media.seeking import LostError, Source
-from mmsearch.media.shot_detection import SAMPLE_S, Choice, between, is_due
+from mmsearch.media.frames import render_frame, shrink_frame, compute_square_size, get_frame_duration_s
+from mmsearch.media.seeking import SeekError, SeekableSource
+from mmsearch.media.shot_detection import SAMPLE_S, FrameChoice, locate_cut, is_due
 from mmsearch.types import Modality, Place, Span
 
 if TYPE_CHECKING:
@@ -43,36 +43,36 @@ def load(path: Path, options: LoadOptions) -> Iterator[Content]:
     """
     span = options.only or Span(0.0, 0.0)
     has_length = span.end_s > span.start_s
-    with closing(Source(path, options)) as source:
+    with closing(SeekableSource(path, options)) as source:
         video, audio = source.video, source.audio
         if video is None and audio is None:
             raise UnsupportedMedia(path, "neither sound nor pictures that can be decoded")
-        metadata = source.metadata()
+        metadata = source.read_metadata()
         shown = None
         if video is not None and options.track != "sound":
-            shown = _shot(source, span) if has_length else _still(source, span.start_s)
+            shown = _find_shot(source, span) if has_length else _find_still(source, span.start_s)
         if shown is not None:
-            width, height = squared(shown.frame.width, shown.frame.height, source.aspect)
+            width, height = compute_square_size(shown.frame.width, shown.frame.height, source.aspect)
             if round(shown.frame.rotation / 90) % 2 == 1:
                 width, height = height, width
             metadata = replace(metadata, width_px=width, height_px=height)
         yield Described(Modality.AUDIO if video is None else Modality.VIDEO, metadata)
         if shown is not None:
-            pixels = picture_of(shown.frame, options.picture, source.aspect)
+            pixels = render_frame(shown.frame, options.picture, source.aspect)
             yield Picture(pixels, Place(span=shown.span), is_frame=True)
         if audio is not None and has_length and options.track != "pictures":
-            yield from _sound(source, span)
+            yield from _read_sound(source, span)
 
 
 @dataclass(frozen=True, slots=True)
-class _Shown:
+class _ShownFrame:
     """A frame, and the stretch that it stands for."""
 
     frame: VideoFrame
     span: Span
 
 
-def _ways(start_s: float) -> Iterator[float | None]:
+def _list_entry_points(start_s: float) -> Iterator[float | None]:
     """Where to enter a file for what begins at `start_s`, until one way leads there."""
     if start_s > _NEAR_S:
         yield start_s
@@ -81,43 +81,43 @@ def _ways(start_s: float) -> Iterator[float | None]:
     yield None
 
 
-def _still(source: Source, at_s: float) -> _Shown:
+def _find_still(source: SeekableSource, at_s: float) -> _ShownFrame:
     """The last frame that begins by `at_s`, or the first that there is."""
     known_s = min(at_s, source.end_s)
     latest_s = min(at_s, source.options.limits.duration_s) + _ROUNDING_S
-    for from_s in _ways(known_s):
+    for from_s in _list_entry_points(known_s):
         found = None
         try:
-            for time_s, frame in source.pictures(from_s, dense_from_s=known_s - _SPARSE_S):
+            for time_s, frame in source.decode_pictures(from_s, dense_from_s=known_s - _SPARSE_S):
                 is_late = time_s > latest_s
                 if not is_late or (found is None and from_s is None):
-                    found = _Shown(frame, Span(time_s, time_s + step_s(frame)))
+                    found = _ShownFrame(frame, Span(time_s, time_s + get_frame_duration_s(frame)))
                 if is_late:
                     break
-        except LostError:
+        except SeekError:
             continue
         if found is not None:
             return found
-    raise source.nothing()
+    raise source.make_empty_error()
 
 
-def _shot(source: Source, span: Span) -> _Shown | None:
+def _find_shot(source: SeekableSource, span: Span) -> _ShownFrame | None:
     """The picture of the shot that is `span`; None where none can be seen to begin there."""
-    for from_s in _ways(span.start_s - _RUN_UP_S):
+    for from_s in _list_entry_points(span.start_s - _RUN_UP_S):
         try:
-            frame = _chosen(
-                source.pictures(from_s, dense_from_s=math.inf),
+            frame = _choose_frame(
+                source.decode_pictures(from_s, dense_from_s=math.inf),
                 span,
                 floor_s=source.options.frame_floor_s,
                 is_whole=from_s is None,
             )
-        except LostError:
+        except SeekError:
             continue
-        return None if frame is None else _Shown(frame, span)
+        return None if frame is None else _ShownFrame(frame, span)
     return None
 
 
-def _chosen(
+def _choose_frame(
     frames: Iterator[tuple[float, VideoFrame]], span: Span, *, floor_s: float, is_whole: bool
 ) -> VideoFrame | None:
     """The frame that was taken for a shot when the whole film was read.
@@ -134,27 +134,27 @@ def _chosen(
     for time_s, frame in frames:
         if choice is None:
             if not before and not is_whole and time_s > span.start_s - SAMPLE_S:
-                raise LostError
-            is_first = not before and is_whole and _is_same(time_s, span.start_s)
-            if not is_first and not _opens(time_s, before, span.start_s):
+                raise SeekError
+            is_first = not before and is_whole and _is_same_time(time_s, span.start_s)
+            if not is_first and not _can_open_shot(time_s, before, span.start_s):
                 if time_s > span.start_s + SAMPLE_S + _ROUNDING_S:
                     return None
                 before = [*before[-_MAX_FRAMES:], time_s]
                 continue
-            choice = Choice(span.start_s, floor_s=floor_s)
+            choice = FrameChoice(span.start_s, floor_s=floor_s)
         elif time_s >= span.end_s - _EXACT_S:
             break
         elif not is_due(time_s, last_s):
             continue
         last_s = time_s
-        if choice.takes(time_s, small_of(frame)):
+        if choice.consider(time_s, shrink_frame(frame)):
             kept = frame
         if choice.is_settled:
             break
     return kept
 
 
-def _opens(time_s: float, before: list[float], start_s: float) -> bool:
+def _can_open_shot(time_s: float, before: list[float], start_s: float) -> bool:
     """Whether a frame can be the sample with which the shot began that starts at `start_s`.
 
     Then there is a sample before it, after which it is the first that is due.
@@ -162,55 +162,55 @@ def _opens(time_s: float, before: list[float], start_s: float) -> bool:
     return any(
         is_due(time_s, last_s)
         and (last_s == before[-1] or not is_due(before[-1], last_s))
-        and _is_same(between(last_s, time_s), start_s)
+        and _is_same_time(locate_cut(last_s, time_s), start_s)
         for last_s in before
     )
 
 
-def _is_same(time_s: float, other_s: float) -> bool:
+def _is_same_time(time_s: float, other_s: float) -> bool:
     return abs(time_s - other_s) < _ROUNDING_S
 
 
-def _sound(source: Source, span: Span) -> Iterator[AudioBlock]:
+def _read_sound(source: SeekableSource, span: Span) -> Iterator[AudioBlock]:
     """What is heard in a stretch."""
     if span.start_s > source.end_s + _FURTHER_S:
         return
-    for from_s in _ways(span.start_s - _RUN_UP_S):
+    for from_s in _list_entry_points(span.start_s - _RUN_UP_S):
         try:
-            yield from _blocks(source, from_s, span)
-        except LostError:  # before the first block
+            yield from _read_blocks(source, from_s, span)
+        except SeekError:  # before the first block
             continue
         return
 
 
-def _blocks(source: Source, from_s: float | None, span: Span) -> Iterator[AudioBlock]:
+def _read_blocks(source: SeekableSource, from_s: float | None, span: Span) -> Iterator[AudioBlock]:
     options = source.options
     track = None
     shift_s = 0.0
-    for frame in source.sounds(from_s):
+    for frame in source.decode_sound(from_s):
         if track is None:
             start_s = source.origin_s
             if from_s is not None:
                 stamp_s = frame.time
                 if stamp_s is None or stamp_s - start_s > span.start_s + _ROUNDING_S:
-                    raise LostError
+                    raise SeekError
                 shift_s, start_s = stamp_s - start_s, stamp_s
             track = SoundTrack(
                 block_s=options.audio_block_s, origin_s=start_s, rates_hz=options.sample_rates_hz
             )
-        for block in _fed(track, frame):
-            yield from _within(block, shift_s, span)
+        for block in _feed(track, frame):
+            yield from _trim_block(block, shift_s, span)
         if shift_s + track.end_s >= min(span.end_s, options.limits.duration_s):
             break
     if track is None:
         if from_s is not None:
-            raise LostError
-        raise source.nothing()
+            raise SeekError
+        raise source.make_empty_error()
     for block in track.finish():
-        yield from _within(block, shift_s, span)
+        yield from _trim_block(block, shift_s, span)
 
 
-def _fed(track: SoundTrack, frame: AudioFrame) -> Iterator[AudioBlock]:
+def _feed(track: SoundTrack, frame: AudioFrame) -> Iterator[AudioBlock]:
     import av
 
     try:
@@ -219,7 +219,7 @@ def _fed(track: SoundTrack, frame: AudioFrame) -> Iterator[AudioBlock]:
         return  # a frame that cannot be resampled
 
 
-def _within(block: AudioBlock, shift_s: float, span: Span) -> Iterator[AudioBlock]:
+def _trim_block(block: AudioBlock, shift_s: float, span: Span) -> Iterator[AudioBlock]:
     """What of a block lies in a stretch; `shift_s` is what its time lacks."""
     rate_hz, start_s = block.sample_rate_hz, block.start_s + shift_s
     first = max(0, round((span.start_s - start_s) * rate_hz))

@@ -17,7 +17,7 @@ from mmsearch.media.base import (
     Content,
     Cue,
     Described,
-    Legible,
+    OcrPicture,
     Limits,
     LoadOptions,
     Passage,
@@ -84,7 +84,7 @@ def pack(content: Content) -> tuple[dict[str, Any], bytes | memoryview]:
             header["boxes"] = [dataclasses.astuple(box) for box in legible.boxes]
             return header, body.tobytes() + legible.pixels.tobytes()
         case AudioBlock(samples, start_s, rate_hz):
-            return {"is": "audio", "start_s": start_s, "rate_hz": rate_hz}, _float_bytes(samples)
+            return {"is": "audio", "start_s": start_s, "rate_hz": rate_hz}, _to_float_bytes(samples)
         case Cue(text, place):
             return {"is": "cue", "text": text, "place": _pack_place(place)}, b""
         case Passage(text, page, start_char):
@@ -97,10 +97,10 @@ def pack(content: Content) -> tuple[dict[str, Any], bytes | memoryview]:
                 "text": said_text,
                 "encoder": encoder,
             }
-            return header, _float_bytes(values)
+            return header, _to_float_bytes(values)
 
 
-def _float_bytes(values: NDArray[np.float32]) -> bytes | memoryview:
+def _to_float_bytes(values: NDArray[np.float32]) -> bytes | memoryview:
     flat = np.ascontiguousarray(values, dtype=np.float32)
     # The bytes of an empty array cannot be cast.
     return flat.data.cast("B") if flat.size else b""
@@ -123,7 +123,7 @@ def unpack(header: dict[str, Any], body: bytes) -> Content:
             if "legible" in header:
                 large = bytes_[size:].reshape([int(side) for side in header["legible"]])
                 boxes = (Box(*(float(edge) for edge in edges)) for edges in header["boxes"])
-                legible = Legible(large, tuple(boxes))
+                legible = OcrPicture(large, tuple(boxes))
             place = _unpack_place(header["place"])
             return Picture(pixels, place, bool(header["is_frame"]), legible)
         case "audio":

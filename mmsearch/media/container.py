@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, TypeVar
 
 from mmsearch.errors import DecodeError, MediaTooLarge
-from mmsearch.media.base import Limits, too_many_pixels
-from mmsearch.media.exif import camera
-from mmsearch.media.strings import clean, words
+from mmsearch.media.base import Limits, describe_pixel_excess
+from mmsearch.media.exif import format_camera
+from mmsearch.media.strings import clean, split_words
 from mmsearch.types import Metadata
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ _S = TypeVar("_S", bound="Stream")
 
 # Formats that open further files or run scripts, devices, and what is no sound or video.
 _REFUSED = frozenset(
-    words("""
+    split_words("""
     hls dash concat concatf sdp rtsp rtp sap imf webm_dash_manifest tedcaptions avs
     vapoursynth avisynth lavfi image2 image2pipe alias_pix brender_pix ffmetadata data bin
     adf idf xbin tty mpjpeg smoothstreaming segment gif apng ico ani svg avif alsa oss fbdev
@@ -55,7 +55,7 @@ def open_container(path: Path, file: BinaryIO, limits: Limits) -> InputContainer
         raise OSError(f"the file refers to another one: {url}")
 
     options = {
-        "format_whitelist": _formats(),
+        "format_whitelist": _list_safe_formats(),
         "protocol_whitelist": "none",
         "max_pixels": str(limits.pixels),
         "max_streams": "200",
@@ -71,16 +71,16 @@ def open_container(path: Path, file: BinaryIO, limits: Limits) -> InputContainer
             io_open=refuse,
         )
     except (av.FFmpegError, OSError, ValueError) as exc:
-        raise DecodeError(path, f"not sound or video that can be read: {reason(exc)}") from exc
+        raise DecodeError(path, f"not sound or video that can be read: {describe_failure(exc)}") from exc
 
 
-def reason(exc: BaseException) -> str:
+def describe_failure(exc: BaseException) -> str:
     """What FFmpeg said, without numbers and names."""
     return clean(getattr(exc, "strerror", None) or str(exc)) or type(exc).__name__
 
 
 @cache
-def _formats() -> str:
+def _list_safe_formats() -> str:
     import av
 
     names = {name for names in av.formats_available for name in names.split(",")}
@@ -102,7 +102,7 @@ def choose_tracks(path: Path, container: InputContainer, limits: Limits) -> Trac
     """
     import av
 
-    audio = _preferred([s for s in container.streams.audio if _has_decoder(s)])
+    audio = _prefer_default([s for s in container.streams.audio if _has_decoder(s)])
     moving = [
         s
         for s in container.streams.video
@@ -110,15 +110,15 @@ def choose_tracks(path: Path, container: InputContainer, limits: Limits) -> Trac
         and not s.disposition & av.stream.Disposition.timed_thumbnails
         and not (audio is not None and _is_still(s))
     ]
-    video = _preferred([s for s in moving if _has_decoder(s)])
+    video = _prefer_default([s for s in moving if _has_decoder(s)])
     if video is not None:
         size = video.codec_context.width, video.codec_context.height
         if size[0] * size[1] > limits.pixels:
-            raise MediaTooLarge(path, too_many_pixels(*size, limits))
+            raise MediaTooLarge(path, describe_pixel_excess(*size, limits))
     return Tracks(video, audio)
 
 
-def _preferred(streams: list[_S]) -> _S | None:
+def _prefer_default(streams: list[_S]) -> _S | None:
     import av
 
     marked = [s for s in streams if s.disposition & av.stream.Disposition.default]
@@ -135,61 +135,61 @@ def _is_still(stream: VideoStream) -> bool:
     return stream.frames == 1 or not stream.average_rate
 
 
-def pixel_aspect(stream: VideoStream) -> float:
+def get_pixel_aspect(stream: VideoStream) -> float:
     """Width of a pixel over its height; 1 where the stream says nothing sensible."""
     ratio = stream.sample_aspect_ratio
     aspect = float(ratio) if ratio else 1.0
     return aspect if 0.2 <= aspect <= 5 else 1.0
 
 
-def origin_s(container: InputContainer) -> float:
+def get_origin_s(container: InputContainer) -> float:
     """The stamp at which the file begins, in seconds; broadcasts begin anywhere."""
     return (container.start_time or 0) / 1_000_000
 
 
-def described(container: InputContainer, tracks: Tracks, size_bytes: int) -> Metadata:
+def read_container_metadata(container: InputContainer, tracks: Tracks, size_bytes: int) -> Metadata:
     """What the headers say, as far as it can be true."""
     tags: dict[str, str] = {}
     for source in (tracks.audio, tracks.video, container):
         if source is not None:
             tags.update({key.lower(): value for key, value in source.metadata.items()})
-    latitude, longitude = _position(tags)
+    latitude, longitude = _parse_position(tags)
     video = tracks.video
     language = tracks.audio.metadata.get("language") if tracks.audio is not None else None
     return Metadata(
         format=container.format.name.split(",")[0],
         width_px=video.codec_context.width or None if video is not None else None,
         height_px=video.codec_context.height or None if video is not None else None,
-        duration_s=_duration_s(container, size_bytes),
-        taken_at=_taken_at(tags),
+        duration_s=_read_duration_s(container, size_bytes),
+        taken_at=_parse_taken_at(tags),
         latitude=latitude,
         longitude=longitude,
-        camera=camera(
-            _tag(tags, "com.apple.quicktime.make", "com.android.manufacturer", "make"),
-            _tag(tags, "com.apple.quicktime.model", "com.android.model", "model"),
+        camera=format_camera(
+            _find_tag(tags, "com.apple.quicktime.make", "com.android.manufacturer", "make"),
+            _find_tag(tags, "com.apple.quicktime.model", "com.android.model", "model"),
         ),
-        artist=clean(_tag(tags, "artist", "album_artist", "composer", "author")),
-        title=clean(_tag(tags, "title", "com.apple.quicktime.title")),
-        album=clean(_tag(tags, "album")),
+        artist=clean(_find_tag(tags, "artist", "album_artist", "composer", "author")),
+        title=clean(_find_tag(tags, "title", "com.apple.quicktime.title")),
+        album=clean(_find_tag(tags, "album")),
         language=clean(language, max_chars=20) if language not in ("und", "unk") else None,
         description=clean(
-            _tag(tags, "description", "comment", "synopsis", "com.apple.quicktime.description")
+            _find_tag(tags, "description", "comment", "synopsis", "com.apple.quicktime.description")
         ),
     )
 
 
-def _tag(tags: Mapping[str, str], *names: str) -> str | None:
+def _find_tag(tags: Mapping[str, str], *names: str) -> str | None:
     return next((tags[name] for name in names if tags.get(name, "").strip()), None)
 
 
-def _duration_s(container: InputContainer, size_bytes: int) -> float | None:
+def _read_duration_s(container: InputContainer, size_bytes: int) -> float | None:
     duration_s = (container.duration or 0) / 1_000_000
     if not 0 < duration_s <= _MAX_FLAWED_DURATION_S:
         return None
     return duration_s if size_bytes * 8 / duration_s >= _MIN_BITS_PER_S else None
 
 
-def _taken_at(tags: Mapping[str, str]) -> datetime | None:
+def _parse_taken_at(tags: Mapping[str, str]) -> datetime | None:
     for name in ("com.apple.quicktime.creationdate", "creation_time", "date_recorded"):
         text = clean(tags.get(name))
         if text is None:
@@ -212,8 +212,8 @@ def _year_in_utc(moment: datetime) -> int:
         return 0
 
 
-def _position(tags: Mapping[str, str]) -> tuple[float | None, float | None]:
-    text = _tag(tags, "com.apple.quicktime.location.iso6709", "location", "location-eng")
+def _parse_position(tags: Mapping[str, str]) -> tuple[float | None, float | None]:
+    text = _find_tag(tags, "com.apple.quicktime.location.iso6709", "location", "location-eng")
     match = _ISO6709.match(text.strip()) if text is not None else None
     if match is None:
         return None, None

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from mmsearch.errors import MediaError
 from mmsearch.media.base import Cue, Limits
-from mmsearch.media.container import open_container, origin_s
-from mmsearch.media.strings import words
-from mmsearch.media.subtitles import plain, read_cues
+from mmsearch.media.container import open_container, get_origin_s
+from mmsearch.media.strings import split_words
+from mmsearch.media.subtitles import strip_tags, read_cues
 from mmsearch.types import Place, Span
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 _SIDECAR_SUFFIXES = (".srt", ".vtt", ".ass")
 # Looking for each name beats listing a folder of ten thousand videos ten thousand times.
-_LANGUAGES = words("""
+_LANGUAGES = split_words("""
     en eng en-US en-GB de ger deu fr fra fre es spa it ita pt por pt-BR nl nld pl pol ru rus
     ja jpn zh chi zho zh-CN zh-TW ko kor ar ara tr tur sv swe da dan no nor fi fin cs ces hu
     hun uk ukr
@@ -37,12 +37,12 @@ _MAX_BARREN_BYTES = 2 * 1024**3
 _MAX_ERRORS = 100
 
 
-def cues(path: Path, container: InputContainer, limits: Limits) -> Iterator[Cue]:
+def load_cues(path: Path, container: InputContainer, limits: Limits) -> Iterator[Cue]:
     """The lines of a subtitle file beside `path`, else of the first text track in the container.
 
     Never fails: subtitles that cannot be read are as good as none.
     """
-    beside = sidecar(path)
+    beside = find_sidecar(path)
     if beside is not None:
         try:
             found = read_cues(beside, limits)
@@ -52,16 +52,16 @@ def cues(path: Path, container: InputContainer, limits: Limits) -> Iterator[Cue]
         if found:
             yield from found
             return
-    track = _text_track(container)
+    track = _find_text_track(container)
     if track is None:
         return
     try:
-        yield from _embedded(path, track, limits)
+        yield from _read_embedded_cues(path, track, limits)
     except (MediaError, OSError, ValueError) as exc:
         logger.debug("subtitles in the video not read: %s", exc)
 
 
-def sidecar(path: Path) -> Path | None:
+def find_sidecar(path: Path) -> Path | None:
     """The subtitle file of a video: name.srt, or name.en.srt and the like."""
     middles = ("", *(f".{language}" for language in _LANGUAGES))
     for middle in middles:
@@ -72,7 +72,7 @@ def sidecar(path: Path) -> Path | None:
     return None
 
 
-def _text_track(container: InputContainer) -> int | None:
+def _find_text_track(container: InputContainer) -> int | None:
     import av
 
     tracks = [
@@ -87,7 +87,7 @@ def _text_track(container: InputContainer) -> int | None:
     return next((stream.index for stream in full or tracks), None)
 
 
-def _embedded(path: Path, index: int, limits: Limits) -> Iterator[Cue]:
+def _read_embedded_cues(path: Path, index: int, limits: Limits) -> Iterator[Cue]:
     import av
 
     with path.open("rb", buffering=0) as file, open_container(path, file, limits) as container:
@@ -95,7 +95,7 @@ def _embedded(path: Path, index: int, limits: Limits) -> Iterator[Cue]:
         for other in container.streams:
             if other.index != index:
                 other.discard = av.stream.Discard.all
-        start_s = origin_s(container)
+        start_s = get_origin_s(container)
         count = errors = chars = 0
         fruitful_at = 0
         previous = ""
@@ -104,13 +104,13 @@ def _embedded(path: Path, index: int, limits: Limits) -> Iterator[Cue]:
                 if file.tell() - fruitful_at > _MAX_BARREN_BYTES or count >= _MAX_CUES:
                     return
                 try:
-                    text = _text(stream, packet)
+                    text = _decode_text(stream, packet)
                 except (av.FFmpegError, ValueError):
                     errors += 1
                     if errors > _MAX_ERRORS:
                         return
                     continue
-                place = _place(packet, start_s)
+                place = _read_place(packet, start_s)
                 if not text or place is None or text == previous:
                     continue
                 fruitful_at, previous = file.tell(), text
@@ -122,7 +122,7 @@ def _embedded(path: Path, index: int, limits: Limits) -> Iterator[Cue]:
             logger.debug("subtitles end early: %s", exc)
 
 
-def _text(stream: SubtitleStream, packet: Packet[SubtitleStream]) -> str:
+def _decode_text(stream: SubtitleStream, packet: Packet[SubtitleStream]) -> str:
     from av.subtitles.subtitle import AssSubtitle
 
     if not packet.size:
@@ -132,10 +132,10 @@ def _text(stream: SubtitleStream, packet: Packet[SubtitleStream]) -> str:
         for rect in stream.decode(packet)
         if isinstance(rect, AssSubtitle)
     ]
-    return plain("\n".join(lines))
+    return strip_tags("\n".join(lines))
 
 
-def _place(packet: Packet[SubtitleStream], start_s: float) -> Place | None:
+def _read_place(packet: Packet[SubtitleStream], start_s: float) -> Place | None:
     if packet.pts is None or packet.time_base is None:
         return None
     from_s = float(packet.pts * packet.time_base) - start_s

@@ -9,8 +9,8 @@ from typing import IO
 
 from mmsearch.errors import DecodeError, MediaTooLarge
 from mmsearch.media.base import Content, Described, LoadOptions
-from mmsearch.media.markup import Event, MarkupError, events, fields
-from mmsearch.media.paragraph_splitter import passages
+from mmsearch.media.markup import MarkupEvent, MarkupError, parse_events, extract_fields
+from mmsearch.media.paragraph_splitter import split_passages
 from mmsearch.media.strings import clean
 from mmsearch.types import Metadata, Modality
 
@@ -31,10 +31,10 @@ class DocxLoader:
         """Yield Described, then passages; raises DecodeError, or MediaTooLarge for zip bombs."""
         try:
             with zipfile.ZipFile(path) as archive:
-                yield Described(Modality.TEXT, _metadata(archive))
+                yield Described(Modality.TEXT, _read_metadata(archive))
                 with archive.open(_BODY) as body:
-                    blocks = _blocks(path, body, options.limits.text_bytes)
-                    yield from passages(_lines(events(blocks)), options.limits)
+                    blocks = _read_blocks(path, body, options.limits.text_bytes)
+                    yield from split_passages(_format_lines(parse_events(blocks)), options.limits)
         except (zipfile.BadZipFile, KeyError, NotImplementedError, MarkupError) as exc:
             raise DecodeError(path, clean(f"broken document: {exc}") or "broken document") from exc
         except RuntimeError as exc:
@@ -43,11 +43,11 @@ class DocxLoader:
             ) from exc
 
 
-def _metadata(archive: zipfile.ZipFile) -> Metadata:
+def _read_metadata(archive: zipfile.ZipFile) -> Metadata:
     found: dict[str, str] = {}
     if _PROPERTIES in archive.namelist():
         with archive.open(_PROPERTIES) as file:
-            found = fields(
+            found = extract_fields(
                 [file.read(_MAX_PROPERTIES_BYTES)],
                 ("title", "creator", "description", "subject", "language"),
             )
@@ -60,7 +60,7 @@ def _metadata(archive: zipfile.ZipFile) -> Metadata:
     )
 
 
-def _blocks(path: Path, body: IO[bytes], limit_bytes: int) -> Iterator[bytes]:
+def _read_blocks(path: Path, body: IO[bytes], limit_bytes: int) -> Iterator[bytes]:
     """Blocks of the unpacked XML. What the directory says of its size is not believed."""
     total = 0
     while block := body.read(_BLOCK_BYTES):
@@ -70,7 +70,7 @@ def _blocks(path: Path, body: IO[bytes], limit_bytes: int) -> Iterator[bytes]:
         yield block
 
 
-def _lines(parsed: Iterator[Event]) -> Iterator[str]:
+def _format_lines(parsed: Iterator[MarkupEvent]) -> Iterator[str]:
     words: list[str] = []
     is_text = False
     skipped = cells = 0

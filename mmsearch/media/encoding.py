@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from mmsearch.media.strings import words
+from mmsearch.media.strings import split_words
 
 SAMPLE_BYTES = 65536
 _BLOCK_BYTES = 1 << 18
@@ -25,7 +25,7 @@ _MARKS = (
 _CONTROLS = bytes(c for c in range(32) if c not in b"\t\n\r\f\b\x1b") + b"\x7f"
 _CONTROL_SHARE = 0.005
 # What texts were written in before UTF-8. Where two fit alike, the former is the more common.
-_CANDIDATES = words(
+_CANDIDATES = split_words(
     """
     cp1252 cp932 gb18030 euc_jp big5 cp949 cp1251 koi8_r cp1250 iso8859_2 cp1253 cp1254 cp1255
     cp1256
@@ -34,9 +34,9 @@ _CANDIDATES = words(
 _META = re.compile(rb"<meta[^>]{0,200}?charset\s*=\s*[\"']?\s*([A-Za-z0-9_:.-]{2,40})", re.I)
 
 
-def looks_like_text(head: bytes) -> str | None:
+def decode_if_text(head: bytes) -> str | None:
     """`head` decoded where it reads as text, else None; it may end inside a character."""
-    name = marked(head) or _unmarked_utf16(head)
+    name = detect_mark(head) or _detect_unmarked_utf16(head)
     if name is not None:
         text = codecs.getincrementaldecoder(name)(errors="replace").decode(head)
         bad = sum(not (c.isprintable() or c.isspace()) for c in text) + text.count("\ufffd")
@@ -66,7 +66,7 @@ def _has_letters(head: bytes) -> bool:
     return False
 
 
-def marked(head: bytes) -> str | None:
+def detect_mark(head: bytes) -> str | None:
     """The encoding that a byte order mark tells."""
     for mark, name in _MARKS:
         if head.startswith(mark):
@@ -74,9 +74,9 @@ def marked(head: bytes) -> str | None:
     return None
 
 
-def detected(sample: bytes, *, is_markup: bool = False) -> str:
+def detect_encoding(sample: bytes, *, is_markup: bool = False) -> str:
     """The encoding of a text that begins with `sample`; never fails."""
-    name = marked(sample) or _unmarked_utf16(sample)
+    name = detect_mark(sample) or _detect_unmarked_utf16(sample)
     if name is not None:
         return name
     try:
@@ -88,10 +88,10 @@ def detected(sample: bytes, *, is_markup: bool = False) -> str:
         name = match[1].decode("ascii")
         if _is_text_codec(name):
             return name
-    return _guessed(sample[:16384])
+    return _guess_encoding(sample[:16384])
 
 
-def _guessed(sample: bytes) -> str:
+def _guess_encoding(sample: bytes) -> str:
     from charset_normalizer import from_bytes
 
     matches = list(from_bytes(sample, cp_isolation=list(_CANDIDATES)))
@@ -113,7 +113,7 @@ def read_text(file: BinaryIO, *, is_markup: bool = False) -> Iterator[str]:
     must cost no more than some wrong letters.
     """
     sample = file.read(SAMPLE_BYTES)
-    name = detected(sample, is_markup=is_markup)
+    name = detect_encoding(sample, is_markup=is_markup)
     decoder = codecs.getincrementaldecoder(name)()
     newlines = io.IncrementalNewlineDecoder(None, translate=True)
     block = sample
@@ -124,7 +124,7 @@ def read_text(file: BinaryIO, *, is_markup: bool = False) -> Iterator[str]:
             text = decoder.decode(block, final)
         except UnicodeError:
             decoder.reset()
-            text = _mended(pending + block, name)
+            text = _decode_damaged(pending + block, name)
         text = newlines.decode(text, final)
         if text:
             yield text.replace("\0", " ")
@@ -133,7 +133,7 @@ def read_text(file: BinaryIO, *, is_markup: bool = False) -> Iterator[str]:
         block = file.read(_BLOCK_BYTES)
 
 
-def _mended(block: bytes, name: str) -> str:
+def _decode_damaged(block: bytes, name: str) -> str:
     if name not in ("utf-8", "utf-8-sig"):
         return block.decode(name, "replace")
     lines = []
@@ -152,7 +152,7 @@ def _is_text_codec(name: str) -> bool:
         return False
 
 
-def _unmarked_utf16(head: bytes) -> str | None:
+def _detect_unmarked_utf16(head: bytes) -> str | None:
     """UTF-16 without a mark: nearly every other byte is zero, none of the ones between is."""
     sample = head[: len(head) // 2 * 2][:4096]
     if len(sample) < 8:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
-from mmsearch.media.markup import fields
+from mmsearch.media.markup import extract_fields
 from mmsearch.media.strings import clean
 from mmsearch.types import Metadata
 
@@ -33,7 +33,7 @@ _MAX_XMP_BYTES = 1024**2
 _EMPTY_PHRASES = frozenset({"olympus digital camera", "sony dsc", "dcim", "default", "untitled"})
 
 
-def orientation(image: Image.Image) -> int:
+def read_orientation(image: Image.Image) -> int:
     """How the loaded picture is to be turned, 1..8; 1 where it does not say."""
     try:
         value = image.getexif().get(_ORIENTATION, 1)
@@ -49,34 +49,34 @@ def read_metadata(image: Image.Image) -> Metadata:
     try:
         exif = image.getexif()
         detail = dict(exif.get_ifd(_EXIF_IFD))
-        metadata = replace(metadata, **_described(exif, image.info))
-        metadata = replace(metadata, taken_at=_taken_at({**exif, **detail}))
-        latitude, longitude = _position(exif.get_ifd(_GPS_IFD))
+        metadata = replace(metadata, **_read_descriptions(exif, image.info))
+        metadata = replace(metadata, taken_at=_parse_taken_at({**exif, **detail}))
+        latitude, longitude = _parse_position(exif.get_ifd(_GPS_IFD))
         metadata = replace(metadata, latitude=latitude, longitude=longitude)
     except Exception as exc:  # hostile EXIF raises of every kind; the picture does not need it
         logger.debug("metadata of the picture not read: %r", exc)
     return metadata
 
 
-def _described(exif: Mapping[int, Any], info: Mapping[Any, Any]) -> dict[str, Any]:
-    xmp = _xmp(info)
+def _read_descriptions(exif: Mapping[int, Any], info: Mapping[Any, Any]) -> dict[str, Any]:
+    xmp = _parse_xmp(info)
     return {
-        "camera": camera(exif.get(_MAKE), exif.get(_MODEL)),
-        "artist": _first(
-            exif.get(_ARTIST), _wide(exif.get(_XP_AUTHOR)), xmp.get("creator"), info.get("Author")
+        "camera": format_camera(exif.get(_MAKE), exif.get(_MODEL)),
+        "artist": _choose_text(
+            exif.get(_ARTIST), _decode_utf16(exif.get(_XP_AUTHOR)), xmp.get("creator"), info.get("Author")
         ),
-        "title": _first(_wide(exif.get(_XP_TITLE)), xmp.get("title"), info.get("Title")),
-        "description": _first(
+        "title": _choose_text(_decode_utf16(exif.get(_XP_TITLE)), xmp.get("title"), info.get("Title")),
+        "description": _choose_text(
             exif.get(_DESCRIPTION),
             xmp.get("description"),
-            _wide(exif.get(_XP_SUBJECT)),
-            _wide(exif.get(_XP_COMMENT)),
+            _decode_utf16(exif.get(_XP_SUBJECT)),
+            _decode_utf16(exif.get(_XP_COMMENT)),
             info.get("Description"),
         ),
     }
 
 
-def camera(make: object, model: object) -> str | None:
+def format_camera(make: object, model: object) -> str | None:
     """Make and model, without the make twice where the model repeats it."""
     maker, name = clean(make, max_chars=80), clean(model, max_chars=80)
     if maker is None or name is None:
@@ -86,7 +86,7 @@ def camera(make: object, model: object) -> str | None:
     return f"{maker} {name}"
 
 
-def _first(*values: object) -> str | None:
+def _choose_text(*values: object) -> str | None:
     for value in values:
         text = clean(value)
         if text is not None and text.lower() not in _EMPTY_PHRASES:
@@ -94,22 +94,22 @@ def _first(*values: object) -> str | None:
     return None
 
 
-def _wide(value: object) -> str | None:
+def _decode_utf16(value: object) -> str | None:
     if isinstance(value, tuple) and all(isinstance(v, int) and 0 <= v < 256 for v in value):
         value = bytes(value)
     return value.decode("utf-16-le", "replace") if isinstance(value, bytes) else None
 
 
-def _xmp(info: Mapping[Any, Any]) -> dict[str, str]:
+def _parse_xmp(info: Mapping[Any, Any]) -> dict[str, str]:
     packet = info.get("xmp") or info.get("XML:com.adobe.xmp")
     if isinstance(packet, str):
         packet = packet.encode("utf-8", "replace")
     if not isinstance(packet, bytes) or len(packet) > _MAX_XMP_BYTES:
         return {}
-    return fields([packet.strip(b"\0 \r\n\t")], ("title", "description", "creator"))
+    return extract_fields([packet.strip(b"\0 \r\n\t")], ("title", "description", "creator"))
 
 
-def _taken_at(tags: Mapping[int, Any]) -> datetime | None:
+def _parse_taken_at(tags: Mapping[int, Any]) -> datetime | None:
     for date_tag, offset_tag, fraction_tag in _TIMES:
         moment = parse_date(clean(tags.get(date_tag)))
         if moment is None:
@@ -140,16 +140,16 @@ def parse_date(text: str | None) -> datetime | None:
     return moment if moment.year > 1800 else None
 
 
-def _position(gps: Mapping[int, Any]) -> tuple[float | None, float | None]:
-    latitude = _degrees(gps.get(2), gps.get(1), negative="S", bound=90.0)
-    longitude = _degrees(gps.get(4), gps.get(3), negative="W", bound=180.0)
+def _parse_position(gps: Mapping[int, Any]) -> tuple[float | None, float | None]:
+    latitude = _parse_degrees(gps.get(2), gps.get(1), negative="S", bound=90.0)
+    longitude = _parse_degrees(gps.get(4), gps.get(3), negative="W", bound=180.0)
     # A receiver without a fix writes zeros: that place is in the open sea.
     if latitude is None or longitude is None or (latitude == 0 and longitude == 0):
         return None, None
     return latitude, longitude
 
 
-def _degrees(value: object, reference: object, *, negative: str, bound: float) -> float | None:
+def _parse_degrees(value: object, reference: object, *, negative: str, bound: float) -> float | None:
     if not isinstance(value, tuple) or not 1 <= len(value) <= 3:
         return None
     try:

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mmsearch.errors import MediaTooLarge
-from mmsearch.media.base import LoadOptions, Picture, too_many_pixels
-from mmsearch.media.pixels import stored_scaling
+from mmsearch.media.base import LoadOptions, Picture, describe_pixel_excess
+from mmsearch.media.pixels import compute_stored_scaling
 from mmsearch.media.shot_detection import SMALL_SIZE, ShotDetector
-from mmsearch.media.text_detection import legible
+from mmsearch.media.text_detection import prepare_ocr_picture
 from mmsearch.media.timeline import Timeline
 from mmsearch.runtime.resize import MARGIN, Scaling, fitted, padded, scaled
 from mmsearch.types import Place, Span
@@ -50,34 +50,34 @@ class PictureTrack:
     def feed(self, frame: VideoFrame) -> Iterator[Picture]:
         """Take one decoded frame; yields the picture of the shot that it ends."""
         if frame.width * frame.height > self._options.limits.pixels:
-            reason = too_many_pixels(frame.width, frame.height, self._options.limits)
+            reason = describe_pixel_excess(frame.width, frame.height, self._options.limits)
             raise MediaTooLarge(self._path, reason)
         stamp_s = frame.time if frame.pts is not None else None
-        time_s = self._timeline.at(stamp_s, self.end_s)
-        self.end_s = time_s + step_s(frame)
-        if not self._detector.wants(time_s):
+        time_s = self._timeline.advance(stamp_s, self.end_s)
+        self.end_s = time_s + get_frame_duration_s(frame)
+        if not self._detector.needs_sample(time_s):
             return
-        verdict = self._detector.feed(time_s, small_of(frame))
-        if verdict.ended is not None:
-            yield from self._shown(verdict.ended)
-        if verdict.keep:
+        verdict = self._detector.feed(time_s, shrink_frame(frame))
+        if verdict.ended_shot is not None:
+            yield from self._emit_picture(verdict.ended_shot)
+        if verdict.is_best:
             self._candidate = frame
 
     def finish(self) -> Iterator[Picture]:
         """Yield the picture of the last shot, once no more frames come."""
         span = self._detector.finish(self.end_s)
         if span is not None:
-            yield from self._shown(span)
+            yield from self._emit_picture(span)
 
-    def _shown(self, span: Span) -> Iterator[Picture]:
+    def _emit_picture(self, span: Span) -> Iterator[Picture]:
         if self._candidate is not None:
-            view = partial(picture_of, self._candidate, aspect=self._aspect)
-            part = legible(view, self._options) if self._options.legible_px else None
+            view = partial(render_frame, self._candidate, aspect=self._aspect)
+            part = prepare_ocr_picture(view, self._options) if self._options.legible_px else None
             pixels = view(self._options.picture)
-            yield Picture(pixels, Place(span=span), is_frame=True, legible=part)
+            yield Picture(pixels, Place(span=span), is_frame=True, ocr_picture=part)
 
 
-def small_of(frame: VideoFrame) -> PixelArray:
+def shrink_frame(frame: VideoFrame) -> PixelArray:
     """(36, 64, 3) uint8 RGB: the sample by which shots are told apart."""
     import numpy as np
 
@@ -85,21 +85,21 @@ def small_of(frame: VideoFrame) -> PixelArray:
     return np.asarray(shrunk.to_ndarray(), dtype=np.uint8)
 
 
-def picture_of(frame: VideoFrame, fit: PictureFit, aspect: float) -> PixelArray:
+def render_frame(frame: VideoFrame, fit: PictureFit, aspect: float) -> PixelArray:
     """(height, width, 3) uint8 RGB, upright, fitted; `aspect` is that of a pixel."""
     import numpy as np
 
     # FFmpeg gives the angle counterclockwise, and so turns NumPy.
     turns = round(frame.rotation / 90) % 4
-    size = squared(frame.width, frame.height, aspect)
+    size = compute_square_size(frame.width, frame.height, aspect)
     if fit.mode == "within":
-        pixels = _converted(frame, fitted(*size, fit.size_px))
+        pixels = _convert_frame(frame, fitted(*size, fit.size_px))
     else:
-        pixels = _scaled(frame, fit, stored_scaling(*size, fit, _ORIENTATIONS[turns]), size)
+        pixels = _scale_frame(frame, fit, compute_stored_scaling(*size, fit, _ORIENTATIONS[turns]), size)
     return padded(np.ascontiguousarray(np.rot90(pixels, turns), dtype=np.uint8), fit)
 
 
-def _scaled(
+def _scale_frame(
     frame: VideoFrame, fit: PictureFit, how: Scaling, squared_px: tuple[int, int]
 ) -> PixelArray:
     """The frame scaled as a photograph is; `how` is for pixels made square."""
@@ -107,7 +107,7 @@ def _scaled(
     from PIL import Image
 
     step = max(1, int(min(how.factors) / MARGIN))
-    pixels = _converted(frame, (max(1, frame.width // step), max(1, frame.height // step)))
+    pixels = _convert_frame(frame, (max(1, frame.width // step), max(1, frame.height // step)))
     image = Image.fromarray(pixels)
     across, down = image.width / squared_px[0], image.height / squared_px[1]
     left, top, right, bottom = how.box
@@ -115,7 +115,7 @@ def _scaled(
     return np.asarray(scaled(image, Scaling(how.size, box), fit), dtype=np.uint8)
 
 
-def _converted(frame: VideoFrame, size: tuple[int, int]) -> PixelArray:
+def _convert_frame(frame: VideoFrame, size: tuple[int, int]) -> PixelArray:
     """(height, width, 3) uint8 RGB; `size` is (width, height)."""
     import numpy as np
 
@@ -126,14 +126,14 @@ def _converted(frame: VideoFrame, size: tuple[int, int]) -> PixelArray:
     return np.asarray(converted.to_ndarray(), dtype=np.uint8)
 
 
-def squared(width: int, height: int, aspect: float) -> tuple[int, int]:
+def compute_square_size(width: int, height: int, aspect: float) -> tuple[int, int]:
     """The size with square pixels: the side that the aspect makes shorter is shrunk, none grows."""
     if aspect > 1:
         return width, max(1, round(height / aspect))
     return max(1, round(width * aspect)), height
 
 
-def step_s(frame: VideoFrame) -> float:
+def get_frame_duration_s(frame: VideoFrame) -> float:
     """How long a frame is shown."""
     if frame.duration and frame.time_base:
         stated_s = float(frame.duration * frame.time_base)

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from mmsearch.media.base import Content, Described, LoadOptions
 from mmsearch.media.encoding import read_text
-from mmsearch.media.paragraph_splitter import passages
-from mmsearch.media.strings import clean, words
-from mmsearch.media.text import check_size
+from mmsearch.media.paragraph_splitter import split_passages
+from mmsearch.media.strings import clean, split_words
+from mmsearch.media.text import check_text_size
 from mmsearch.types import Metadata, Modality
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ _DROPPED = frozenset(
     {"script", "style", "noscript", "template", "head", "iframe", "object", "-comment"}
 )
 _INLINE = frozenset(
-    words("""
+    split_words("""
     a abbr b bdi bdo big cite code data del dfn em font i ins kbd mark q ruby rt rp s samp
     small span strike strong sub sup time tt u var wbr img tspan
     """)
@@ -49,7 +49,7 @@ class HtmlLoader:
         """Yield Described, then passages, one line for each block of the page."""
         from selectolax.lexbor import LexborHTMLParser
 
-        check_size(path, options.limits)
+        check_text_size(path, options.limits)
         parts: list[str] = []
         chars = 0
         with path.open("rb") as file:
@@ -60,13 +60,13 @@ class HtmlLoader:
                     break
         # Lone surrogates have no UTF-8, which the parser works on.
         source = "".join(parts).encode("utf-8", "replace").decode("utf-8")
-        tree = LexborHTMLParser(_flattened(source))
-        yield Described(Modality.TEXT, _metadata(tree))
+        tree = LexborHTMLParser(_limit_nesting(source))
+        yield Described(Modality.TEXT, _read_metadata(tree))
         if tree.root is not None:
-            yield from passages(_lines(tree.root), options.limits)
+            yield from split_passages(_read_lines(tree.root), options.limits)
 
 
-def _flattened(source: str) -> str:
+def _limit_nesting(source: str) -> str:
     """The page with line breaks in place of blocks that lie too deep within others."""
     if source.count("<") <= _MAX_DEPTH:
         return source
@@ -87,24 +87,24 @@ def _flattened(source: str) -> str:
     return _NESTING.sub(kept, source)
 
 
-def _metadata(tree: LexborHTMLParser) -> Metadata:
+def _read_metadata(tree: LexborHTMLParser) -> Metadata:
     title = tree.css_first("title")
     language = tree.root.attributes.get("lang") if tree.root is not None else None
     return Metadata(
         format="html",
         title=clean(title.text()) if title is not None else None,
-        artist=_meta(tree, "author"),
-        description=_meta(tree, "description"),
+        artist=_read_meta(tree, "author"),
+        description=_read_meta(tree, "description"),
         language=clean(language, max_chars=20),
     )
 
 
-def _meta(tree: LexborHTMLParser, name: str) -> str | None:
+def _read_meta(tree: LexborHTMLParser, name: str) -> str | None:
     node = tree.css_first(f'meta[name="{name}"]')
     return clean(node.attributes.get("content")) if node is not None else None
 
 
-def _lines(root: LexborNode) -> Iterator[str]:
+def _read_lines(root: LexborNode) -> Iterator[str]:
     """The text of each block on a line of its own, walked without recursion."""
     words: list[str] = []
     node: LexborNode | None = root
@@ -113,7 +113,7 @@ def _lines(root: LexborNode) -> Iterator[str]:
         if tag == "-text":
             words.append(node.text_content or "")
         elif tag not in _INLINE:
-            yield from _line(words)
+            yield from _take_line(words)
         child = node.child if tag not in _DROPPED else None
         if child is not None:
             node = child
@@ -121,12 +121,12 @@ def _lines(root: LexborNode) -> Iterator[str]:
         while node is not None and node.next is None:
             node = node.parent
             if node is not None and (node.tag or "") not in _INLINE:
-                yield from _line(words)
+                yield from _take_line(words)
         node = node.next if node is not None else None
-    yield from _line(words)
+    yield from _take_line(words)
 
 
-def _line(words: list[str]) -> Iterator[str]:
+def _take_line(words: list[str]) -> Iterator[str]:
     line = _SPACE.sub(" ", "".join(words)).strip()
     words.clear()
     if line:

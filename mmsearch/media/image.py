@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mmsearch.errors import DecodeError, MediaError, MediaTooLarge
-from mmsearch.media.base import Content, Described, LoadOptions, Picture, too_many_pixels
-from mmsearch.media.exif import orientation, read_metadata
-from mmsearch.media.pixels import draft, upright_rgb
-from mmsearch.media.strings import clean, words
-from mmsearch.media.text_detection import legible
+from mmsearch.media.base import Content, Described, LoadOptions, Picture, describe_pixel_excess
+from mmsearch.media.exif import read_orientation, read_metadata
+from mmsearch.media.pixels import draft_jpeg, render_upright
+from mmsearch.media.strings import clean, split_words
+from mmsearch.media.text_detection import prepare_ocr_picture
 from mmsearch.types import Modality, Place
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 # Not among them: EPS, whose plugin starts Ghostscript; IPTC, which opens what it contains without
 # asking for the format; and stubs that only know their header (WMF, HDF5, GRIB, BUFR, MPEG).
-FORMATS = words("""
+FORMATS = split_words("""
     JPEG PNG GIF WEBP AVIF HEIF TIFF BMP DIB ICO CUR ICNS PSD PPM JPEG2000 DDS FLI SGI QOI
     PCX DCX SUN XBM XPM MSP IM PIXAR PCD BLP FTEX GBR FITS XVTHUMB
     """)
@@ -48,14 +48,14 @@ class ImageLoader:
     def load(self, path: Path, options: LoadOptions) -> Iterator[Content]:
         """Yield Described, then the picture, or some frames of it, or its pages."""
         with path.open("rb") as file:
-            image = _opened(path, file, options)
+            image = _open_image(path, file, options)
             with image:
-                with _guarded(path):
+                with _translate_errors(path):
                     metadata = read_metadata(image)
                 if image.format in _PAGED:
-                    pages = len(_page_numbers(path, image, options))
+                    pages = len(_find_page_positions(path, image, options))
                     metadata = replace(metadata, page_count=pages)
-                frames = _frames(path, image, options)
+                frames = _load_frames(path, image, options)
                 first = next(frames)
                 yield Described(
                     Modality.IMAGE,
@@ -78,7 +78,7 @@ class _Frame:
         self.height_px = height_px
 
 
-def _opened(path: Path, file: object, options: LoadOptions) -> Image.Image:
+def _open_image(path: Path, file: object, options: LoadOptions) -> Image.Image:
     from pi_heif import register_heif_opener
     from PIL import Image
 
@@ -89,57 +89,57 @@ def _opened(path: Path, file: object, options: LoadOptions) -> Image.Image:
     formats = list(FORMATS)
     if path.suffix.lower() in _TARGA_SUFFIXES or path.suffix == "":
         formats.append("TGA")
-    with _guarded(path):
+    with _translate_errors(path):
         return Image.open(file, formats=formats)  # type: ignore[arg-type]  # a binary file
 
 
-def _frames(path: Path, image: Image.Image, options: LoadOptions) -> Iterator[_Frame]:
+def _load_frames(path: Path, image: Image.Image, options: LoadOptions) -> Iterator[_Frame]:
     if options.page is not None:
-        yield _one_page(path, image, options, options.page)
+        yield _load_page(path, image, options, options.page)
         return
     if image.format in _PAGED:
-        yield from _pages(path, image, options)
+        yield from _load_pages(path, image, options)
         return
-    yield _frame(path, image, options, Place())
+    yield _load_frame(path, image, options, Place())
     if image.format not in _ANIMATED or options.animation_frames <= 1:
         return
-    count = _frame_count(path, image)
+    count = _count_frames(path, image)
     wanted = sorted(
         {at * count // options.animation_frames for at in range(options.animation_frames)}
     )
     for at in wanted:
         if at > 0:
-            with _guarded(path):
+            with _translate_errors(path):
                 image.seek(at)
-            yield _frame(path, image, options, Place(page=at + 1))
+            yield _load_frame(path, image, options, Place(page=at + 1))
 
 
-def _frame_count(path: Path, image: Image.Image) -> int:
+def _count_frames(path: Path, image: Image.Image) -> int:
     """How many frames of an animation are looked at."""
-    with _guarded(path):
+    with _translate_errors(path):
         count = int(getattr(image, "n_frames", 1))
     return min(count, max(1, _ANIMATION_PIXELS // max(1, image.width * image.height)))
 
 
-def _one_page(path: Path, image: Image.Image, options: LoadOptions, page: int) -> _Frame:
+def _load_page(path: Path, image: Image.Image, options: LoadOptions, page: int) -> _Frame:
     """The page or frame that has this number when all are read."""
     at = page - 1
     place = Place(page=page) if page > 1 else Place()
     if image.format in _PAGED:
-        numbers = _page_numbers(path, image, options)
+        numbers = _find_page_positions(path, image, options)
         count, place = len(numbers), Place(page=page) if len(numbers) > 1 else Place()
         at = numbers[at] if page <= count else at
     else:
-        count = _frame_count(path, image) if page > 1 and image.format in _ANIMATED else 1
+        count = _count_frames(path, image) if page > 1 and image.format in _ANIMATED else 1
     if page > count:
         raise DecodeError(path, f"there is no page {page} in it, it has {count}")
     if at or image.format in _PAGED:
-        with _guarded(path):
+        with _translate_errors(path):
             image.seek(at)
-    return _frame(path, image, options, place)
+    return _load_frame(path, image, options, place)
 
 
-def _page_numbers(path: Path, image: Image.Image, options: LoadOptions) -> list[int]:
+def _find_page_positions(path: Path, image: Image.Image, options: LoadOptions) -> list[int]:
     """Where the pages are among the pictures of the file, at most `tiff_pages` of them.
 
     Pyramids, previews and masks stand between the pages and say what they are.
@@ -147,7 +147,7 @@ def _page_numbers(path: Path, image: Image.Image, options: LoadOptions) -> list[
     numbers: list[int] = []
     for at in range(options.tiff_pages * 4):
         try:
-            with _guarded(path):
+            with _translate_errors(path):
                 image.seek(at)
         except DecodeError:
             if at == 0:
@@ -162,38 +162,38 @@ def _page_numbers(path: Path, image: Image.Image, options: LoadOptions) -> list[
     return numbers
 
 
-def _pages(path: Path, image: Image.Image, options: LoadOptions) -> Iterator[_Frame]:
-    numbers = _page_numbers(path, image, options)
+def _load_pages(path: Path, image: Image.Image, options: LoadOptions) -> Iterator[_Frame]:
+    numbers = _find_page_positions(path, image, options)
     for page, at in enumerate(numbers, start=1):
         try:
-            with _guarded(path):
+            with _translate_errors(path):
                 image.seek(at)
-            yield _frame(path, image, options, Place(page=page) if len(numbers) > 1 else Place())
+            yield _load_frame(path, image, options, Place(page=page) if len(numbers) > 1 else Place())
         except MediaError as exc:
             if page == 1:
                 raise
             logger.debug("passed over a page: %s", exc)
 
 
-def _frame(path: Path, image: Image.Image, options: LoadOptions, place: Place) -> _Frame:
+def _load_frame(path: Path, image: Image.Image, options: LoadOptions, place: Place) -> _Frame:
     width, height = image.size
     if width * height > options.limits.pixels:
-        raise MediaTooLarge(path, too_many_pixels(width, height, options.limits))
-    with _guarded(path):
-        draft(image, options.picture)
+        raise MediaTooLarge(path, describe_pixel_excess(width, height, options.limits))
+    with _translate_errors(path):
+        draft_jpeg(image, options.picture)
         image.load()
         # TIFF turns itself while it loads, and then says so.
-        turn = orientation(image)
+        turn = read_orientation(image)
         if turn >= 5 or image.size == (height, width):
             width, height = height, width
-        pixels = upright_rgb(image, options.picture, turn)
+        pixels = render_upright(image, options.picture, turn)
         part = None
         if options.legible_px:
-            part = legible(_Views(path, image, options, turn, max(width, height)), options)
-    return _Frame(Picture(pixels, place, legible=part), width, height)
+            part = prepare_ocr_picture(_UprightRenderer(path, image, options, turn, max(width, height)), options)
+    return _Frame(Picture(pixels, place, ocr_picture=part), width, height)
 
 
-class _Views:
+class _UprightRenderer:
     """One picture in several sizes, upright; a JPEG that was decoded small is decoded again."""
 
     def __init__(
@@ -207,15 +207,15 @@ class _Views:
 
     def __call__(self, fit: PictureFit) -> PixelArray:
         if max(self._image.size) >= min(fit.size_px, self._longest_px):
-            return upright_rgb(self._image, fit, self._turn)
-        with self._path.open("rb") as file, _opened(self._path, file, self._options) as again:
-            draft(again, fit)
+            return render_upright(self._image, fit, self._turn)
+        with self._path.open("rb") as file, _open_image(self._path, file, self._options) as again:
+            draft_jpeg(again, fit)
             again.load()
-            return upright_rgb(again, fit, self._turn)
+            return render_upright(again, fit, self._turn)
 
 
 @contextmanager
-def _guarded(path: Path) -> Iterator[None]:
+def _translate_errors(path: Path) -> Iterator[None]:
     """Turn what Pillow raises into errors of a file, and keep its warnings off stderr."""
     from PIL import Image, UnidentifiedImageError
 

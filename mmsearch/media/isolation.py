@@ -18,7 +18,7 @@ from mmsearch.errors import SKIPPABLE, DecodeError, PluginError
 from mmsearch.media import codec
 from mmsearch.media.base import Content, LoadOptions
 
-CHUNK = 1 << 20
+READ_BYTES = 1 << 20
 TICK_S = 0.2
 
 
@@ -78,7 +78,7 @@ class Decoder:
             while True:
                 message = self._receive(options.limits.stall_s)
                 if message is None:
-                    raise DecodeError(path, self._post_mortem())
+                    raise DecodeError(path, self._describe_exit())
                 header, body = message
                 if header["is"] == "end":
                     is_done = True
@@ -106,7 +106,7 @@ class Decoder:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
-                env={**os.environ, **_worker_environment()},
+                env={**os.environ, **_build_worker_environment()},
             )
         if self._process.stdin is None:
             raise BrokenPipeError
@@ -130,7 +130,7 @@ class Decoder:
                 if time.monotonic() > deadline:
                     raise _Stalled
                 continue
-            chunk = os.read(descriptor, max(CHUNK, size - len(self._buffer)))
+            chunk = os.read(descriptor, max(READ_BYTES, size - len(self._buffer)))
             if not chunk:
                 break
             self._buffer += chunk
@@ -138,7 +138,7 @@ class Decoder:
         del self._buffer[:size]
         return data
 
-    def _post_mortem(self) -> str:
+    def _describe_exit(self) -> str:
         if self._process is None:
             return "its decoder was stopped"
         code = self._process.wait()
@@ -148,7 +148,7 @@ class Decoder:
         return f"its decoder ended with code {code}"
 
 
-def _worker_environment() -> dict[str, str]:
+def _build_worker_environment() -> dict[str, str]:
     """One thread for numerical libraries (processes are the parallelism), and the same paths."""
     paths = os.pathsep.join(path for path in sys.path if path)
     return {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": paths}

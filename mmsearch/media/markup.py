@@ -11,7 +11,7 @@ _MAX_DEPTH = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
+class MarkupEvent:
     """The start or end of an element, whose local name is `value`, or a stretch of text."""
 
     kind: Literal["start", "end", "text"]
@@ -23,13 +23,13 @@ class MarkupError(ValueError):
     """The XML is malformed, declares a document type, or nests too deep."""
 
 
-def events(blocks: Iterable[bytes]) -> Iterator[Event]:
+def parse_events(blocks: Iterable[bytes]) -> Iterator[MarkupEvent]:
     """Parse blocks of XML as they come; raises MarkupError.
 
     A document type is refused outright: nothing that is read here needs one, and all attacks by
     entities do.
     """
-    ready: list[Event] = []
+    ready: list[MarkupEvent] = []
     depth = 0
 
     def local(name: str) -> str:
@@ -41,15 +41,15 @@ def events(blocks: Iterable[bytes]) -> Iterator[Event]:
         if depth > _MAX_DEPTH:
             raise MarkupError("elements nest too deep")
         named = {local(key): value for key, value in attributes.items()}
-        ready.append(Event("start", local(name), named))
+        ready.append(MarkupEvent("start", local(name), named))
 
     def end(name: str) -> None:
         nonlocal depth
         depth -= 1
-        ready.append(Event("end", local(name), {}))
+        ready.append(MarkupEvent("end", local(name), {}))
 
     def text(data: str) -> None:
-        ready.append(Event("text", data, {}))
+        ready.append(MarkupEvent("text", data, {}))
 
     def doctype(name: str, system: str | None, public: str | None, internal: bool) -> None:
         raise MarkupError("a document type is declared")
@@ -71,11 +71,11 @@ def events(blocks: Iterable[bytes]) -> Iterator[Event]:
     yield from ready
 
 
-def fields(blocks: Iterable[bytes], names: Iterable[str]) -> dict[str, str]:
+def extract_fields(blocks: Iterable[bytes], names: Iterable[str]) -> dict[str, str]:
     """The text of the first element of each name in `names`; what is malformed is left out."""
     wanted, found, inside, depth = set(names), dict[str, str](), "", 0
     try:
-        for event in events(blocks):
+        for event in parse_events(blocks):
             if event.kind == "start":
                 if inside:
                     depth += 1

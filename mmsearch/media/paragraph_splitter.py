@@ -9,7 +9,7 @@ from mmsearch.media.base import Limits, Passage
 PASSAGE_CHARS = 32_768
 
 
-def passages(
+def split_passages(
     blocks: Iterable[str], limits: Limits, *, page: int | None = None, start_char: int = 0
 ) -> Iterator[Passage]:
     """Passages of at most 32768 characters, one after the other, in all `limits.text_chars`.
@@ -28,23 +28,23 @@ def passages(
         text = "".join(buffer)
         done = 0
         while len(text) - done >= PASSAGE_CHARS:
-            cut = _cut(text, done)
-            yield from _passage(text[done:cut], page, at, end)
+            cut = _find_cut(text, done)
+            yield from _limit_passage(text[done:cut], page, at, end)
             at += cut - done
             done = cut
             if at >= end:
                 return
         buffer, held = [text[done:]], len(text) - done
-    yield from _passage("".join(buffer), page, at, end)
+    yield from _limit_passage("".join(buffer), page, at, end)
 
 
-def _passage(text: str, page: int | None, at: int, end: int) -> Iterator[Passage]:
+def _limit_passage(text: str, page: int | None, at: int, end: int) -> Iterator[Passage]:
     text = text[: max(0, end - at)]
     if text and not text.isspace():
         yield Passage(text, page, at)
 
 
-def _cut(text: str, start: int) -> int:
+def _find_cut(text: str, start: int) -> int:
     end = start + PASSAGE_CHARS
     for mark in ("\n\n", "\n", " "):
         found = text.rfind(mark, start + PASSAGE_CHARS // 2, end)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from mmsearch.errors import DecodeError
 from mmsearch.media.base import Content, Described, LoadOptions
-from mmsearch.media.paragraph_splitter import passages
+from mmsearch.media.paragraph_splitter import split_passages
 from mmsearch.media.strings import clean
 from mmsearch.types import Metadata, Modality
 
@@ -33,22 +33,22 @@ class PdfLoader:
 
     def load(self, path: Path, options: LoadOptions) -> Iterator[Content]:
         """Yield Described, then the passages of each page; raises DecodeError if encrypted."""
-        with closing(_opened(path)) as document:
+        with closing(_open_document(path)) as document:
             count = len(document)
-            yield Described(Modality.TEXT, _metadata(document, count))
+            yield Described(Modality.TEXT, _read_metadata(document, count))
             limits = options.limits
             failed: Exception | None = None
             chars = read = 0
             for at in range(min(count, limits.pages)):
                 try:
-                    text = _page_text(document, at)
+                    text = _read_page_text(document, at)
                 except Exception as exc:  # PDFium's own error, or ctypes' for what it hands over
                     logger.debug("%s: page %d not read: %s", path, at + 1, exc)
                     failed = exc
                     continue
                 read += 1
                 left = replace(limits, text_chars=limits.text_chars - chars)
-                yield from passages([text], left, page=at + 1)
+                yield from split_passages([text], left, page=at + 1)
                 chars += len(text)
                 if chars >= limits.text_chars:
                     return
@@ -56,7 +56,7 @@ class PdfLoader:
                 raise DecodeError(path, "no page of the PDF can be read") from failed
 
 
-def _opened(path: Path) -> PdfDocument:
+def _open_document(path: Path) -> PdfDocument:
     import pypdfium2
     from pypdfium2.raw import FPDF_ERR_PASSWORD
 
@@ -68,7 +68,7 @@ def _opened(path: Path) -> PdfDocument:
         raise DecodeError(path, clean(f"broken PDF: {exc}") or "broken PDF") from exc
 
 
-def _metadata(document: PdfDocument, count: int) -> Metadata:
+def _read_metadata(document: PdfDocument, count: int) -> Metadata:
     values: dict[str, str | None] = {}
     for key in ("Title", "Author", "Subject"):
         try:
@@ -84,7 +84,7 @@ def _metadata(document: PdfDocument, count: int) -> Metadata:
     )
 
 
-def _page_text(document: PdfDocument, at: int) -> str:
+def _read_page_text(document: PdfDocument, at: int) -> str:
     with closing(document[at]) as page, closing(page.get_textpage()) as words:
         text: str = words.get_text_bounded()
     return _HYPHEN.sub("", _ENDS.sub("\n", text)).replace("\0", " ")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING
 
-from mmsearch.media.exif import orientation as exif_orientation
+from mmsearch.media.exif import read_orientation as exif_orientation
 from mmsearch.runtime.resize import MARGIN, Scaling, cut, jpeg_scale, padded, scaled, scaling
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ _MIRRORED_X = frozenset({2, 3, 7, 8})
 _MIRRORED_Y = frozenset({3, 4, 6, 7})
 
 
-def draft(image: Image.Image, fit: PictureFit) -> None:
+def draft_jpeg(image: Image.Image, fit: PictureFit) -> None:
     """Let a JPEG decode straight to a half, a quarter or an eighth where enough is left to fit.
 
     Before the image is loaded; other formats are left alone.
@@ -40,7 +40,7 @@ def draft(image: Image.Image, fit: PictureFit) -> None:
         image.draft(None, (width // scale, height // scale))
 
 
-def upright_rgb(image: Image.Image, fit: PictureFit, orientation: int = 1) -> PixelArray:
+def render_upright(image: Image.Image, fit: PictureFit, orientation: int = 1) -> PixelArray:
     """(height, width, 3) uint8 RGB, on white, turned as the EXIF `orientation` (1..8) says.
 
     Scaled first and turned then, which costs less; what `shortest` cuts out and where `letterbox`
@@ -49,14 +49,14 @@ def upright_rgb(image: Image.Image, fit: PictureFit, orientation: int = 1) -> Pi
     """
     import numpy as np
 
-    how = stored_scaling(*image.size, fit, orientation)
+    how = compute_stored_scaling(*image.size, fit, orientation)
     is_deep = image.mode in _DEEP_MODES
-    flat = _from_deep(image, how, fit) if is_deep else _from_bytes(image, how, fit)
-    pixels = np.asarray(_turned(flat, orientation), dtype=np.uint8)
+    flat = _scale_deep(image, how, fit) if is_deep else _scale_8bit(image, how, fit)
+    pixels = np.asarray(_turn_upright(flat, orientation), dtype=np.uint8)
     return np.ascontiguousarray(padded(pixels, fit))
 
 
-def stored_scaling(width: int, height: int, fit: PictureFit, orientation: int) -> Scaling:
+def compute_stored_scaling(width: int, height: int, fit: PictureFit, orientation: int) -> Scaling:
     """How a picture that is stored turned is scaled, so that it is fitted once it is upright.
 
     `width` and `height` are those stored; `orientation` is that of EXIF (1..8).
@@ -74,7 +74,7 @@ def stored_scaling(width: int, height: int, fit: PictureFit, orientation: int) -
     return Scaling((across, down), (left, top, right, bottom))
 
 
-def _from_bytes(image: Image.Image, how: Scaling, fit: PictureFit) -> Image.Image:
+def _scale_8bit(image: Image.Image, how: Scaling, fit: PictureFit) -> Image.Image:
     profile = image.info.get("icc_profile")
     has_key = "transparency" in image.info
     if image.mode in ("P", "PA", "LA", "La", "RGBa") or has_key:
@@ -85,15 +85,15 @@ def _from_bytes(image: Image.Image, how: Scaling, fit: PictureFit) -> Image.Imag
         image = image.convert("L")
     image = scaled(image, how, fit)
     if isinstance(profile, bytes) and 128 < len(profile) <= _MAX_PROFILE_BYTES:
-        image = _in_srgb(image, profile)
+        image = _convert_to_srgb(image, profile)
     elif image.mode == "LAB":
-        image = _in_srgb(image, None)
+        image = _convert_to_srgb(image, None)
     if image.mode in ("RGBA", "RGBX"):
-        return _on_white(image) if image.mode == "RGBA" else image.convert("RGB")
+        return _paste_on_white(image) if image.mode == "RGBA" else image.convert("RGB")
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
-def _from_deep(image: Image.Image, how: Scaling, fit: PictureFit) -> Image.Image:
+def _scale_deep(image: Image.Image, how: Scaling, fit: PictureFit) -> Image.Image:
     """8-bit grey out of 16 bits, 32 bits or floats, stretched over the range that is used."""
     import numpy as np
     from PIL import Image
@@ -127,7 +127,7 @@ def _from_deep(image: Image.Image, how: Scaling, fit: PictureFit) -> Image.Image
     return scaled(grey, Scaling(how.size, (left, top, right, bottom)), fit).convert("RGB")
 
 
-def _on_white(image: Image.Image) -> Image.Image:
+def _paste_on_white(image: Image.Image) -> Image.Image:
     from PIL import Image
 
     canvas = Image.new("RGB", image.size, _WHITE)
@@ -135,7 +135,7 @@ def _on_white(image: Image.Image) -> Image.Image:
     return canvas
 
 
-def _in_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
+def _convert_to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
     from PIL import ImageCms
 
     if profile is not None and b"sRGB" in profile[:4096]:
@@ -160,7 +160,7 @@ def _in_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
     return converted
 
 
-def _turned(image: Image.Image, orientation: int) -> Image.Image:
+def _turn_upright(image: Image.Image, orientation: int) -> Image.Image:
     from PIL import Image
 
     moves = {

@@ -23,10 +23,10 @@ from mmsearch.media.base import (
     Picture,
     PluginLoader,
     Reading,
-    too_many_pixels,
+    describe_pixel_excess,
 )
 from mmsearch.media.strings import clean
-from mmsearch.media.text_detection import legible
+from mmsearch.media.text_detection import prepare_ocr_picture
 from mmsearch.runtime.resize import fitted_pixels
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ _CONTENTS = (AudioBlock, Cue, Described, Passage, Picture, Reading)
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
+class PluginClaim:
     """What the plugins said of a file: the loader of the first that claims it, if one does.
 
     `failed` tells of those that raised, `broken` of those that cannot be imported.
@@ -46,7 +46,7 @@ class Claim:
     failed: tuple[str, ...] = ()
     broken: tuple[str, ...] = ()
 
-    def blamed(self, path: Path, error: MediaError) -> MediaError:
+    def explain_error(self, path: Path, error: MediaError) -> MediaError:
         """The error of a file that nothing reads, with the plugins that perhaps would have."""
         if not isinstance(error, UnsupportedMedia):
             return error
@@ -57,40 +57,40 @@ class Claim:
         return error
 
 
-def claim(path: Path, head: bytes) -> Claim:
+def claim_file(path: Path, head: bytes) -> PluginClaim:
     """Ask the plugins in the order of their names; `head` is the first 8 KiB of the file."""
     failed: list[str] = []
-    offered, broken = _installed(tuple(sys.path))
+    offered, broken = _make_installed_loaders(tuple(sys.path))
     for guarded in offered:
         try:
             if guarded.plugin.claims(path, head):
-                return Claim(guarded)
+                return PluginClaim(guarded)
         except Exception as exc:  # a stranger's code, given a stranger's bytes
-            failed.append(f"{guarded.title} failed to look at it ({_said(exc)})")
-    return Claim(None, tuple(failed), broken)
+            failed.append(f"{guarded.title} failed to look at it ({_format_error(exc)})")
+    return PluginClaim(None, tuple(failed), broken)
 
 
 @lru_cache(maxsize=1)
-def _installed(search_path: tuple[str, ...]) -> tuple[tuple[GuardedLoader, ...], tuple[str, ...]]:
+def _make_installed_loaders(search_path: tuple[str, ...]) -> tuple[tuple[GuardedLoader, ...], tuple[str, ...]]:
     """The loaders of plugins, made once for a `sys.path`, and why others are none."""
     offered, broken = [], []
     for entry in plugins.entry_points(plugins.LOADERS).values():
         try:
-            offered.append(GuardedLoader(entry, _made(entry)))
+            offered.append(GuardedLoader(entry, _make_plugin(entry)))
         except PluginError as exc:
             broken.append(str(exc))
     return tuple(offered), tuple(broken)
 
 
-def _made(entry: EntryPoint) -> PluginLoader:
+def _make_plugin(entry: EntryPoint) -> PluginLoader:
     kind = plugins.imported(entry)
     try:
         made = kind()
     except Exception as exc:  # as above
-        raise PluginError(f"{_title(entry)} cannot be made ({_said(exc)})") from exc
+        raise PluginError(f"{_format_title(entry)} cannot be made ({_format_error(exc)})") from exc
     for method in ("claims", "load"):
         if not callable(getattr(made, method, None)):
-            raise PluginError(f"{_title(entry)} is no loader: it has no method {method!r}")
+            raise PluginError(f"{_format_title(entry)} is no loader: it has no method {method!r}")
     return made  # type: ignore[no-any-return]  # a stranger's; it has the methods
 
 
@@ -99,7 +99,7 @@ class GuardedLoader:
 
     def __init__(self, entry: EntryPoint, plugin: PluginLoader) -> None:
         self.name = entry.name
-        self.title = _title(entry)
+        self.title = _format_title(entry)
         self.plugin = plugin
 
     def load(self, path: Path, options: LoadOptions) -> Iterator[Content]:
@@ -112,11 +112,11 @@ class GuardedLoader:
             for content in self.plugin.load(path, options):
                 self._check_order(path, count, content, options.limits)
                 count += 1
-                yield self._checked(path, content, options)
+                yield self._check_content(path, content, options)
         except (MediaError, MemoryError):
             raise
         except Exception as exc:  # decoders of hostile bytes raise whatever they like
-            raise DecodeError(path, f"{self.title} failed ({_said(exc)})") from exc
+            raise DecodeError(path, f"{self.title} failed ({_format_error(exc)})") from exc
         if count == 0:
             raise DecodeError(path, f"{self.title} yielded nothing")
 
@@ -126,7 +126,7 @@ class GuardedLoader:
         if before >= limits.contents:
             raise MediaTooLarge(path, f"{self.title} made more than {before:,} parts of it")
 
-    def _checked(self, path: Path, content: Any, options: LoadOptions) -> Content:
+    def _check_content(self, path: Path, content: Any, options: LoadOptions) -> Content:
         limits = options.limits
         match content:
             case Picture(pixels):
@@ -135,10 +135,10 @@ class GuardedLoader:
                 if pixels.shape[2] != 3:
                     raise DecodeError(path, f"{self.title} gave a Picture that is no RGB")
                 if height * width > limits.pixels:
-                    raise MediaTooLarge(path, too_many_pixels(width, height, limits))
+                    raise MediaTooLarge(path, describe_pixel_excess(width, height, limits))
                 part = None
                 if options.legible_px:
-                    part = legible(partial(fitted_pixels, pixels), options)
+                    part = prepare_ocr_picture(partial(fitted_pixels, pixels), options)
                 return replace(content, pixels=fitted_pixels(pixels, options.picture), legible=part)
             case AudioBlock(samples):
                 self._check_array(path, content, samples, "float32", (1,))
@@ -179,9 +179,9 @@ class GuardedLoader:
             )
 
 
-def _title(entry: EntryPoint) -> str:
+def _format_title(entry: EntryPoint) -> str:
     return f"the plugin {entry.name!r} of the package {plugins.package(entry)!r}"
 
 
-def _said(exc: Exception) -> str:
+def _format_error(exc: Exception) -> str:
     return clean(f"{type(exc).__name__}: {exc}") or type(exc).__name__

@@ -28,26 +28,26 @@ LOADERS: Mapping[str, str] = MappingProxyType(
 """Loader names, as `sniff` gives them, and where their classes are."""
 
 
-def loader(name: str) -> Loader:
+def make_loader(name: str) -> Loader:
     """The built-in loader of that name; KeyError where there is none."""
     module, _, attribute = LOADERS[name].partition(":")
     return cast("Loader", getattr(importlib.import_module(module), attribute)())
 
 
-def loader_for(path: Path) -> Loader:
+def find_loader(path: Path) -> Loader:
     """The loader for the content of `path`: of a plugin that claims it, else a built-in one.
 
     Raises as `sniff` does. A plugin that fails to look at a file does not keep another from
     reading it: it is named where there is no other.
     """
     head = read_head(path)
-    claimed = plugin_loaders.claim(path, head)
+    claimed = plugin_loaders.claim_file(path, head)
     if claimed.loader is not None:
         return claimed.loader
     try:
-        return loader(sniff(path, head))
+        return make_loader(sniff(path, head))
     except MediaError as exc:
-        raise claimed.blamed(path, exc) from exc
+        raise claimed.explain_error(path, exc) from exc
 
 
 def load(path: Path, options: LoadOptions) -> Iterator[Content]:
@@ -56,8 +56,8 @@ def load(path: Path, options: LoadOptions) -> Iterator[Content]:
     ImportError leaves where a decoder is not installed.
     """
     try:
-        reader = loader_for(path)
-        check_size(path, path.stat().st_size, options.limits)
+        reader = find_loader(path)
+        check_file_size(path, path.stat().st_size, options.limits)
         yield from reader.load(path, options)
     except (MediaError, ImportError):
         # A decoder that is not installed is no fault of the file.
@@ -68,7 +68,7 @@ def load(path: Path, options: LoadOptions) -> Iterator[Content]:
         raise DecodeError(path, clean(f"{type(exc).__name__}: {exc}") or "broken") from exc
 
 
-def check_size(path: Path, size_bytes: int, limits: Limits) -> None:
+def check_file_size(path: Path, size_bytes: int, limits: Limits) -> None:
     """Raise MediaTooLarge for a file of more bytes than are allowed."""
     if size_bytes > limits.file_bytes:
         raise MediaTooLarge(

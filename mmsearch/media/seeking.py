@@ -9,16 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from mmsearch.errors import DecodeError, MediaTooLarge
-from mmsearch.media.base import LoadOptions, too_many_pixels
+from mmsearch.media.base import LoadOptions, describe_pixel_excess
 from mmsearch.media.container import (
     choose_tracks,
-    described,
+    read_container_metadata,
     open_container,
-    origin_s,
-    pixel_aspect,
-    reason,
+    get_origin_s,
+    get_pixel_aspect,
+    describe_failure,
 )
-from mmsearch.media.frames import step_s
+from mmsearch.media.frames import get_frame_duration_s
 from mmsearch.media.timeline import Timeline
 from mmsearch.types import Metadata
 
@@ -33,11 +33,11 @@ _MAX_FAILED_READS = 50
 _MAX_THREADS = 4
 
 
-class LostError(Exception):
+class SeekError(Exception):
     """The file cannot be entered there, or it cannot be told where that was."""
 
 
-class Source:
+class SeekableSource:
     """An opened file that gives frames from anywhere on; close it."""
 
     def __init__(self, path: Path, options: LoadOptions) -> None:
@@ -62,17 +62,17 @@ class Source:
             raise
         self.video, self.audio = tracks.video, tracks.audio
         self._tracks = tracks
-        self.origin_s = origin_s(self._container)
-        self.aspect = 1.0 if self.video is None else pixel_aspect(self.video)
+        self.origin_s = get_origin_s(self._container)
+        self.aspect = 1.0 if self.video is None else get_pixel_aspect(self.video)
 
     def close(self) -> None:
         """Let go of the file."""
         self._container.close()
         self._file.close()
 
-    def metadata(self) -> Metadata:
+    def read_metadata(self) -> Metadata:
         """What the headers say."""
-        return described(self._container, self._tracks, self._path.stat().st_size)
+        return read_container_metadata(self._container, self._tracks, self._path.stat().st_size)
 
     @property
     def end_s(self) -> float:
@@ -80,42 +80,42 @@ class Source:
         duration = self._container.duration
         return duration / 1_000_000 if duration is not None and duration > 0 else math.inf
 
-    def nothing(self) -> DecodeError:
+    def make_empty_error(self) -> DecodeError:
         """The error of a file without a frame."""
-        why = "no frames" if self._last_error is None else reason(self._last_error)
+        why = "no frames" if self._last_error is None else describe_failure(self._last_error)
         return DecodeError(self._path, f"nothing could be decoded: {why}")
 
-    def pictures(
+    def decode_pictures(
         self, from_s: float | None, *, dense_from_s: float
     ) -> Iterator[tuple[float, VideoFrame]]:
         """Frames with their times, from a key frame before `from_s` on; None is the start.
 
         Before `dense_from_s` those are left out that no other needs. Raises LostError.
         """
-        stream = self._enter("video", from_s)
+        stream = self._seek("video", from_s)
         timeline = Timeline(self.origin_s)
         end_s = 0.0
-        for one in self._frames(stream, dense_from_s):
+        for one in self._decode_frames(stream, dense_from_s):
             frame = cast("VideoFrame", one)
             if frame.width * frame.height > self.options.limits.pixels:
-                why = too_many_pixels(frame.width, frame.height, self.options.limits)
+                why = describe_pixel_excess(frame.width, frame.height, self.options.limits)
                 raise MediaTooLarge(self._path, why)
             stamp_s = frame.time if frame.pts is not None else None
             if from_s is None:
-                time_s = timeline.at(stamp_s, end_s)
+                time_s = timeline.advance(stamp_s, end_s)
             elif stamp_s is None:
-                raise LostError
+                raise SeekError
             else:
                 time_s = max(stamp_s - self.origin_s, end_s)
-            end_s = time_s + step_s(frame)
+            end_s = time_s + get_frame_duration_s(frame)
             yield time_s, frame
 
-    def sounds(self, from_s: float | None) -> Iterator[AudioFrame]:
+    def decode_sound(self, from_s: float | None) -> Iterator[AudioFrame]:
         """Frames of sound from `from_s` on; None is the start. Raises LostError."""
-        for frame in self._frames(self._enter("audio", from_s), math.inf):
+        for frame in self._decode_frames(self._seek("audio", from_s), math.inf):
             yield cast("AudioFrame", frame)
 
-    def _enter(self, name: str, from_s: float | None) -> Stream:
+    def _seek(self, name: str, from_s: float | None) -> Stream:
         """A track, whose packets come next, and no others."""
         import av
 
@@ -138,10 +138,10 @@ class Source:
                 ticks = round((from_s + self.origin_s) / float(wanted.time_base or 1))
                 self._container.seek(ticks, stream=wanted)
             except (av.FFmpegError, OSError, ValueError, ArithmeticError) as exc:
-                raise LostError from exc
+                raise SeekError from exc
         return wanted
 
-    def _frames(self, stream: Stream, dense_from_s: float) -> Iterator[VideoFrame | AudioFrame]:
+    def _decode_frames(self, stream: Stream, dense_from_s: float) -> Iterator[VideoFrame | AudioFrame]:
         """What can be decoded, past damage, until there is too much of it."""
         import av
 
@@ -149,7 +149,7 @@ class Source:
         while failures <= _MAX_FAILED_READS:
             try:
                 for packet in self._container.demux(stream):
-                    self._thicken(packet, dense_from_s)
+                    self._decode_all_after(packet, dense_from_s)
                     frames: list[VideoFrame | AudioFrame] = []
                     try:
                         frames = cast("list[VideoFrame | AudioFrame]", packet.decode())
@@ -166,7 +166,7 @@ class Source:
                 self._last_error = exc
                 failures += 1
 
-    def _thicken(self, packet: Packet[Stream], dense_from_s: float) -> None:
+    def _decode_all_after(self, packet: Packet[Stream], dense_from_s: float) -> None:
         if self.video is None or packet.dts is None or packet.time_base is None:
             return
         if float(packet.dts * packet.time_base) - self.origin_s >= dense_from_s:

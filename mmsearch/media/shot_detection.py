@@ -27,17 +27,17 @@ _PLAIN = 6.0
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class ShotUpdate:
     """What a sample means: the shot that ended with it, if one did, and whether to keep it.
 
     `keep` says that this frame is now the best picture of the shot that is open.
     """
 
-    ended: Span | None
-    keep: bool
+    ended_shot: Span | None
+    is_best: bool
 
 
-class Choice:
+class FrameChoice:
     """Which sample of a shot is its picture: the first that stands and is not plain.
 
     Until there is one, the latest that is no plainer than the one before.
@@ -46,19 +46,19 @@ class Choice:
     def __init__(self, start_s: float, *, floor_s: float) -> None:
         self._start_s = start_s
         self._settle_s = min(_SETTLE_S, floor_s / 2)
-        self.kept: PixelArray | None = None
+        self.sample: PixelArray | None = None
         self.is_settled = False
 
-    def takes(self, time_s: float, small: PixelArray) -> bool:
+    def consider(self, time_s: float, small: PixelArray) -> bool:
         """Whether the next sample, (36, 64, 3) uint8 at `time_s` seconds, is now the picture."""
         if self.is_settled:
             return False
-        if self.kept is None:
-            self.kept = small
+        if self.sample is None:
+            self.sample = small
             return True
         self.is_settled = time_s - self._start_s >= self._settle_s and float(small.std()) > _PLAIN
-        if self.is_settled or float(small.std()) >= float(self.kept.std()):
-            self.kept = small
+        if self.is_settled or float(small.std()) >= float(self.sample.std()):
+            self.sample = small
             return True
         return False
 
@@ -77,25 +77,25 @@ class ShotDetector:
         self._start_s: float | None = None
         self._last_s = 0.0
         self._last: PixelArray | None = None
-        self._choice = Choice(0.0, floor_s=floor_s)
+        self._choice = FrameChoice(0.0, floor_s=floor_s)
         self._motion = 4.0
         self._missed_cut = False
 
-    def wants(self, time_s: float) -> bool:
+    def needs_sample(self, time_s: float) -> bool:
         """Whether the frame at `time_s` should be sampled."""
         return self._start_s is None or is_due(time_s, self._last_s)
 
-    def feed(self, time_s: float, small: PixelArray) -> Verdict:
+    def feed(self, time_s: float, small: PixelArray) -> ShotUpdate:
         """Take the next sample: (36, 64, 3) uint8, at `time_s` seconds."""
-        kept = self._choice.kept
+        kept = self._choice.sample
         if self._start_s is None or self._last is None or kept is None:
             self._begin(time_s, time_s, small)
-            return Verdict(None, keep=True)
-        step = _difference(self._last, small)
+            return ShotUpdate(None, is_best=True)
+        step = _measure_difference(self._last, small)
         is_cut = step > max(_CUT, _CUT_TIMES_MOTION * self._motion)
         # Cuts count too, bounded: or a film that never rests would be all cuts.
         self._motion += 0.2 * (min(step, 2 * _CUT) - self._motion)
-        drift = _difference(kept, small)
+        drift = _measure_difference(kept, small)
         age_s = time_s - self._start_s
         if age_s < self._floor_s:
             self._missed_cut = self._missed_cut or is_cut
@@ -105,12 +105,12 @@ class ShotDetector:
             or (self._missed_cut and drift > _CUT)
             or (age_s >= self._ceiling_s)
         ):
-            cut_s = max(between(self._last_s, time_s), self._start_s + self._floor_s)
+            cut_s = max(locate_cut(self._last_s, time_s), self._start_s + self._floor_s)
             ended = Span(self._start_s, cut_s)
             self._begin(cut_s, time_s, small)
-            return Verdict(ended, keep=True)
+            return ShotUpdate(ended, is_best=True)
         self._last_s, self._last = time_s, small
-        return Verdict(None, keep=self._choice.takes(time_s, small))
+        return ShotUpdate(None, is_best=self._choice.consider(time_s, small))
 
     def finish(self, end_s: float) -> Span | None:
         """The last shot, which ends with the video at `end_s`; None if nothing came."""
@@ -121,8 +121,8 @@ class ShotDetector:
     def _begin(self, start_s: float, time_s: float, small: PixelArray) -> None:
         self._start_s = start_s
         self._last_s, self._last = time_s, small
-        self._choice = Choice(start_s, floor_s=self._floor_s)
-        self._choice.takes(time_s, small)
+        self._choice = FrameChoice(start_s, floor_s=self._floor_s)
+        self._choice.consider(time_s, small)
         self._missed_cut = False
 
 
@@ -131,7 +131,7 @@ def is_due(time_s: float, last_s: float) -> bool:
     return time_s >= last_s + SAMPLE_S - 1e-6
 
 
-def between(last_s: float, time_s: float) -> float:
+def locate_cut(last_s: float, time_s: float) -> float:
     """Where the cut lies that a sample shows: half way, unless frames are rare.
 
     Then the old one stood until the new one came.
@@ -140,7 +140,7 @@ def between(last_s: float, time_s: float) -> float:
     return time_s - gap_s / 2 if gap_s <= 2 * SAMPLE_S else time_s
 
 
-def _difference(a: PixelArray, b: PixelArray) -> float:
+def _measure_difference(a: PixelArray, b: PixelArray) -> float:
     import numpy as np
 
     return float(np.abs(a.astype(np.int16) - b.astype(np.int16)).mean())

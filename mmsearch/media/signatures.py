@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from mmsearch.media.strings import words
+from mmsearch.media.strings import split_words
 
 IMAGE_SUFFIXES = frozenset(
-    words("""
+    split_words("""
     .tga .icb .vda .vst .png .jpg .jpeg .jpe .jfif .gif .bmp .dib .tif .tiff .webp .ico .cur
     .psd .ppm .pgm .pbm .pnm .pfm .pcx .dcx .dds .fli .flc .sgi .rgb .rgba .bw .qoi .icns
     .jp2 .j2k .jpx .xpm .xbm .msp .im .pcd .ras .avif .avifs .heic .heif .hif .fits .fit
@@ -13,7 +13,7 @@ IMAGE_SUFFIXES = frozenset(
     """)
 )
 AV_SUFFIXES = frozenset(
-    words("""
+    split_words("""
     .mp3 .mp2 .mp1 .m4a .m4b .aac .ac3 .eac3 .dts .flac .wav .wma .ogg .oga .opus .spx .ape
     .wv .tta .tak .mpc .mp+ .mpp .dsf .dff .amr .aif .aiff .aifc .au .snd .caf .w64 .mka .ra
     .voc .gsm .mp4 .m4v .mov .qt .mkv .webm .avi .divx .wmv .asf .flv .f4v .mpg .mpeg .mpe
@@ -22,7 +22,7 @@ AV_SUFFIXES = frozenset(
     """)
 )
 SOURCE_SUFFIXES = frozenset(
-    words("""
+    split_words("""
     .py .js .ts .c .h .cc .cpp .hpp .rs .go .java .rb .php .pl .sh .md .txt .csv .json .rst
     .log .tex .xml .yml .yaml .toml
     """)
@@ -150,11 +150,11 @@ _REFUSED = (
 )
 _STILL_BRANDS = frozenset(
     brand.encode()
-    for brand in words("heic heix hevc hevx heim heis hevm hevs mif1 mif2 msf1 avif avis")
+    for brand in split_words("heic heix hevc hevx heim heis hevm hevs mif1 mif2 msf1 avif avis")
 )
 
 
-def refused(head: bytes) -> str | None:
+def find_refusal(head: bytes) -> str | None:
     """Why a binary file that begins with `head` is not read, or None where nothing speaks so."""
     for offset, magic, reason in _REFUSED:
         if head.startswith(magic, offset):
@@ -166,7 +166,7 @@ def refused(head: bytes) -> str | None:
     return None
 
 
-def loader_name(head: bytes) -> str | None:
+def find_loader_name(head: bytes) -> str | None:
     """The loader for a binary file that begins with `head`, or None where no magic fits."""
     if b"%PDF-" in head[:1024]:
         return "pdf"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mmsearch.errors import DecodeError, UnsupportedMedia
 from mmsearch.media import signatures
-from mmsearch.media.encoding import looks_like_text
+from mmsearch.media.encoding import decode_if_text
 
 HEAD_BYTES = 8192
 
@@ -53,15 +53,15 @@ def sniff(path: Path, head: bytes | None = None) -> str:
     """
     head = read_head(path) if head is None else head
     suffix = path.suffix.lower()
-    text = looks_like_text(head)
+    text = decode_if_text(head)
     if text is not None:
-        return _text_kind(path, text.replace("\r\n", "\n"), suffix)
+        return _sniff_text(path, text.replace("\r\n", "\n"), suffix)
     if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
-        return _zip_kind(path, head)
-    reason = signatures.refused(head)
+        return _sniff_zip(path, head)
+    reason = signatures.find_refusal(head)
     if reason is not None:
         raise UnsupportedMedia(path, reason)
-    name = signatures.loader_name(head)
+    name = signatures.find_loader_name(head)
     if name is not None:
         return name
     # No magic, as TGA or a damaged MP3 have none: the name is a hint, the decoder decides.
@@ -96,7 +96,7 @@ def read_head(path: Path) -> bytes:
     return head
 
 
-def _text_kind(path: Path, text: str, suffix: str) -> str:
+def _sniff_text(path: Path, text: str, suffix: str) -> str:
     start = text.lstrip("\ufeff")
     if "%PDF-" in start[:1024] and suffix not in signatures.SOURCE_SUFFIXES:
         return "pdf"
@@ -115,7 +115,7 @@ def _text_kind(path: Path, text: str, suffix: str) -> str:
     return "text"
 
 
-def _zip_kind(path: Path, head: bytes) -> str:
+def _sniff_zip(path: Path, head: bytes) -> str:
     import zipfile
 
     # The directory of a zip can have millions of entries: only read that of what begins as a

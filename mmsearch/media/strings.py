@@ -16,7 +16,7 @@ _SPACE = re.compile(r"\s+")
 def clean(value: object, *, max_chars: int = MAX_CHARS) -> str | None:
     """One tidy line out of text or bytes of a header; None where nothing is left."""
     if isinstance(value, bytes):
-        value = decoded(value)
+        value = decode_header(value)
     if not isinstance(value, str):
         return None
     # A hostile header can be megabytes of blanks: cut before the expressions run over it.
@@ -26,7 +26,7 @@ def clean(value: object, *, max_chars: int = MAX_CHARS) -> str | None:
     return line or None
 
 
-def decoded(value: bytes) -> str:
+def decode_header(value: bytes) -> str:
     """Text of a header field: UTF-8, or Latin-1 as most writers of old use."""
     try:
         return value.decode("utf-8")
@@ -34,6 +34,6 @@ def decoded(value: bytes) -> str:
         return value.decode("latin-1")
 
 
-def words(text: str) -> tuple[str, ...]:
+def split_words(text: str) -> tuple[str, ...]:
     """The words of a table that is written as prose, in order."""
     return tuple(text.split())

@@ -10,7 +10,7 @@ from pathlib import Path
 from mmsearch.errors import DecodeError, MediaTooLarge
 from mmsearch.media.base import Content, Cue, Described, Limits, LoadOptions
 from mmsearch.media.encoding import read_text
-from mmsearch.media.paragraph_splitter import passages
+from mmsearch.media.paragraph_splitter import split_passages
 from mmsearch.types import Metadata, Modality, Place, Span
 
 # Two hours of dialogue are 100 kB.
@@ -29,7 +29,7 @@ class SubtitlesLoader:
 
     def load(self, path: Path, options: LoadOptions) -> Iterator[Content]:
         """Yield Described, then the words as passages."""
-        from mmsearch.media.text import plain_passages
+        from mmsearch.media.text import read_passages
 
         try:
             lines = [cue.text for cue in read_cues(path, options.limits)]
@@ -38,11 +38,11 @@ class SubtitlesLoader:
         if not lines:
             # Readable all the same, if not as subtitles.
             yield Described(Modality.TEXT, Metadata(format="text"))
-            yield from plain_passages(path, options.limits)
+            yield from read_passages(path, options.limits)
             return
         name = _FORMATS.get(path.suffix.lower(), "subtitles")
         yield Described(Modality.TEXT, Metadata(format=name))
-        yield from passages((line + "\n" for line in lines), options.limits)
+        yield from split_passages((line + "\n" for line in lines), options.limits)
 
 
 def read_cues(path: Path, limits: Limits) -> list[Cue]:
@@ -63,7 +63,7 @@ def read_cues(path: Path, limits: Limits) -> list[Cue]:
     found: list[Cue] = []
     chars = 0
     for event in sorted(parsed.events, key=lambda event: event.start):
-        line = plain(event.text)
+        line = strip_tags(event.text)
         # Captions that roll up say every line twice.
         if event.is_comment or not line or (found and found[-1].text == line):
             continue
@@ -77,6 +77,6 @@ def read_cues(path: Path, limits: Limits) -> list[Cue]:
     return found
 
 
-def plain(text: str) -> str:
+def strip_tags(text: str) -> str:
     """The words of a cue on one line, without tags and codes."""
     return _SPACE.sub(" ", html.unescape(_TAGS.sub("", _BREAKS.sub(" ", text)))).strip()

@@ -15,7 +15,7 @@ _MAX_CELL_CHARS = 10_000
 _SAMPLE_CHARS = 8192
 
 
-def lines_of(blocks: Iterable[str]) -> Iterator[str]:
+def split_lines(blocks: Iterable[str]) -> Iterator[str]:
     """Lines with their ends; one that does not end for a million characters is cut."""
     rest = ""
     for block in blocks:
@@ -29,9 +29,9 @@ def lines_of(blocks: Iterable[str]) -> Iterator[str]:
         yield rest
 
 
-def table_lines(blocks: Iterable[str]) -> Iterator[str]:
+def format_table(blocks: Iterable[str]) -> Iterator[str]:
     """A line "header: value, header: value" for each row; malformed rows stay as they stand."""
-    source = lines_of(blocks)
+    source = split_lines(blocks)
     head: list[str] = []
     chars = 0
     for line in source:
@@ -39,7 +39,7 @@ def table_lines(blocks: Iterable[str]) -> Iterator[str]:
         chars += len(line)
         if chars >= _SAMPLE_CHARS or len(head) >= 50:
             break
-    delimiter = _delimiter(head)
+    delimiter = _detect_delimiter(head)
     all_lines = chain(head, source)
     if delimiter is None:
         yield from all_lines
@@ -73,7 +73,7 @@ def table_lines(blocks: Iterable[str]) -> Iterator[str]:
             yield line.replace("\n", " ") + "\n"
 
 
-def _delimiter(lines: list[str]) -> str | None:
+def _detect_delimiter(lines: list[str]) -> str | None:
     try:
         return csv.Sniffer().sniff("".join(lines[:20])[:_SAMPLE_CHARS], ",;\t|").delimiter
     except csv.Error:
@@ -99,7 +99,7 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def json_lines(blocks: Iterable[str], size_bytes: int) -> Iterator[str]:
+def format_json(blocks: Iterable[str], size_bytes: int) -> Iterator[str]:
     """A line "key.key: value" for each value; what is malformed stays as it stands."""
     if size_bytes <= _MAX_JSON_BYTES:
         text = "".join(blocks).lstrip("\ufeff")
@@ -108,9 +108,9 @@ def json_lines(blocks: Iterable[str], size_bytes: int) -> Iterator[str]:
         except (ValueError, RecursionError):
             blocks = [text]
         else:
-            yield from _flattened(value, "", 0)
+            yield from _flatten(value, "", 0)
             return
-    for line in lines_of(blocks):
+    for line in split_lines(blocks):
         stripped = line.strip()
         if stripped[:1] in ("{", "[") and stripped[-1:] in ("}", "]"):
             try:
@@ -118,29 +118,29 @@ def json_lines(blocks: Iterable[str], size_bytes: int) -> Iterator[str]:
             except (ValueError, RecursionError):
                 yield line
             else:
-                yield ", ".join(part.rstrip("\n") for part in _flattened(value, "", 0)) + "\n"
+                yield ", ".join(part.rstrip("\n") for part in _flatten(value, "", 0)) + "\n"
         else:
             yield line
 
 
-def _flattened(value: object, key: str, depth: int) -> Iterator[str]:
+def _flatten(value: object, key: str, depth: int) -> Iterator[str]:
     if depth > _MAX_DEPTH:
         return
     if isinstance(value, dict):
         for name, inner in value.items():
-            yield from _flattened(inner, f"{key}.{name}" if key else str(name), depth + 1)
+            yield from _flatten(inner, f"{key}.{name}" if key else str(name), depth + 1)
     elif isinstance(value, list):
         if value and not any(isinstance(inner, dict | list) for inner in value):
-            text = ", ".join(_scalar(inner) for inner in value)
+            text = ", ".join(_format_scalar(inner) for inner in value)
             yield f"{key}: {text}\n" if key else f"{text}\n"
             return
         for inner in value:
-            yield from _flattened(inner, key, depth + 1)
+            yield from _flatten(inner, key, depth + 1)
     elif value is not None and value != "":
-        yield f"{key}: {_scalar(value)}\n" if key else f"{_scalar(value)}\n"
+        yield f"{key}: {_format_scalar(value)}\n" if key else f"{_format_scalar(value)}\n"
 
 
-def _scalar(value: object) -> str:
+def _format_scalar(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     return "" if value is None else str(value)

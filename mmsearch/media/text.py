@@ -8,8 +8,8 @@ from pathlib import Path
 from mmsearch.errors import MediaTooLarge
 from mmsearch.media.base import Content, Described, Limits, LoadOptions, Passage
 from mmsearch.media.encoding import read_text
-from mmsearch.media.paragraph_splitter import passages
-from mmsearch.media.tabular import json_lines, table_lines
+from mmsearch.media.paragraph_splitter import split_passages
+from mmsearch.media.tabular import format_json, format_table
 from mmsearch.types import Metadata, Modality
 
 _TABLES = frozenset({".csv", ".tsv", ".tab"})
@@ -24,30 +24,30 @@ class TextLoader:
 
     def load(self, path: Path, options: LoadOptions) -> Iterator[Content]:
         """Yield Described, then passages in order. Raises MediaTooLarge past `text_bytes`."""
-        check_size(path, options.limits)
+        check_text_size(path, options.limits)
         suffix = path.suffix.lower()
         if suffix in _TABLES:
             yield Described(Modality.TEXT, Metadata(format="csv"))
             with path.open("rb") as file:
-                yield from passages(table_lines(read_text(file)), options.limits)
+                yield from split_passages(format_table(read_text(file)), options.limits)
         elif suffix in _JSON:
             yield Described(Modality.TEXT, Metadata(format="json"))
             with path.open("rb") as file:
                 size_bytes = path.stat().st_size
-                yield from passages(json_lines(read_text(file), size_bytes), options.limits)
+                yield from split_passages(format_json(read_text(file), size_bytes), options.limits)
         else:
             name = "markdown" if suffix in _MARKDOWN else "text"
             yield Described(Modality.TEXT, Metadata(format=name))
-            yield from plain_passages(path, options.limits)
+            yield from read_passages(path, options.limits)
 
 
-def plain_passages(path: Path, limits: Limits) -> Iterator[Passage]:
+def read_passages(path: Path, limits: Limits) -> Iterator[Passage]:
     """The text of a file as it stands."""
     with path.open("rb") as file:
-        yield from passages(read_text(file), limits)
+        yield from split_passages(read_text(file), limits)
 
 
-def check_size(path: Path, limits: Limits) -> None:
+def check_text_size(path: Path, limits: Limits) -> None:
     """Raise MediaTooLarge where the file is larger than a text may be."""
     size_bytes = path.stat().st_size
     if size_bytes > limits.text_bytes:

@@ -21,7 +21,7 @@ class Timeline:
         self._shift_s = -origin_s
         self._is_fresh = True
 
-    def at(self, stamp_s: float | None, expected_s: float) -> float:
+    def advance(self, stamp_s: float | None, expected_s: float) -> float:
         """The time of a stamp, at least `expected_s`, which is where the last piece ended."""
         if stamp_s is None or not math.isfinite(stamp_s):
             return expected_s

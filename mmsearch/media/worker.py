@@ -21,7 +21,7 @@ def main() -> None:
     """Serve until stdin closes."""
     # Ctrl-C is the parent's business: it reaches the whole group, and the parent ends this one.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_follow, args=(os.getppid(),), daemon=True).start()
+    threading.Thread(target=_exit_with_parent, args=(os.getppid(),), daemon=True).start()
     requests = sys.stdin.buffer
     replies = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     # Whatever a decoder prints must not end up among the messages.
@@ -31,7 +31,7 @@ def main() -> None:
             _serve(message[0], replies)
 
 
-def _follow(parent: int) -> None:
+def _exit_with_parent(parent: int) -> None:
     """End with the parent, also in the middle of a file: nobody else would stop this process."""
     while os.getppid() == parent:
         time.sleep(FOLLOW_S)
@@ -42,7 +42,7 @@ def _serve(request: dict[str, Any], replies: IO[bytes]) -> None:
     from mmsearch.media.registry import load
 
     options = codec.unpack_options(request["options"])
-    _bound_memory(options.limits.memory_bytes)
+    _limit_memory(options.limits.memory_bytes)
     path = Path(os.fsdecode(bytes.fromhex(request["path"])))
     try:
         for content in load(path, options):
@@ -61,7 +61,7 @@ def _serve(request: dict[str, Any], replies: IO[bytes]) -> None:
         codec.write_message(replies, {"is": "end"})
 
 
-def _bound_memory(limit_bytes: int) -> None:
+def _limit_memory(limit_bytes: int) -> None:
     """Let allocation fail in this process before the machine runs out (Linux; elsewhere no-op)."""
     try:
         import resource

@@ -1,4 +1,4 @@
-"""What is asked: terms with weights, and the operators that join them."""
+"""Queries: weighted terms, and the operators and words that make them."""
 
 from __future__ import annotations
 
@@ -15,21 +15,18 @@ from mmsearch.errors import QueryError
 
 
 class TermKind(StrEnum):
-    """What a term is made of."""
+    """The content of a term."""
 
     TEXT = "text"
     IMAGE = "image"
     AUDIO = "audio"
-    FILE = "file"  # a file of any kind: its content decides
-    ASSET = "asset"  # what the library has already, by its id
+    FILE = "file"  # a file of any modality: its content decides
+    ASSET = "asset"  # an asset of the library, by its id
 
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """One thing to look for: words, or an example by its path or its id in the library.
-
-    A negative weight is to avoid it.
-    """
+    """One part of a query: words, or an example by its path or its id; a negative weight avoids."""
 
     kind: TermKind
     value: str
@@ -67,8 +64,8 @@ class Query:
         return " ".join(parts)
 
     def arguments(self) -> list[str]:
-        """The words that `parse` takes for the same terms; pictures and recordings are files."""
-        found = []
+        """Returns the words that `parse` takes for the same terms; images and audio are files."""
+        words = []
         for number, term in enumerate(self.terms):
             is_text = term.kind is TermKind.TEXT
             body = term.value.strip() if is_text else term.value
@@ -83,19 +80,25 @@ class Query:
             # A space in front: what follows is no sign, weight or path.
             is_marked = _MARKED.match(body) or (weight and body[:1].isdigit())
             space = " " if is_text and is_marked else ""
-            found.append(f"{sign}{weight}{space}{body}")
-        return found
+            words.append(f"{sign}{weight}{space}{body}")
+        return words
 
     @property
     def seeks(self) -> bool:
-        """Whether anything is looked for, and not only avoided."""
+        """True if a term is looked for, and not only avoided."""
         return any(term.weight > 0 for term in self.terms)
 
-    def checked(self, *, is_narrowed: bool = False) -> Query:
-        """Itself; raises QueryError when there is nothing in it that could be looked for.
+    @property
+    def words(self) -> str:
+        """The words that are looked for, of all text terms."""
+        terms = [one for one in self.terms if one.kind is TermKind.TEXT and one.weight > 0]
+        return " ".join(term.value for term in terms)
 
-        With filters, which `is_narrowed` tells, nothing need be looked for: all that passes them
-        is meant, without what is to be avoided.
+    def checked(self, *, is_narrowed: bool = False) -> Query:
+        """Returns itself; raises QueryError for an empty query or term, or a weight that is none.
+
+        With filters (`is_narrowed`) nothing need be looked for: all that passes them is meant,
+        without what is to be avoided.
         """
         if not self.seeks and not is_narrowed:
             raise QueryError(
@@ -110,52 +113,52 @@ class Query:
         return self
 
 
-def asked(query: str | Query) -> Query:
-    """Words as a query; none where there are no words."""
+def as_query(query: str | Query) -> Query:
+    """Returns words as a query of one text, without terms where they are blank."""
     if isinstance(query, Query):
         return query
     return text(query) if query.strip() else Query(())
 
 
 def text(words: str) -> Query:
-    """Look for what words mean."""
+    """Looks for what words mean."""
     return Query((Term(TermKind.TEXT, words),))
 
 
 def image(path: str | Path) -> Query:
-    """Look for what is like a picture."""
+    """Looks for what is like an image."""
     return Query((Term(TermKind.IMAGE, str(path)),))
 
 
 def audio(path: str | Path) -> Query:
-    """Look for what sounds like a recording, or says what it says."""
+    """Looks for what sounds like a recording, or says what it says."""
     return Query((Term(TermKind.AUDIO, str(path)),))
 
 
 def file(path: str | Path) -> Query:
-    """Look for what is like a file, whatever its kind."""
+    """Looks for what is like a file of any modality."""
     return Query((Term(TermKind.FILE, str(path)),))
 
 
 def asset(asset_id: str) -> Query:
-    """Look for what is like something that the library has, by its id."""
+    """Looks for what is like an asset of the library, by its id."""
     return Query((Term(TermKind.ASSET, asset_id),))
 
 
 def split(line: str) -> list[str]:
-    """A line as the words that `parse` takes: quoted words stay together, with their quotes."""
+    """Splits a line into the words that `parse` takes; quoted words stay together, with quotes."""
     return _WORDS.findall(line)
 
 
 def parse(words: Sequence[str], *, without: Sequence[str] = (), reads_files: bool = True) -> Query:
-    """The words of a command line as a query.
+    """Reads the words of a command line as a query.
 
     A word may begin with a sign (`+`, `-`; also alone, for the word after it) and a weight
     (`0.5:`, where no digit follows, so that 10:30 stays a time). What begins with `./`, `../`, `/`
-    or `~/` is the path of an example, `asset:` and 32 hex digits are something that the library
-    has. Words without any of these belong to the text before, so that `dog + black cat` are two
-    terms. `without` are terms to avoid, written in the same way. Who parses what others wrote
-    leaves `reads_files` off: then a path is an error, and no file is looked for.
+    or `~/` is the path of an example, `asset:` and 32 hex digits are an asset of the library.
+    Words without any of these belong to the text before, so that `dog + black cat` are two terms.
+    `without` are terms to avoid, written in the same way. Without `reads_files`, for queries of
+    others, a path is an error, and no file is looked for.
 
     Raises QueryError for a path where no file is, a sign or a weight with nothing behind it, and a
     weight that is no number between 0 and 1000.
@@ -169,16 +172,16 @@ def parse(words: Sequence[str], *, without: Sequence[str] = (), reads_files: boo
             continue
         if not word.strip() and not sign:
             continue
-        found = _WORD.fullmatch(word)
-        if found is None:
+        match = _WORD.fullmatch(word)
+        if match is None:
             raise AssertionError(word)
-        if not reads_files and found["body"].startswith(_PATH):
+        if not reads_files and match["body"].startswith(_PATH):
             raise QueryError(
                 f"{word!r} is a path, and no files are read here: send the file itself, or put a "
                 f"space in front to search for it as text"
             )
-        term = _term(sign + found["sign"], found["weight"], found["body"], word)
-        is_marked = bool(sign or found["sign"] or found["weight"])
+        term = _parse_term(sign + match["sign"], match["weight"], match["body"], word)
+        is_marked = bool(sign or match["sign"] or match["weight"])
         sign = ""
         if term.kind is not TermKind.TEXT:
             terms.append(term)
@@ -186,12 +189,12 @@ def parse(words: Sequence[str], *, without: Sequence[str] = (), reads_files: boo
             last_text = len(terms)
             terms.append(term)
         else:
-            known = terms[last_text]
-            terms[last_text] = replace(known, value=f"{known.value} {term.value}")
+            text_before = terms[last_text]
+            terms[last_text] = replace(text_before, value=f"{text_before.value} {term.value}")
     if sign:
         raise QueryError(f"there is nothing behind the last {sign!r} of the query: {_MARKS}")
-    avoided = [one for word in without for one in parse([word], reads_files=reads_files).terms]
-    return Query((*terms, *(replace(one, weight=-abs(one.weight)) for one in avoided)))
+    avoided = [term for word in without for term in parse([word], reads_files=reads_files).terms]
+    return Query((*terms, *(replace(term, weight=-abs(term.weight)) for term in avoided)))
 
 
 _WORD = re.compile(
@@ -206,23 +209,23 @@ _MARKS = "write +WORDS, -WORDS, 0.5:WORDS, or put a space in front of what is me
 MAX_WEIGHT = 1000.0
 
 
-def _term(signs: str, weight: str, body: str, word: str) -> Term:
+def _parse_term(signs: str, weight: str, body: str, word: str) -> Term:
     factor = float(weight) if weight else 1.0
     if not 0.0 < factor <= MAX_WEIGHT:
         raise QueryError(f"{word!r}: a weight lies between 0 and {MAX_WEIGHT:g}")
     if signs.count("-") % 2:
         factor = -factor
     if body.startswith(_PATH):
-        return Term(TermKind.FILE, str(_example(body)), factor)
-    if (known := _ASSET.fullmatch(body)) is not None:
-        return Term(TermKind.ASSET, known[1], factor)
+        return Term(TermKind.FILE, str(_find_example(body)), factor)
+    if (asset_id := _ASSET.fullmatch(body)) is not None:
+        return Term(TermKind.ASSET, asset_id[1], factor)
     if not body.strip():
         raise QueryError(f"there is nothing behind {word!r} in the query: {_MARKS}")
     # Bytes that are no UTF-8 come from a command line as lone surrogates.
     return Term(TermKind.TEXT, body.strip().encode("utf-8", "replace").decode(), factor)
 
 
-def _example(written: str) -> Path:
+def _find_example(written: str) -> Path:
     path = Path(written)
     with contextlib.suppress(RuntimeError):  # no home folder is known
         path = path.expanduser()

@@ -78,3 +78,30 @@ def started(make: Callable[[], T]) -> Future[T]:
 
     threading.Thread(target=run, daemon=True).start()
     return future
+
+
+def uninterrupted(make: Callable[[], T]) -> T:
+    """Runs `make` to its end in a thread that no Ctrl-C reaches; one that comes is raised then.
+
+    Signals are delivered to the main thread alone, and there they can hit between any two steps.
+    """
+    future: Future[T] = Future()
+    turn = threading.Lock()
+
+    def run() -> None:
+        if turn.acquire(blocking=False):  # a second thread, started after an interrupt
+            try:
+                future.set_result(make())
+            except BaseException as exc:  # raised below
+                future.set_exception(exc)
+
+    interrupt: KeyboardInterrupt | None = None
+    while not future.done():
+        try:
+            threading.Thread(target=run, daemon=True).start()
+            future.exception()
+        except KeyboardInterrupt as exc:
+            interrupt = exc
+    if interrupt is not None and future.exception() is None:
+        raise interrupt
+    return future.result()

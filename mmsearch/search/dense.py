@@ -15,7 +15,7 @@ from mmsearch.index.word_index import words
 from mmsearch.models.presets import Calibration
 from mmsearch.search import lexical
 from mmsearch.search.calibration import curves_by_kind
-from mmsearch.search.query_vectors import WeightedProbe, combined
+from mmsearch.search.query_vectors import WeightedQueryVector, combine_terms
 from mmsearch.snapshot.snapshot import MODALITIES, Snapshot
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ class Evidence:
 
 def seen(
     snapshot: Snapshot,
-    probes: Sequence[WeightedProbe],
+    probes: Sequence[WeightedQueryVector],
     curves: Mapping[str, Calibration],
     mask: RowMask | None,
     depth: int,
@@ -91,15 +91,15 @@ def seen(
 
     All `probes` are of terms that are looked for, and in that space.
     """
-    wanted = [one for one in probes if f"{one.probe.asked}>{one.probe.space}" in curves]
+    wanted = [one for one in probes if f"{one.vector.source}>{one.vector.space}" in curves]
     if not wanted:
         return []
-    space = wanted[0].probe.space
+    space = wanted[0].vector.space
     arrays = snapshot.spaces[space]
     allowed = None if mask is None else np.append(mask, False)[snapshot.owners(space)]
-    asked = [one.probe.vectors for one in wanted]
+    asked = [one.vector.values for one in wanted]
     if len(wanted) > 1:  # what is a little of each term may be far from any one of them
-        asked.append(combined([(one.probe.vectors, one.weight) for one in wanted]))
+        asked.append(combine_terms([(one.vector.values, one.weight) for one in wanted]))
     found = [near_any(arrays.index, vectors, depth, allowed=allowed) for vectors in asked]
     rows = found[0].rows if len(found) == 1 else np.unique(np.concatenate([f.rows for f in found]))
     owners = snapshot.asset_rows(arrays.assets.take(rows)) if len(rows) else rows
@@ -117,19 +117,19 @@ def seen(
     vectors = arrays.matrix.take(rows) if similarities is None else None
     evidence = []
     for one, own in zip(wanted, found, strict=False):
-        curve = curves[f"{one.probe.asked}>{one.probe.space}"]
-        near = _best(vectors, one.probe.vectors) if similarities is None else similarities[there]
+        curve = curves[f"{one.vector.source}>{one.vector.space}"]
+        near = _best(vectors, one.vector.values) if similarities is None else similarities[there]
         evidence.append(
             Evidence(
                 space=space,
                 term=one.term,
                 assets=owners,
                 segments=segments,
-                scores=calibrated(snapshot, space, curve, near, owners, one.probe.ceiling),
+                scores=calibrated(snapshot, space, curve, near, owners, one.vector.ceiling),
                 similarities=near,
                 boxes=boxes,
                 is_all=is_all,
-                beyond=_most(snapshot, space, curve, own.similarities[-1:], one.probe.ceiling),
+                beyond=_most(snapshot, space, curve, own.similarities[-1:], one.vector.ceiling),
             )
         )
     return evidence

@@ -46,7 +46,7 @@ class Filter:
 
 
 @dataclass(frozen=True, slots=True)
-class Passing:
+class FilterMask:
     """What passes a filter: `assets` by asset row, `files` by their place in `file_rows`."""
 
     assets: RowMask
@@ -85,7 +85,7 @@ def _period(name: str, said: Day) -> Period:
         raise QueryError(f"{name}: {exc}") from exc
 
 
-def passing(snapshot: Snapshot, wanted: Filter) -> Passing | None:
+def build_filter_mask(snapshot: Snapshot, wanted: Filter) -> FilterMask | None:
     """What passes; None where everything does."""
     if wanted.is_open:
         return None
@@ -107,17 +107,17 @@ def passing(snapshot: Snapshot, wanted: Filter) -> Passing | None:
         row = snapshot.asset_row(asset_id)
         if row is not None:
             assets[row] = False
-    return Passing(assets, files)
+    return FilterMask(assets, files)
 
 
 def allowed_assets(snapshot: Snapshot, wanted: Filter) -> RowMask | None:
     """Which assets pass, by asset row; None where all do."""
-    found = passing(snapshot, wanted)
+    found = build_filter_mask(snapshot, wanted)
     return None if found is None else found.assets
 
 
-def shown_paths(
-    snapshot: Snapshot, assets: Sequence[int], found: Passing | None
+def list_paths(
+    snapshot: Snapshot, assets: Sequence[int], found: FilterMask | None
 ) -> list[list[str]]:
     """Where each asset lies: the paths that pass first, each lot in the order of the paths."""
     if found is None:

@@ -11,7 +11,7 @@ from mmsearch.index.base import NO_ROW
 from mmsearch.runtime.concurrency import aside
 from mmsearch.search.dense import Evidence
 from mmsearch.search.explanation import why
-from mmsearch.search.filter_mask import Passing, shown_paths
+from mmsearch.search.filter_mask import FilterMask, list_paths
 from mmsearch.search.fusion import noisy_or
 from mmsearch.search.moments import merged
 from mmsearch.snapshot.snapshot import Snapshot
@@ -48,7 +48,7 @@ def hits(
     query: str,
     *,
     models: Mapping[str, Provenance],
-    through: Passing | None,
+    through: FilterMask | None,
     limit: int,
     is_grouped: bool = True,
 ) -> list[Hit]:
@@ -59,7 +59,7 @@ def hits(
     rows = [one.asset for one in chosen]
     # Each waits for the disk or for Lance, which works in threads of its own.
     assets = aside(lambda: snapshot.reader.assets(rows))
-    paths = aside(lambda: shown_paths(snapshot, rows, through))
+    paths = aside(lambda: list_paths(snapshot, rows, through))
     places = [_places(snapshot, one, avoided) for one in chosen]
     wanted = sorted({place.segment for listed in places for place in listed})
     segments = dict(zip(wanted, snapshot.reader.segments(wanted), strict=True))

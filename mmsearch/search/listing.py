@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mmsearch.query.ranking import USUAL, Ranking
+from mmsearch.query.ranking import DEFAULT_RANKING, Ranking
 from mmsearch.search import filter_mask, hits
 from mmsearch.search.hits import Found
 from mmsearch.search.negation import Avoided, avoided, is_out
@@ -15,7 +15,7 @@ from mmsearch.snapshot.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from mmsearch.models.presets import Calibration
-    from mmsearch.search.filter_mask import Filter, Passing
+    from mmsearch.search.filter_mask import Filter, FilterMask
     from mmsearch.search.retrieval import Asked
     from mmsearch.types import Hit
 
@@ -32,13 +32,13 @@ def newest(
     *,
     where: Filter,
     limit: int,
-    ranking: Ranking = USUAL,
+    ranking: Ranking = DEFAULT_RANKING,
 ) -> list[Hit]:
     """At most `limit` assets that pass, without those that match what `asked` avoids.
 
     Those first that were taken, else changed, last; equal ones in the order of their ids.
     """
-    through = filter_mask.passing(snapshot, where)
+    through = filter_mask.build_filter_mask(snapshot, where)
     rows = _newest_first(snapshot, through)
     probes = list(asked.encode()) if asked.avoids and ranking.vectors else []
     texts = asked.shunned if ranking.words else []
@@ -65,7 +65,7 @@ def newest(
     )
 
 
-def _newest_first(snapshot: Snapshot, through: Passing | None) -> list[int]:
+def _newest_first(snapshot: Snapshot, through: FilterMask | None) -> list[int]:
     """The asset rows that pass."""
     from mmsearch.snapshot import columns
 

@@ -11,7 +11,7 @@ from mmsearch.index.base import NO_ROW, RowArray, RowMask
 from mmsearch.index.word_index import words
 from mmsearch.models.presets import Calibration
 from mmsearch.search import dense, lexical
-from mmsearch.search.query_vectors import WeightedProbe
+from mmsearch.search.query_vectors import WeightedQueryVector
 from mmsearch.snapshot.snapshot import MODALITIES, Snapshot
 from mmsearch.types import Modality
 
@@ -35,7 +35,7 @@ class Avoided:
 
 def avoided(
     snapshot: Snapshot,
-    probes: Sequence[WeightedProbe],
+    probes: Sequence[WeightedQueryVector],
     texts: Sequence[tuple[str, float]],
     curves: Mapping[str, Calibration],
     assets: Sequence[int],
@@ -48,8 +48,8 @@ def avoided(
     """
     looked_at = np.unique(np.asarray(list(assets), dtype=np.int64))
     for one in probes:
-        curve = curves.get(f"{one.probe.asked}>{one.probe.space}")
-        if curve is not None and one.probe.space in snapshot.filled and len(looked_at):
+        curve = curves.get(f"{one.vector.source}>{one.vector.space}")
+        if curve is not None and one.vector.space in snapshot.filled and len(looked_at):
             _seen(snapshot, one, curve, looked_at, found)
     mask: RowMask = np.zeros(len(snapshot.modalities), dtype=np.bool_)
     mask[looked_at] = True
@@ -82,17 +82,17 @@ def is_out(snapshot: Snapshot, asset: int, out: Avoided) -> bool:
 
 def _seen(
     snapshot: Snapshot,
-    one: WeightedProbe,
+    one: WeightedQueryVector,
     curve: Calibration,
     assets: RowArray,
     found: Avoided,
 ) -> None:
-    space = one.probe.space
+    space = one.vector.space
     arrays = snapshot.spaces[space]
     rows = _rows_of(snapshot, space, assets)
     if not len(rows):
         return
-    nearest = np.max(arrays.matrix.take(rows) @ one.probe.vectors.T, axis=1)
+    nearest = np.max(arrays.matrix.take(rows) @ one.vector.values.T, axis=1)
     segments = snapshot.segments.of(arrays.segments.take(rows))
     owners = snapshot.owners(space)[rows]
     # By segment, for a picture is seen as a whole.
@@ -100,7 +100,7 @@ def _seen(
     begins = np.flatnonzero(np.append(True, np.diff(segments[order]) != 0))
     best = np.maximum.reduceat(nearest[order], begins)
     scores = abs(one.weight) * dense.calibrated(
-        snapshot, space, curve, best, owners[order][begins], one.probe.ceiling
+        snapshot, space, curve, best, owners[order][begins], one.vector.ceiling
     )
     for segment, asset, score in zip(
         segments[order][begins].tolist(), owners[order][begins].tolist(), scores.tolist(),

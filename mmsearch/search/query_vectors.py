@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Probe:
+class QueryVector:
     """What one term looks for in one space: (n, dim) unit rows, any of which may match.
 
     `ceiling` is the similarity that the encoder gives the best match there could be, 0 where it
@@ -26,13 +26,13 @@ class Probe:
     """
 
     space: str
-    asked: str
-    vectors: FloatArray
+    source: str
+    values: FloatArray
     ceiling: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
-class Example:
+class ExampleVectors:
     """A file taken as a query: its vectors by space, its spoken or written words, its tags.
 
     `asset_id` is the hash of its content, whether or not the library has it.
@@ -45,47 +45,49 @@ class Example:
 
 
 @dataclass(frozen=True, slots=True)
-class WeightedProbe:
+class WeightedQueryVector:
     """A probe and the weight of its term; a negative one pushes away.
 
     `term` is the number of the term in its query.
     """
 
-    probe: Probe
+    vector: QueryVector
     weight: float
     term: int = 0
 
 
-EncodeExample = Callable[[Term], Example]
+ExampleEncoder = Callable[[Term], ExampleVectors]
 MAX_EXAMPLE_VECTORS = 64
 """A long film has thousands of frames; an even sample of them says what it is like."""
 
 
-def probes(
-    query: Query, encoders: Encoders, encode_example: EncodeExample, spaces: Collection[str]
-) -> list[WeightedProbe]:
+def encode_query(
+    query: Query, encoders: Encoders, encode_example: ExampleEncoder, spaces: Collection[str]
+) -> list[WeightedQueryVector]:
     """Turn every term of a checked query into its probes; raises QueryError for a useless example.
 
     `spaces` are those with vectors: words are not encoded for others.
     """
-    found: list[WeightedProbe] = []
+    found: list[WeightedQueryVector] = []
     for number, term in enumerate(query.terms):
         made = (
-            text_probes([term.value.replace('"', " ")], encoders, spaces)
+            encode_texts([term.value.replace('"', " ")], encoders, spaces)
             if term.kind is TermKind.TEXT
-            else example_probes(encode_example(term), encoders, spaces)
+            else enter_example(encode_example(term), encoders, spaces)
         )
         if not made and term.kind is not TermKind.TEXT and spaces:
             raise QueryError(f"{term.value}: there is nothing in this file to search by")
-        found += [WeightedProbe(probe, term.weight, number) for probe in made]
+        found += [WeightedQueryVector(probe, term.weight, number) for probe in made]
     return found
 
 
-def text_probes(texts: Sequence[str], encoders: Encoders, spaces: Collection[str]) -> list[Probe]:
+def encode_texts(
+    texts: Sequence[str], encoders: Encoders, spaces: Collection[str]
+) -> list[QueryVector]:
     """Words enter every space whose model takes them."""
     entered = encoders.enter(texts, spaces)
     return [
-        Probe(space, "text", vectors, _ceiling(space, vectors, encoders))
+        QueryVector(space, "text", vectors, _ceiling(space, vectors, encoders))
         for space, vectors in entered.items()
     ]
 
@@ -97,23 +99,25 @@ def _ceiling(space: str, vectors: FloatArray, encoders: Encoders) -> float:
     return image.ceiling(vectors)
 
 
-def example_probes(example: Example, encoders: Encoders, spaces: Collection[str]) -> list[Probe]:
+def enter_example(
+    example: ExampleVectors, encoders: Encoders, spaces: Collection[str]
+) -> list[QueryVector]:
     """A file enters the spaces it has vectors in; its tags take a picture to texts."""
     found = []
     for space, vectors in example.vectors.items():
         if len(vectors) and space != encoders.text.space.name:
             step = -(-len(vectors) // MAX_EXAMPLE_VECTORS)
-            found.append(Probe(space, space, vectors[::step]))
+            found.append(QueryVector(space, space, vectors[::step]))
     if example.texts:
-        found += text_probes(list(example.texts)[:MAX_EXAMPLE_VECTORS], encoders, spaces)
+        found += encode_texts(list(example.texts)[:MAX_EXAMPLE_VECTORS], encoders, spaces)
     elif example.tags:
         names = ", ".join(tag.name for tag in example.tags[:3])
         vectors = encoders.text.encode_queries([names])
-        found.append(Probe(encoders.text.space.name, "tags", vectors))
+        found.append(QueryVector(encoders.text.space.name, "tags", vectors))
     return found
 
 
-def combined(parts: Sequence[tuple[FloatArray, float]]) -> FloatArray:
+def combine_terms(parts: Sequence[tuple[FloatArray, float]]) -> FloatArray:
     """The weighted sum of terms as a (1, dim) unit row; a term of many vectors is their mean."""
     total = np.sum([weight * vectors.mean(axis=0) for vectors, weight in parts], axis=0)
     norm = float(np.linalg.norm(total))

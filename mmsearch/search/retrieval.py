@@ -12,14 +12,14 @@ import numpy as np
 from mmsearch.duplicates.grouping import collapsed
 from mmsearch.index.base import RowMask
 from mmsearch.models.presets import Calibration
-from mmsearch.query.ranking import NO_CUTOFF, RRF, USUAL, Cutoff, Ranking
+from mmsearch.query.ranking import NO_CUTOFF, RRF, DEFAULT_RANKING, Cutoff, Ranking
 from mmsearch.runtime.concurrency import Crowd, aside
 from mmsearch.search import dense, fusion
 from mmsearch.search.dense import Evidence
-from mmsearch.search.filter_mask import Filter, passing
+from mmsearch.search.filter_mask import Filter, build_filter_mask
 from mmsearch.search.hits import Found, hits
 from mmsearch.search.negation import Avoided, avoided, is_out
-from mmsearch.search.query_vectors import WeightedProbe
+from mmsearch.search.query_vectors import WeightedQueryVector
 from mmsearch.snapshot.snapshot import Snapshot
 from mmsearch.types import Hit, Provenance
 
@@ -39,7 +39,7 @@ class Asked:
     `encode` gives its probes: words are looked up while it runs.
     """
 
-    encode: Callable[[], Sequence[WeightedProbe]]
+    encode: Callable[[], Sequence[WeightedQueryVector]]
     texts: Mapping[int, str]
     weights: tuple[float, ...]
 
@@ -75,7 +75,7 @@ def rank(
     where: Filter | None = None,
     limit: int = 10,
     cutoff: Cutoff = NO_CUTOFF,
-    ranking: Ranking = USUAL,
+    ranking: Ranking = DEFAULT_RANKING,
 ) -> list[Hit]:
     """The best `limit` assets that pass the cut-off.
 
@@ -87,7 +87,7 @@ def rank(
     """
     if ranking.fusion == RRF:
         cutoff = NO_CUTOFF  # a rank says nothing of how near something is
-    through = passing(snapshot, where or Filter())
+    through = build_filter_mask(snapshot, where or Filter())
     # What all pass is no filter: indexes are asked for everything, not for a list of it.
     mask = None if through is None or through.assets.all() else through.assets
     depth = max(MIN_DEPTH, limit * DEPTH)
@@ -133,15 +133,15 @@ def rank(
 
 def _seen(
     snapshot: Snapshot,
-    probes: Sequence[WeightedProbe],
+    probes: Sequence[WeightedQueryVector],
     curves: Mapping[str, Calibration],
     mask: RowMask | None,
     depth: int,
 ) -> list[Evidence]:
-    by_space: defaultdict[str, list[WeightedProbe]] = defaultdict(list)
+    by_space: defaultdict[str, list[WeightedQueryVector]] = defaultdict(list)
     for one in probes:
-        if one.weight > 0 and one.probe.space in snapshot.filled:
-            by_space[one.probe.space].append(one)
+        if one.weight > 0 and one.vector.space in snapshot.filled:
+            by_space[one.vector.space].append(one)
     searches = [
         partial(dense.seen, snapshot, listed, curves, mask, depth) for listed in by_space.values()
     ]
@@ -169,7 +169,7 @@ def _best(scores: Mapping[int, float], least: float) -> list[tuple[float, int]]:
 def _without(
     snapshot: Snapshot,
     asked: Asked,
-    probes: Sequence[WeightedProbe],
+    probes: Sequence[WeightedQueryVector],
     curves: Mapping[str, Calibration],
     best: Sequence[tuple[float, int]],
     found: Sequence[Evidence],

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmsearch.index.vector_matrix import Column
-from mmsearch.media.thumbprint import LOOK_BYTES
+from mmsearch.media.thumbprint import THUMBPRINT_BYTES
 
 if TYPE_CHECKING:
     from mmsearch.index.array_folders import Arrays
@@ -52,11 +52,11 @@ class Looks:
         return (places, self.column.take(slots[places])) if len(places) else _NONE
 
 
-_NONE = (np.empty(0, dtype=np.int64), np.empty((0, LOOK_BYTES), dtype=np.uint8))
+_NONE = (np.empty(0, dtype=np.int64), np.empty((0, THUMBPRINT_BYTES), dtype=np.uint8))
 
 
 def _fetched(reader: Reader, assets: RowArray) -> tuple[RowArray, NDArray[np.uint8]]:
     looks = reader.looks(assets.tolist())
     places = [place for place, look in enumerate(looks) if look is not None]
     flat = np.frombuffer(b"".join(look for look in looks if look is not None), dtype=np.uint8)
-    return np.array(places, dtype=np.int64), flat.reshape(-1, LOOK_BYTES)
+    return np.array(places, dtype=np.int64), flat.reshape(-1, THUMBPRINT_BYTES)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmsearch.errors import StoreError
-from mmsearch.store import fulltext
+from mmsearch.store import duplicates, fulltext
 from mmsearch.store import manifest as manifests
 from mmsearch.store.location import Location
 from mmsearch.store.manifest import Manifest
@@ -221,6 +221,11 @@ class Reader:
         with self._reading(table):
             count: int = self.dataset(table).count_rows()
         return count
+
+    def duplicates(self, table: str) -> list[int]:
+        """The `_rowid` of all rows but one of those that are stored twice."""
+        with self._reading(table):
+            return duplicates.row_ids(self.dataset(table), table)
 
     def files(self) -> list[FileRow]:
         """All rows of `files`."""

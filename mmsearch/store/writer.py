@@ -14,7 +14,7 @@ from typing import Any
 import filelock
 
 from mmsearch.errors import LibraryLocked, LibraryNotFound, StoreError
-from mmsearch.store import label_tags, lease, rows
+from mmsearch.store import duplicates, label_tags, lease, rows
 from mmsearch.store import manifest as manifests
 from mmsearch.store.label_tags import Tagged
 from mmsearch.store.lease import Lease
@@ -204,6 +204,10 @@ class Writer:
         with _writing(self._location):
             yield
 
+    @property
+    def _vectors_tables(self) -> list[str]:
+        return [vectors_table(space.name) for space in self._spaces]
+
     def _table(self, name: str) -> Any:
         if name not in self._tables:
             with _writing(self._location):
@@ -225,6 +229,14 @@ class Writer:
             )
         self._add(SEGMENTS, rows.segments_table(one.segment for one in segments))
         self._add(ASSETS, rows.assets_table(encoded))
+
+    def complete_assets(self, encoded: Sequence[EncodedAsset]) -> None:
+        """Add assets of which all, some or none of the rows were written before an error."""
+        stored = self._ids(ASSETS)  # the rows of assets are written last
+        missing = [one for one in encoded if one.asset.id not in stored]
+        for table in (*self._vectors_tables, SEGMENTS):
+            self._delete(table, "asset_id", [one.asset.id for one in missing])
+        self.add_assets(missing)
 
     def add_files(self, files: Sequence[FileRow]) -> None:
         """Add paths that have no row yet."""
@@ -275,13 +287,27 @@ class Writer:
         stored = self._ids(ASSETS)
         abandoned = stored - used
         live = stored & used
-        for table in [*(vectors_table(space.name) for space in self._spaces), SEGMENTS]:
+        for table in (*self._vectors_tables, SEGMENTS):
             self._delete(table, "asset_id", sorted(self._ids(table) - live))
         self._delete(ASSETS, "asset_id", sorted(abandoned))
         missing = used - stored
         if missing:  # a file row was written, its asset is gone: index the file again
             self._delete(FILES, "asset_id", sorted(missing))
         return len(abandoned)
+
+    def remove_duplicates(self) -> int:
+        """Remove rows that are stored twice, but for one of each; returns how many went."""
+        count = 0
+        for table in (*self._vectors_tables, SEGMENTS, ASSETS, FILES):
+            with self._writing():
+                extra = duplicates.row_ids(self._table(table).to_lance(), table)
+            for begin in range(0, len(extra), IDS_PER_DELETE):
+                listed = ", ".join(map(str, extra[begin : begin + IDS_PER_DELETE]))
+                with self._writing():
+                    self._table(table).delete(f"_rowid IN ({listed})")
+                self._changed.add(table)
+            count += len(extra)
+        return count
 
     def _ids(self, table: str) -> set[str]:
         import pyarrow.compute as pc

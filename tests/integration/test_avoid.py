@@ -9,7 +9,7 @@ import pytest
 from mmsearch import Query, file, image, text
 from mmsearch.library.library import Library
 from mmsearch.query.algebra import parse
-from mmsearch.query.ranking import USUAL_CUTOFF, Ranking
+from mmsearch.query.ranking import DEFAULT_CUTOFF, Ranking
 from mmsearch.types import Hit
 from tests.fakes import fake_library, write_film, write_picture, write_sound, write_text
 
@@ -113,7 +113,7 @@ def test_words_to_avoid_leave_an_example_its_own_cut_off(library: Library, tmp_p
     plain = found(library, example)
     without = found(library, example - text("zebra"))
 
-    assert next(iter(plain.values())).score < USUAL_CUTOFF.first
+    assert next(iter(plain.values())).score < DEFAULT_CUTOFF.first
     assert next(iter(without)) == next(iter(plain)) == "boats"
 
 
@@ -210,7 +210,7 @@ def test_a_film_is_no_hit_by_a_moment_that_is_to_be_avoided(library: Library) ->
     assert without["warm"].segment.tags[0].name == "green"
     assert without["warm"].score < plain["warm"].score
     if "both" in without:
-        assert without["both"].score < USUAL_CUTOFF.rest
+        assert without["both"].score < DEFAULT_CUTOFF.rest
         assert without["both"].segment.tags[0].name == "blue"
     assert set(found(library, asked, **options)) == {"warm"}
 

@@ -15,7 +15,7 @@ from benchmarks.duplicates import ASKED
 from mmsearch.duplicates.grouping import collapsed
 from mmsearch.library import doctor
 from mmsearch.library.library import Library
-from mmsearch.media.thumbprint import LOOK_BYTES
+from mmsearch.media.thumbprint import THUMBPRINT_BYTES
 from mmsearch.snapshot.snapshot import Snapshot, open_snapshot
 from mmsearch.store import manifest as manifests
 from mmsearch.store.location import Location
@@ -201,7 +201,7 @@ def test_indexing_adds_the_column_and_new_looks_only(tmp_path: Path, media: Path
     looks = looks_of(old.path)
     known = {name for name, look in looks.items() if look is not None}
     assert known == {"new.png", "new jpeg.jpg"}
-    assert all(len(look) == LOOK_BYTES for look in looks.values() if look is not None)
+    assert all(len(look) == THUMBPRINT_BYTES for look in looks.values() if look is not None)
     groups = named_groups(snapshot_of(old))
     assert groups["new jpeg.jpg"] == ["new.png"]
     assert groups["0 crop.jpg"] == []

@@ -36,7 +36,7 @@ from mmsearch.query.filters.expressions import (
 from mmsearch.query.filters.fields import FIELDS, Holds
 from mmsearch.query.filters.languages import is_within
 from mmsearch.query.filters.parser import parse
-from mmsearch.search.filter_mask import Filter, allowed_assets, passing, shown_paths
+from mmsearch.search.filter_mask import Filter, allowed_assets, build_filter_mask, list_paths
 from mmsearch.search.filter_matching import files_where
 from mmsearch.snapshot.columns import fold
 from mmsearch.snapshot.snapshot import Snapshot
@@ -334,7 +334,7 @@ def test_a_filter_lets_pass_what_the_oracle_does(
     expected = {one.path for one in listed if meets(one, condition)}
 
     assert passing_paths(snapshot, condition) == expected
-    found = passing(snapshot, Filter(where=condition))
+    found = build_filter_mask(snapshot, Filter(where=condition))
     assert found is not None
     ids = {one.asset.id for one in listed if one.path in expected}
     assert found.assets.sum() == len(ids)
@@ -472,11 +472,11 @@ def test_an_asset_that_is_left_out_is_out_whatever_else_passes(
 def test_the_paths_that_pass_are_shown_first(catalogue: Catalogue) -> None:
     snapshot = catalogue.library.snapshot()
     condition = parse(f"under({ROOTS[2]})")
-    found = passing(snapshot, Filter(where=condition))
+    found = build_filter_mask(snapshot, Filter(where=condition))
     assert found is not None
     rows = np.flatnonzero(found.assets).tolist()
 
-    shown = shown_paths(snapshot, rows, found)
+    shown = list_paths(snapshot, rows, found)
 
     several = 0
     for paths, every in zip(shown, snapshot.paths(rows), strict=True):
@@ -484,7 +484,7 @@ def test_the_paths_that_pass_are_shown_first(catalogue: Catalogue) -> None:
         assert paths == [*good, *[path for path in every if path not in good]]
         several += every[0] != paths[0]
     assert several > 0
-    assert shown_paths(snapshot, rows, None) == snapshot.paths(rows)
+    assert list_paths(snapshot, rows, None) == snapshot.paths(rows)
 
 
 def test_a_hit_is_shown_where_it_passes(catalogue: Catalogue) -> None:

@@ -20,12 +20,12 @@ from mmsearch.errors import QueryError
 from mmsearch.library import localization
 from mmsearch.library.heatmap import HeatMap
 from mmsearch.library.library import Library
-from mmsearch.library.localization import from_pixels
+from mmsearch.library.localization import map_pixels
 from mmsearch.media.isolation import Decoder
 from mmsearch.models.presets import MINI
 from mmsearch.models.provisioning import Runtime
 from mmsearch.query import algebra as queries
-from mmsearch.search.query_vectors import Probe, WeightedProbe
+from mmsearch.search.query_vectors import QueryVector, WeightedQueryVector
 from mmsearch.types import Box, Hit, Modality, Place, Span
 from tests.conftest import Cli
 from tests.fakes import FakeEncoders, fake_library, write_picture, write_sound, write_text
@@ -58,11 +58,11 @@ def quarters(width: int, height: int, *colours: tuple[int, int, int]) -> np.ndar
 RED, GREEN, GREY = (250, 0, 0), (0, 250, 0), (120, 120, 120)
 
 
-def coloured(**weights: float) -> list[WeightedProbe]:
+def coloured(**weights: float) -> list[WeightedQueryVector]:
     axes = {"red": 0, "green": 1, "blue": 2}
     rows = np.eye(3, dtype=np.float32)
     return [
-        WeightedProbe(Probe("image", "text", rows[axes[name]][None]), weight)
+        WeightedQueryVector(QueryVector("image", "text", rows[axes[name]][None]), weight)
         for name, weight in weights.items()
     ]
 
@@ -72,7 +72,7 @@ def coloured(**weights: float) -> list[WeightedProbe]:
 def test_the_hottest_place_is_the_quarter_that_has_it(width: int, height: int, at: int) -> None:
     pixels = quarters(width, height, *(RED if one == at else GREY for one in range(4)))
 
-    found = from_pixels(pixels, coloured(red=1.0), Coded(), MINI.calibrations)
+    found = map_pixels(pixels, coloured(red=1.0), Coded(), MINI.calibrations)
 
     x, y = found.hottest
     assert (x > 0.5, y > 0.5) == (at % 2 == 1, at >= 2)
@@ -84,7 +84,7 @@ def test_what_is_avoided_is_cool_even_beside_what_is_sought() -> None:
     yellow = (250, 250, 0)  # as red as it is green
     pixels = quarters(400, 400, RED, yellow, GREY, GREEN)
 
-    found = from_pixels(pixels, coloured(red=1.0, green=-1.0), Coded(), MINI.calibrations)
+    found = map_pixels(pixels, coloured(red=1.0, green=-1.0), Coded(), MINI.calibrations)
 
     assert found.hottest[0] < 0.5
     assert found.hottest[1] < 0.5
@@ -95,7 +95,7 @@ def test_what_is_avoided_is_cool_even_beside_what_is_sought() -> None:
 def test_a_picture_of_a_few_pixels_has_a_map(width: int, height: int) -> None:
     pixels = np.zeros((height, width, 3), dtype=np.uint8)
 
-    found = from_pixels(pixels, coloured(red=1.0), Coded(), MINI.calibrations)
+    found = map_pixels(pixels, coloured(red=1.0), Coded(), MINI.calibrations)
 
     assert not found.values.any()
     assert Image.open(io.BytesIO(found.overlay())).size == (width, height)
@@ -289,7 +289,7 @@ def test_a_quick_map_decodes_nothing(real: Library, monkeypatch: pytest.MonkeyPa
 
 def test_a_moment_of_a_video_has_a_map_of_its_frame(real: Library) -> None:
     found = next(hit for hit in real.search("rocket", min_score=0.0, kinds=["video"]))
-    moment = localization.pictured(found)
+    moment = localization.find_picture_moment(found)
     assert moment is not None
 
     heat = real.heat_map(found, "rocket")
@@ -312,12 +312,12 @@ def test_a_caption_points_at_its_photograph_among_four(data: Path) -> None:
         photos = [Image.open(data / "captions" / row["image"]).convert("RGB") for row in four]
         cells = [np.asarray(photo.resize((320, 240))) for photo in photos]
         pixels = np.vstack([np.hstack(cells[:2]), np.hstack(cells[2:])])
-        vectors = localization.embedded(pixels, localization.parts(640, 480), encoder)
+        vectors = localization.embed_crops(pixels, localization.cut_into_boxes(640, 480), encoder)
         for at, row in enumerate(four):
             for values in encoder.encode_texts(row["captions"]):
-                asked = [WeightedProbe(Probe("image", "text", values[None]), 1.0)]
-                heat = localization.heat_of(vectors, asked, MINI.calibrations)
-                boxes = localization.parts(640, 480)
+                asked = [WeightedQueryVector(QueryVector("image", "text", values[None]), 1.0)]
+                heat = localization.compute_heat(vectors, asked, MINI.calibrations)
+                boxes = localization.cut_into_boxes(640, 480)
                 x, y = HeatMap(localization.spread(heat, boxes, (640, 480)), (640, 480)).hottest
                 right.append((x > 0.5, y > 0.5) == (at % 2 == 1, at >= 2))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +17,7 @@ from mmsearch.snapshot import maintenance
 from mmsearch.store import manifest as manifests
 from mmsearch.store.location import INDEX
 from tests.fakes import FakeEncoders, fake_library, write_text
+from tests.patience import wait_until
 
 FILES = 120
 WORDS = ("lantern", "harbour", "meadow", "engine", "violin", "glacier", "orchard", "comet")
@@ -124,9 +124,7 @@ def test_an_open_library_builds_in_the_background_what_it_lacks(
     library = fake_library(tmp_path / "library")
 
     before = answers(library)  # the second of its searches begins it
-    deadline = time.monotonic() + 30
-    while not index_files.names(tmp_path / "library" / INDEX) and time.monotonic() < deadline:
-        time.sleep(0.05)
+    wait_until(lambda: index_files.names(tmp_path / "library" / INDEX))
 
     assert answers(library) == before
     assert library.snapshot().spaces["text"].built is not None

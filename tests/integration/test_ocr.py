@@ -150,9 +150,9 @@ def test_a_large_photograph_with_a_sign_comes_legible_beside_what_the_encoder_ta
     path = sign(tmp_path / "sign.jpg", sample_data, longest_px=4000)
     (plain,) = loaded(path)
     (found,) = loaded(path, legible_px=1600)
-    assert plain.legible is None
-    assert found.legible is not None
-    assert max(found.legible.pixels.shape) == 1600
+    assert plain.ocr_picture is None
+    assert found.ocr_picture is not None
+    assert max(found.ocr_picture.pixels.shape) == 1600
     assert np.array_equal(found.pixels, plain.pixels), "the encoder sees the same either way"
 
 
@@ -162,8 +162,8 @@ def test_a_photograph_that_lies_on_its_side_is_read_upright(tmp_path: Path) -> N
     exif[0x0112] = 6
     upright.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "side.jpg", exif=exif, quality=95)
     (found,) = loaded(tmp_path / "side.jpg", legible_px=1600)
-    assert found.legible is not None
-    assert found.legible.pixels.shape == (800, 1200, 3)
+    assert found.ocr_picture is not None
+    assert found.ocr_picture.pixels.shape == (800, 1200, 3)
 
 
 def test_pages_of_a_tiff_are_legible_each(tmp_path: Path) -> None:
@@ -171,7 +171,7 @@ def test_pages_of_a_tiff_are_legible_each(tmp_path: Path) -> None:
     pages[0].save(tmp_path / "scan.tif", save_all=True, append_images=pages[1:])
     found = loaded(tmp_path / "scan.tif", legible_px=1600)
     assert [one.place.page for one in found] == [1, 2]
-    assert all(one.legible is not None for one in found)
+    assert all(one.ocr_picture is not None for one in found)
 
 
 # End to end

@@ -44,6 +44,7 @@ from mmsearch.types import (
     Vectors,
 )
 from tests.conftest import Cli
+from tests.patience import HANG_S, wait_until
 from tests.s3_server import BUCKET, S3Server, s3_server
 
 ROOT = Path(__file__).parents[2]
@@ -51,7 +52,7 @@ DIM = 16
 SPACE = Space("text", DIM, "cosine", "a model", "1", "0" * 64)
 MANIFEST = Manifest("mini", "tiny.en", (SPACE,))
 TABLE = vectors_table(SPACE.name)
-CLEAR_S = 15.0
+CLEAR_S = HANG_S
 """An error of the storage must be told within so many seconds."""
 
 _numbers = count()
@@ -374,7 +375,7 @@ with remote.Lock(location):
     monkeypatch.setattr(lease, "SKEW_S", 0.2)
     with pytest.raises(LibraryLocked, match=rf"process {killed.pid} on {socket.gethostname()}"):
         add(library, "g2")
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + HANG_S
     while True:
         try:
             add(library, "g2")
@@ -392,15 +393,17 @@ def test_a_lease_is_renewed_while_it_is_held_and_can_be_had_when_it_is_given_bac
     place: Location, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lease, "SKEW_S", 0.0)
-    first, second = Lease(place, lasts_s=1.2), Lease(place, lasts_s=1.2)
+    first, second = Lease(place, lasts_s=4.0), Lease(place, lasts_s=4.0)
     first.acquire()
+    until_s = first._until.steady_s
 
-    until = time.monotonic() + 3.0
-    while time.monotonic() < until:
+    def has_outlived_its_term() -> bool:
         with pytest.raises(LibraryLocked, match="until 20"):
             second.acquire()
         first.check()
-        time.sleep(0.1)
+        return time.monotonic() > until_s
+
+    wait_until(has_outlived_its_term, poll_s=0.1)
     first.release()
     second.acquire()
     second.release()
@@ -414,12 +417,15 @@ def test_a_lease_is_renewed_while_it_is_held_and_can_be_had_when_it_is_given_bac
 def test_a_writer_whose_lease_was_taken_over_writes_no_more(
     library: Location, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lease, "LEASE_S", 2.0)
+    monkeypatch.setattr(lease, "LEASE_S", 8.0)
     with Lock(library):
         writer = Writer.open(library)
         writer.add_files([FileRow("/before", None, 1, 1)])
         library.write(lease.NAME, Claim("another", "x", time.time() + 60).to_bytes())
-        time.sleep(1.2)  # more than twice what it waits between renewals
+        held = lease.held(library)
+        assert held is not None
+        assert held._renewing is not None
+        held._renewing.join(HANG_S)  # it has seen that another has it
         with pytest.raises(LibraryLocked, match="index again"):
             writer.add_files([FileRow("/after", None, 1, 1)])
         assert library.exists(DIRTY)
@@ -459,9 +465,10 @@ def test_an_answer_that_is_lost_does_not_lose_the_lease(
 
     monkeypatch.setattr(Objects, "put_new", put_new)
     monkeypatch.setattr(Objects, "replace", replace)
-    held = Lease(place, lasts_s=1.2)
+    held = Lease(place, lasts_s=4.0)
     held.acquire()
-    time.sleep(1.8)
+    until_s = held._until.steady_s
+    wait_until(lambda: time.monotonic() > until_s)
     held.check()
     held.release()
 

@@ -11,7 +11,7 @@ import pytest
 from mmsearch import Query, audio, file, image, text
 from mmsearch.errors import QueryError
 from mmsearch.library.library import Library
-from mmsearch.query.ranking import USUAL_CUTOFF, Ranking
+from mmsearch.query.ranking import DEFAULT_CUTOFF, Ranking
 from mmsearch.search import retrieval
 from mmsearch.types import Modality, SegmentKind
 from tests.fakes import fake_library, write_picture, write_sound, write_text
@@ -284,11 +284,11 @@ def test_words_answer_only_where_something_is_sure_and_then_with_what_is_less_so
     everything = library.search("harbour spices dhows", min_score=0.0, limit=50)
     usual = library.search("harbour spices dhows", limit=50)
 
-    assert everything[0].score > USUAL_CUTOFF.first
-    assert usual == [hit for hit in everything if hit.score >= USUAL_CUTOFF.rest]
-    assert USUAL_CUTOFF.rest < usual[-1].score < USUAL_CUTOFF.first
+    assert everything[0].score > DEFAULT_CUTOFF.first
+    assert usual == [hit for hit in everything if hit.score >= DEFAULT_CUTOFF.rest]
+    assert DEFAULT_CUTOFF.rest < usual[-1].score < DEFAULT_CUTOFF.first
     assert library.search("harbour storm spices") == []
-    assert library.search("harbour storm spices", min_score=0.15)[0].score < USUAL_CUTOFF.first
+    assert library.search("harbour storm spices", min_score=0.15)[0].score < DEFAULT_CUTOFF.first
     assert library.search("zeppelin quartet") == []
     assert library.search("zeppelin quartet", min_score=0.01) != []
 

@@ -18,8 +18,10 @@ from typing import Any
 
 import psutil
 
+from tests.patience import HANG_S
+
 ROOT = Path(__file__).parents[2]
-WAIT_S = 30.0
+WAIT_S = HANG_S
 
 
 @dataclass
@@ -34,13 +36,13 @@ class Served:
     def name(self) -> str:
         return f"{self.host}:{self.port}"
 
-    def connect(self, timeout_s: float = 10.0) -> socket.socket:
+    def connect(self, timeout_s: float = HANG_S) -> socket.socket:
         return socket.create_connection((self.host, self.port), timeout_s)
 
     def memory_bytes(self) -> int:
         return int(psutil.Process(self.process.pid).memory_info().rss)
 
-    def ask(self, path: str = "/hello", *, timeout_s: float = 10.0, **options: Any) -> Reply:
+    def ask(self, path: str = "/hello", *, timeout_s: float = HANG_S, **options: Any) -> Reply:
         """One request on a connection of its own."""
         with self.connect(timeout_s) as client:
             client.sendall(self.request(path, **options))

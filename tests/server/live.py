@@ -19,6 +19,7 @@ from starlette.testclient import TestClient
 from mmsearch.library.library import Library
 from mmsearch.server.http.app import create_app
 from mmsearch.server.http.settings import Settings
+from tests.patience import HANG_S
 
 ROOT = Path(__file__).parents[2]
 PROBLEM = "urn:mmsearch:problem:"
@@ -53,7 +54,7 @@ def served(app: FastAPI) -> Iterator[str]:
         yield f"http://127.0.0.1:{port}"
     finally:
         server.should_exit = True
-        thread.join(30)
+        thread.join(HANG_S)
 
 
 @contextlib.contextmanager

@@ -20,6 +20,7 @@ from mmsearch.library.library import Library
 from mmsearch.server.http import answers, problems
 from mmsearch.server.http.app import create_app
 from tests.fakes import fake_library, write_film, write_picture, write_text
+from tests.patience import HANG_S
 from tests.server.live import client_of, problem, settings_of
 
 
@@ -140,7 +141,7 @@ def test_status_is_what_the_command_prints(client: TestClient, library: Library)
 def test_health_is_always_told_and_readiness_when_it_is_warm(library: Library) -> None:
     with client_of(library) as client:
         assert client.get("/healthz").json() == {"status": "ok"}
-        client.app.state.backend.ready.wait(10)
+        client.app.state.backend.ready.wait(HANG_S)
         assert client.get("/readyz").json() == {"status": "ready"}
         client.app.state.backend.ready.clear()
         answer = client.get("/readyz")
@@ -156,7 +157,7 @@ def test_a_library_that_cannot_be_warmed_up_is_not_ready(
 
     monkeypatch.setattr(Library, "warm_up", torn)
     with client_of(library) as client:
-        assert client.app.state.backend.tried.wait(10)
+        assert client.app.state.backend.tried.wait(HANG_S)
         told = problem(client.get("/readyz"), 503, "unavailable")
         assert client.get("/healthz").status_code == 200
     assert "log says why" in told["detail"]

@@ -13,7 +13,7 @@ import openai
 import pytest
 from fastapi.testclient import TestClient
 
-from mmsearch.library.examples import encoded
+from mmsearch.library.examples import encode_file
 from mmsearch.library.library import Library
 from mmsearch.server.http.app import create_app
 from tests.server.live import client_of, problem, served, settings_of
@@ -90,7 +90,7 @@ def test_words_and_pictures_meet_in_the_image_space(
         model="image", input=["a sandy beach", *map(data_url, pictures)]
     )
     found = rows(answer)
-    _, example = encoded(pictures[0], library.encoders)
+    _, example = encode_file(pictures[0], library.encoders)
     np.testing.assert_allclose(found[1], example.vectors["image"][0], atol=1e-6)
     np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1.0, atol=1e-3)
     assert found[0] @ found[1] > found[0] @ found[2]

@@ -6,12 +6,14 @@ import asyncio
 import threading
 import time
 from collections.abc import Awaitable, Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from mmsearch.server.http import worker_pool
 from mmsearch.server.http.worker_pool import Engine, Ticket
+from tests.patience import HANG_S
 
 
 class Seen:
@@ -43,13 +45,13 @@ async def until(condition: Callable[[], object]) -> None:
 
 def run(make: Callable[[], Awaitable[Any]]) -> Any:
     async def main() -> Any:
-        return await asyncio.wait_for(make(), 20)
+        return await asyncio.wait_for(make(), HANG_S)
 
     return asyncio.run(main())
 
 
 def test_what_work_gives_and_raises_comes_back() -> None:
-    pool = Engine("test", threads=1, queue=1, timeout_s=5)
+    pool = Engine("test", threads=1, queue=1, timeout_s=HANG_S)
 
     def broken(ticket: Ticket) -> None:
         raise KeyError(ticket.is_stopped())
@@ -66,7 +68,7 @@ def test_what_work_gives_and_raises_comes_back() -> None:
 
 def test_no_more_than_threads_are_at_work_and_no_more_than_the_queue_wait() -> None:
     seen = Seen()
-    pool = Engine("test", threads=2, queue=3, timeout_s=10, observer=seen)
+    pool = Engine("test", threads=2, queue=3, timeout_s=HANG_S, observer=seen)
     at_work, most = 0, 0
     lock, release = threading.Lock(), threading.Event()
 
@@ -75,7 +77,7 @@ def test_no_more_than_threads_are_at_work_and_no_more_than_the_queue_wait() -> N
         with lock:
             at_work += 1
             most = max(most, at_work)
-        release.wait(5)
+        release.wait(HANG_S)
         with lock:
             at_work -= 1
         return 1
@@ -105,7 +107,7 @@ def test_work_whose_turn_comes_too_late_never_begins() -> None:
     begun: list[str] = []
 
     async def two() -> list[Any]:
-        first = asyncio.ensure_future(pool.run(lambda _: release.wait(5), gone=never))
+        first = asyncio.ensure_future(pool.run(lambda _: release.wait(HANG_S), gone=never))
         await until(lambda: seen.waits)
         second = asyncio.ensure_future(pool.run(lambda _: begun.append("second"), gone=never))
         found = await asyncio.gather(first, second, return_exceptions=True)
@@ -122,7 +124,7 @@ def test_work_whose_turn_comes_too_late_never_begins() -> None:
 
 
 def test_work_is_told_when_nobody_waits() -> None:
-    pool = Engine("test", threads=1, queue=5, timeout_s=10)
+    pool = Engine("test", threads=1, queue=5, timeout_s=HANG_S)
     begun, stopped = threading.Event(), threading.Event()
 
     def work(ticket: Ticket) -> None:
@@ -148,7 +150,7 @@ def test_work_is_told_when_nobody_waits() -> None:
 
 
 def test_work_is_told_when_its_task_is_cancelled() -> None:
-    pool = Engine("test", threads=1, queue=0, timeout_s=10)
+    pool = Engine("test", threads=1, queue=0, timeout_s=HANG_S)
     tickets: list[Ticket] = []
 
     def work(ticket: Ticket) -> None:
@@ -177,7 +179,7 @@ def test_work_knows_when_its_time_is_over() -> None:
 
 def test_closing_lets_nothing_in_and_ends_what_is_there() -> None:
     seen = Seen()
-    pool = Engine("test", threads=1, queue=5, timeout_s=10, observer=seen)
+    pool = Engine("test", threads=1, queue=5, timeout_s=HANG_S, observer=seen)
     begun = threading.Event()
 
     def work(ticket: Ticket) -> str:
@@ -190,7 +192,7 @@ def test_closing_lets_nothing_in_and_ends_what_is_there() -> None:
         first = asyncio.ensure_future(pool.run(work, gone=never))
         second = asyncio.ensure_future(pool.run(work, gone=never))
         await until(begun.is_set)
-        await asyncio.to_thread(pool.close, 5)
+        await asyncio.to_thread(pool.close, HANG_S)
         found = await asyncio.gather(first, second, return_exceptions=True)
         with pytest.raises(worker_pool.Stopping):
             await pool.run(work, gone=never)
@@ -202,16 +204,21 @@ def test_closing_lets_nothing_in_and_ends_what_is_there() -> None:
     assert seen.reasons == ["stopping"] * 2
 
 
-def test_when_to_come_back_grows_with_what_waits() -> None:
+def test_when_to_come_back_grows_with_what_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    now_s = [0.0]
+    monkeypatch.setattr(worker_pool, "time", SimpleNamespace(monotonic=lambda: now_s[0]))
     seen = Seen()
     pool = Engine("test", threads=1, queue=30, timeout_s=20, observer=seen)
     release = threading.Event()
 
+    def work(_: Ticket) -> None:
+        now_s[0] += 0.1
+
     async def flood() -> int:
         for _ in range(30):  # the pool learns what a run takes
-            await pool.run(lambda _: time.sleep(0.1), gone=never)
+            await pool.run(work, gone=never)
         tasks = [
-            asyncio.ensure_future(pool.run(lambda _: release.wait(10), gone=never))
+            asyncio.ensure_future(pool.run(lambda _: release.wait(HANG_S), gone=never))
             for _ in range(31)
         ]
         await until(lambda: pool.live == 31)

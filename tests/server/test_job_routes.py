@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +20,7 @@ from mmsearch.server.http import jobs as routes
 from mmsearch.server.http import problems
 from mmsearch.server.http.job_answers import JobAnswer, JobsAnswer
 from tests.fakes import write_text
+from tests.patience import HANG_S
 from tests.server.hostile_clients import serving
 
 PROGRAM = """
@@ -77,7 +77,7 @@ def start(client: TestClient, *paths: Path, **more: Any) -> dict[str, Any]:
 
 
 def ended(client: TestClient, job_id: str) -> dict[str, Any]:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + HANG_S
     while True:
         told: dict[str, Any] = client.get(f"/v1/jobs/{job_id}").json()
         if told["state"] not in ("queued", "running"):
@@ -330,18 +330,19 @@ def test_events_go_on_with_heartbeats_and_end_with_the_server(root: Path, tmp_pa
     with serving(command) as server:
         address = f"http://{server.name}"
         told = httpx.post(f"{address}/v1/index", json={"paths": [str(root)]}).json()
-        with httpx.stream("GET", address + told["url"], headers=EVENTS, timeout=10) as left:
+        with httpx.stream("GET", address + told["url"], headers=EVENTS, timeout=HANG_S) as left:
             next(left.iter_text())  # and leaves
         still = httpx.get(address + told["url"]).json()
         assert still["state"] == "running"
-        stopping = threading.Timer(1.5, server.process.terminate)
-        with httpx.stream("GET", address + told["url"], headers=EVENTS, timeout=10) as stream:
-            stopping.start()
-            text = "".join(stream.iter_text())  # ends in order, by the server's hand
-        began = time.monotonic()
-        assert server.process.wait(20) == 0
+        with httpx.stream("GET", address + told["url"], headers=EVENTS, timeout=HANG_S) as stream:
+            text, is_told_to_end = "", False
+            for piece in stream.iter_text():  # ends in order, by the server's hand
+                text += piece
+                if not is_told_to_end and text.count(": still there\n\n") >= 2:
+                    server.process.terminate()
+                    is_told_to_end = True
+        assert server.process.wait(HANG_S) == 0
 
-    assert time.monotonic() - began < 10
     assert text.count(": still there\n\n") >= 2
     assert events(text)[-1][2]["state"] == "running"
 

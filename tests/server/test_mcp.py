@@ -432,11 +432,9 @@ def test_a_signal_ends_it_though_it_waits_for_a_line(small_library: Path, number
         started.stdin.write(line(HELLO))
         started.stdin.flush()
         assert started.stdout.readline()
-        began = time.monotonic()
         started.send_signal(number)
 
         assert started.wait(LIMIT_S) == 128 + number
-        assert time.monotonic() - began < 30
 
 
 UNHEARD = """

@@ -35,6 +35,7 @@ from mmsearch.server.media.filetypes import disposition, playable, served_as
 from mmsearch.server.media.routes import routes
 from mmsearch.types import Asset, Metadata, Modality
 from tests.fakes import fake_library, write_film, write_picture, write_sound, write_text
+from tests.patience import HANG_S
 
 UNKNOWN = "0f" * 16
 HTML = "<!DOCTYPE html><html><body><script>alert(1)</script>boats</body></html>"
@@ -471,7 +472,7 @@ def port(served: Served) -> Iterator[int]:
         thread.start()
         yield listening.getsockname()[1]
         server.should_exit = True
-        thread.join(20)
+        thread.join(HANG_S)
 
 
 def opened_by_us(path: Path) -> int:
@@ -486,13 +487,13 @@ def opened_by_us(path: Path) -> int:
 
 
 def ask(port: int, url: str, more: str = "") -> socket.socket:
-    client = socket.create_connection(("127.0.0.1", port), timeout=20)
+    client = socket.create_connection(("127.0.0.1", port), timeout=HANG_S)
     client.sendall(f"GET {url} HTTP/1.1\r\nHost: localhost\r\n{more}\r\n".encode())
     return client
 
 
 def wait_until(is_so: Any) -> bool:
-    deadline = time.monotonic() + 15
+    deadline = time.monotonic() + HANG_S
     while not is_so() and time.monotonic() < deadline:
         time.sleep(0.05)
     return bool(is_so())

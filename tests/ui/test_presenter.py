@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import socket
-import time
 import zipfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -26,8 +25,8 @@ from mmsearch_ui import (
     shared_state,
     zip_download,
 )
-from mmsearch_ui.search_form import Example, Form
-from mmsearch_ui.search_runner import Upload, kept
+from mmsearch_ui.search_form import AssetExample, SearchForm
+from mmsearch_ui.search_runner import UploadedFile, kept
 
 from mmsearch.errors import DecodeError, MissingExtra, QueryError
 from mmsearch.export.formats import Form as Export
@@ -47,6 +46,7 @@ from mmsearch.types import (
     Tag,
     segment_id,
 )
+from tests.patience import wait_until
 
 NOWHERE, UNKNOWN = Place(), Metadata()
 HOSTILE = (
@@ -186,7 +186,7 @@ class TestCards:
 
 class TestForm:
     def test_a_line_is_read_with_its_signs_and_weights(self) -> None:
-        asked = search_form.query_of(Form(line='sunset -people + 0.5:"red sky"'))
+        asked = search_form.query_of(SearchForm(line='sunset -people + 0.5:"red sky"'))
         assert [(one.value, one.weight) for one in asked.terms] == [
             ("sunset", 1.0),
             ("people", -1.0),
@@ -196,20 +196,20 @@ class TestForm:
     @pytest.mark.parametrize("line", ["/etc/passwd", "./x", "~/x", "dog -/etc/passwd", "../../x"])
     def test_no_path_in_the_box_is_read(self, line: str) -> None:
         with pytest.raises(QueryError, match="no files are read here"):
-            search_form.query_of(Form(line=line))
+            search_form.query_of(SearchForm(line=line))
 
     @given(st.text(max_size=60))
     def test_any_line_is_a_query_or_an_error_in_words(self, line: str) -> None:
         try:
-            asked = search_form.query_of(Form(line=line))
+            asked = search_form.query_of(SearchForm(line=line))
         except QueryError as exc:
             assert str(exc)  # noqa: PT017
         else:
             assert all(one.kind in (TermKind.TEXT, TermKind.ASSET) for one in asked.terms)
 
     def test_examples_are_added_or_taken_away(self) -> None:
-        like = (Example("0" * 32, "a"), Example("1" * 32, "b", is_avoided=True))
-        terms = search_form.query_of(Form(like=like), [Path("/tmp/x.jpg")]).terms
+        like = (AssetExample("0" * 32, "a"), AssetExample("1" * 32, "b", is_avoided=True))
+        terms = search_form.query_of(SearchForm(like=like), [Path("/tmp/x.jpg")]).terms
         assert [(one.kind, one.weight) for one in terms] == [
             (TermKind.ASSET, 1.0),
             (TermKind.ASSET, -1.0),
@@ -217,7 +217,9 @@ class TestForm:
         ]
 
     def test_the_last_day_is_included(self) -> None:
-        filters = search_form.filters_of(Form(since=date(2024, 5, 1), until=date(2024, 5, 31)))
+        filters = search_form.filters_of(
+            SearchForm(since=date(2024, 5, 1), until=date(2024, 5, 31))
+        )
         assert isinstance(filters.where, And)
         said = [
             (one.operator, str(one.value))
@@ -229,33 +231,33 @@ class TestForm:
         assert "2024-06-01" in said[1][1]
 
     def test_what_is_offered_and_what_is_typed_are_both_ranges(self) -> None:
-        offered = search_form.filters_of(Form(duration="under a minute", score="anything"))
-        typed = search_form.filters_of(Form(duration="..1m", score="0"))
+        offered = search_form.filters_of(SearchForm(duration="under a minute", score="anything"))
+        typed = search_form.filters_of(SearchForm(duration="..1m", score="0"))
         assert offered == typed
 
     @pytest.mark.parametrize(
         ("asked", "said"),
         [
-            (Form(duration="soon"), "duration: 'soon'"),
-            (Form(size="big"), "size: 'big'"),
-            (Form(score="high"), "score: 'high'"),
-            (Form(score="nan"), "score: 'nan'"),
-            (Form(score="2"), "score: '2'"),
-            (Form(folder="photos"), "folder: 'photos'"),
-            (Form(where="nonsense"), "where: "),
-            (Form(languages="!"), "lang: '!'"),
+            (SearchForm(duration="soon"), "duration: 'soon'"),
+            (SearchForm(size="big"), "size: 'big'"),
+            (SearchForm(score="high"), "score: 'high'"),
+            (SearchForm(score="nan"), "score: 'nan'"),
+            (SearchForm(score="2"), "score: '2'"),
+            (SearchForm(folder="photos"), "folder: 'photos'"),
+            (SearchForm(where="nonsense"), "where: "),
+            (SearchForm(languages="!"), "lang: '!'"),
         ],
     )
-    def test_an_error_names_the_filter(self, asked: Form, said: str) -> None:
+    def test_an_error_names_the_filter(self, asked: SearchForm, said: str) -> None:
         with pytest.raises(QueryError, match=said):
             search_form.filters_of(asked)
 
     def test_an_empty_form_asks_for_nothing(self) -> None:
-        assert search_form.is_empty(Form(line="  "))
-        assert search_form.is_empty(Form(score="0.5"))
-        assert not search_form.is_empty(Form(kinds=("image",)))
-        assert not Form().is_narrowed
-        assert search_form.filters_of(Form()).where is None
+        assert search_form.is_empty(SearchForm(line="  "))
+        assert search_form.is_empty(SearchForm(score="0.5"))
+        assert not search_form.is_empty(SearchForm(kinds=("image",)))
+        assert not SearchForm().is_narrowed
+        assert search_form.filters_of(SearchForm()).where is None
 
     def test_a_complaint_names_the_file_as_it_was_given(self) -> None:
         path = Path("/tmp/private/example-0.jpg")
@@ -271,7 +273,7 @@ class TestUploads:
         "name", ["../../etc/x.jpg", "a/b\0.png", "x" * 500, ".", "", "é.tar.gz"]
     )
     def test_files_are_private_named_by_us_and_gone_afterwards(self, name: str) -> None:
-        with kept([Upload(name, b"data")]) as files:
+        with kept([UploadedFile(name, b"data")]) as files:
             ((path, said),) = files
             assert said == name
             assert path.read_bytes() == b"data"
@@ -479,10 +481,7 @@ class TestDesktop:
         folder = tmp_path / "-e $(touch x); `touch y` 'q'"
         folder.mkdir()
         desktop.reveal(str(folder / "a.jpg"))
-        for _ in range(200):
-            if opened.exists():
-                break
-            time.sleep(0.05)
+        wait_until(opened.exists)
         assert opened.read_text() == f"1:{folder}"
 
     def test_a_folder_that_is_gone_is_told(self, opened: Path, tmp_path: Path) -> None:

@@ -7,7 +7,6 @@ import csv
 import io
 import json
 import shutil
-import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -479,7 +478,5 @@ def test_it_stops_when_told_to_though_pages_are_open(
 ) -> None:
     server = own_server(small_library)
     ask(page, server.url, "cat")
-    began = time.monotonic()
     assert server.stop() == 0
-    assert time.monotonic() - began < 10
     assert "Traceback" not in server.errors()

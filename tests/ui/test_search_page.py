@@ -9,7 +9,7 @@ import pytest
 pytest.importorskip("streamlit", reason="streamlit is not installed")
 
 from mmsearch_ui import event_acknowledgement, search_page, viewer
-from mmsearch_ui.search_runner import Answer
+from mmsearch_ui.search_runner import SearchOutcome
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def state(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 def say(state: dict[str, Any], what: str, value: object, times: int, tries: int = 1) -> None:
     state["grid"] = {"act": {"what": what, "value": value, "times": times, "tries": tries}}
-    search_page._act(Answer())
+    search_page._act(SearchOutcome())
 
 
 def test_what_is_said_again_is_done_once(state: dict[str, Any]) -> None:
@@ -51,7 +51,7 @@ def test_a_hit_is_opened(state: dict[str, Any]) -> None:
 
 def test_nothing_said_is_nothing_done(state: dict[str, Any]) -> None:
     state["grid"] = {}
-    search_page._act(Answer())
+    search_page._act(SearchOutcome())
     assert not event_acknowledgement.heard("grid")
 
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from mmsearch.encoders.query_batcher import KEPT, TOGETHER, Asking
 from tests.fakes import DIM, direction
+from tests.patience import HANG_S
 
 
 class Network:
@@ -28,7 +29,7 @@ class Network:
         self.runs.append(list(texts))
         self.running.set()
         if self._gate is not None and len(self.runs) == 1:
-            assert self._gate.wait(10)
+            assert self._gate.wait(HANG_S)
         if any("bad" in text for text in texts):
             raise ValueError(f"bad among {len(texts)}")
         return np.stack([direction(text) for text in texts]) if texts else np.zeros((0, DIM))
@@ -66,14 +67,14 @@ def test_what_waits_while_the_network_runs_goes_together() -> None:
     asking = Asking(network)
     with ThreadPoolExecutor(8) as pool:
         first = pool.submit(asking, ["first"])
-        assert network.running.wait(10)
+        assert network.running.wait(HANG_S)
         rest = [pool.submit(asking, [f"query {number % 3}"]) for number in range(6)]
         while len(asking._waiting) < 3:
             pass
         gate.set()
         for number, one in enumerate(rest):
-            assert np.array_equal(one.result(10)[0], direction(f"query {number % 3}"))
-        assert np.array_equal(first.result(10)[0], direction("first"))
+            assert np.array_equal(one.result(HANG_S)[0], direction(f"query {number % 3}"))
+        assert np.array_equal(first.result(HANG_S)[0], direction("first"))
 
     assert network.runs[0] == ["first"]
     assert sorted(network.runs[1]) == ["query 0", "query 1", "query 2"]
@@ -86,15 +87,15 @@ def test_one_that_fails_does_not_fail_the_others() -> None:
     asking = Asking(network)
     with ThreadPoolExecutor(4) as pool:
         first = pool.submit(asking, ["first"])
-        assert network.running.wait(10)
+        assert network.running.wait(HANG_S)
         bad, good = pool.submit(asking, ["bad"]), pool.submit(asking, ["good"])
         while len(asking._waiting) < 2:
             pass
         gate.set()
-        assert np.array_equal(good.result(10)[0], direction("good"))
-        first.result(10)
+        assert np.array_equal(good.result(HANG_S)[0], direction("good"))
+        first.result(HANG_S)
         with pytest.raises(ValueError, match="bad among 1"):
-            bad.result(10)
+            bad.result(HANG_S)
     with pytest.raises(ValueError, match="bad among 1"):  # it is not kept
         asking(["bad"])
 

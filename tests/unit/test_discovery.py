@@ -18,6 +18,7 @@ from mmsearch.errors import ConfigError
 from mmsearch.media.files import absolute, content_hash, is_gone, storable
 from mmsearch.store.rows import FileRow
 from tests.fakes import write_text
+from tests.patience import HANG_S
 
 
 def names(
@@ -111,7 +112,7 @@ def test_pipes_sockets_and_devices_are_not_opened(tmp_path: Path) -> None:
             target=lambda: found.extend(names(tmp_path, tmp_path / "pipe.txt")), daemon=True
         )
         thread.start()
-        thread.join(20)
+        thread.join(HANG_S)
 
     assert not thread.is_alive()
     assert found == ["a.txt"]

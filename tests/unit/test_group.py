@@ -15,7 +15,7 @@ from benchmarks import drawn
 from mmsearch.duplicates import grouping
 from mmsearch.duplicates.grouping import grouped
 from mmsearch.duplicates.near_duplicates import Pictures
-from mmsearch.media.thumbprint import LOOK_BYTES, look_of
+from mmsearch.media.thumbprint import THUMBPRINT_BYTES, compute_thumbprint
 from tests.unit.test_look import scenery
 
 SEEDS = range(40)
@@ -60,10 +60,10 @@ ALTERATIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 
 def looks_of(pictures: list[np.ndarray]) -> np.ndarray:
     """(n, 1024) of pictures that all have a look."""
-    looks = [look_of(np.ascontiguousarray(pixels)) for pixels in pictures]
+    looks = [compute_thumbprint(np.ascontiguousarray(pixels)) for pixels in pictures]
     assert None not in looks
     flat = np.frombuffer(b"".join(look for look in looks if look), dtype=np.uint8)
-    return flat.reshape(-1, LOOK_BYTES)
+    return flat.reshape(-1, THUMBPRINT_BYTES)
 
 
 def groups_of(pictures: list[np.ndarray], *, limit: int | None = None) -> dict[int, list[int]]:
@@ -153,7 +153,7 @@ def test_what_has_no_look_stays_alone_at_its_place(sceneries: list[np.ndarray]) 
 
 
 def test_no_looks_at_all() -> None:
-    looks = np.empty((0, LOOK_BYTES), dtype=np.uint8)
+    looks = np.empty((0, THUMBPRINT_BYTES), dtype=np.uint8)
 
     assert grouped(looks, np.empty(0, dtype=np.int64), 3) == {0: [], 1: [], 2: []}
     assert grouped(looks, np.empty(0, dtype=np.int64), 0) == {}
@@ -204,7 +204,7 @@ def test_every_place_is_in_one_group_and_groups_keep_the_order(
         if name != "none"
     }
     places = [at for at, (_, name) in enumerate(wanted) if name != "none"]
-    looks = np.array([cache[wanted[at]] for at in places], dtype=np.uint8).reshape(-1, LOOK_BYTES)
+    looks = np.array([cache[wanted[at]] for at in places], dtype=np.uint8).reshape(-1, THUMBPRINT_BYTES)
 
     found = grouped(looks, np.array(places, dtype=np.int64), len(wanted))
 

@@ -19,10 +19,10 @@ from mmsearch.cli.explanations import emphasised, reasons, where, wrapped
 from mmsearch.cli.heat_maps import check_folder, file_name, write_heat_maps
 from mmsearch.errors import ConfigError
 from mmsearch.library.heatmap import COLOURS, FULL_HEAT, GRID, HeatMap, spread
-from mmsearch.library.localization import MAX_ACROSS, SCALES, heat_of, parts
+from mmsearch.library.localization import MAX_ACROSS, SCALES, compute_heat, cut_into_boxes
 from mmsearch.models.presets import Calibration
 from mmsearch.query.algebra import text
-from mmsearch.search.query_vectors import Probe, WeightedProbe
+from mmsearch.search.query_vectors import QueryVector, WeightedQueryVector
 from mmsearch.types import (
     Asset,
     Box,
@@ -46,7 +46,7 @@ SIDES = st.integers(1, 3000)
 
 @given(SIDES, SIDES)
 def test_crops_are_few_lie_inside_and_leave_nothing_out(width: int, height: int) -> None:
-    boxes = parts(width, height)
+    boxes = cut_into_boxes(width, height)
 
     assert len(boxes) <= 48
     for box in boxes:
@@ -62,7 +62,7 @@ def test_crops_of_usual_pictures_are_squares_that_overlap_by_half(width: int, he
     if max(width, height) > 2.9 * min(width, height):
         return
     for scale in SCALES:
-        boxes = parts(width, height, (scale,))
+        boxes = cut_into_boxes(width, height, (scale,))
         for box in boxes:
             across, down = (box.x1 - box.x0) * width, (box.y1 - box.y0) * height
             assert across == pytest.approx(down, rel=0.25)
@@ -73,15 +73,15 @@ def test_crops_of_usual_pictures_are_squares_that_overlap_by_half(width: int, he
 
 @pytest.mark.parametrize(("width", "height"), [(100_000, 1), (1, 100_000), (4000, 40)])
 def test_a_long_picture_has_no_more_crops_than_others(width: int, height: int) -> None:
-    assert len(parts(width, height)) <= 2 * MAX_ACROSS
+    assert len(cut_into_boxes(width, height)) <= 2 * MAX_ACROSS
 
 
 # heat
 
 
-def probes(*asked: tuple[str, list[list[float]], float]) -> list[WeightedProbe]:
+def probes(*asked: tuple[str, list[list[float]], float]) -> list[WeightedQueryVector]:
     return [
-        WeightedProbe(Probe("image", kind, np.array(rows, dtype=np.float32)), weight)
+        WeightedQueryVector(QueryVector("image", kind, np.array(rows, dtype=np.float32)), weight)
         for kind, rows, weight in asked
     ]
 
@@ -91,25 +91,29 @@ ROWS = np.eye(3, dtype=np.float32)
 
 
 def test_heat_is_the_similarity_in_units_of_the_curve() -> None:
-    heat = heat_of(ROWS, probes(("text", [[1, 0, 0]], 1.0), ("image", [[0, 1, 0]], 1.0)), CURVES)
+    heat = compute_heat(
+        ROWS, probes(("text", [[1, 0, 0]], 1.0), ("image", [[0, 1, 0]], 1.0)), CURVES
+    )
 
     np.testing.assert_allclose(heat, [10.0, 4.0, 0.0])
 
 
 def test_what_is_to_be_avoided_cools() -> None:
-    heat = heat_of(ROWS, probes(("text", [[1, 0, 0]], 1.0), ("text", [[0, 1, 0]], -0.5)), CURVES)
+    heat = compute_heat(
+        ROWS, probes(("text", [[1, 0, 0]], 1.0), ("text", [[0, 1, 0]], -0.5)), CURVES
+    )
 
     np.testing.assert_allclose(heat, [10.0, -5.0, 0.0])
 
 
 def test_a_term_of_several_vectors_is_as_near_as_the_nearest() -> None:
-    heat = heat_of(ROWS, probes(("image", [[1, 0, 0], [0, 0.5, 0]], 2.0)), CURVES)
+    heat = compute_heat(ROWS, probes(("image", [[1, 0, 0], [0, 0.5, 0]], 2.0)), CURVES)
 
     np.testing.assert_allclose(heat, [8.0, 4.0, 0.0])
 
 
 def test_what_the_preset_has_no_curve_for_is_left_out() -> None:
-    assert not heat_of(ROWS, probes(("tags", [[1, 0, 0]], 1.0)), CURVES).any()
+    assert not compute_heat(ROWS, probes(("tags", [[1, 0, 0]], 1.0)), CURVES).any()
 
 
 # maps
@@ -120,7 +124,7 @@ def test_what_the_preset_has_no_curve_for_is_left_out() -> None:
 def test_a_map_is_between_0_and_1_and_as_long_as_its_picture(
     width: int, height: int, seed: int
 ) -> None:
-    boxes = parts(width, height)
+    boxes = cut_into_boxes(width, height)
     heat = np.random.default_rng(seed).normal(0, 5, len(boxes)).astype(np.float32)
 
     values = spread(heat, boxes, (width, height))
@@ -138,7 +142,7 @@ def test_a_map_is_between_0_and_1_and_as_long_as_its_picture(
 
 
 def test_the_hottest_place_is_where_the_hot_crops_are() -> None:
-    boxes = parts(640, 480)
+    boxes = cut_into_boxes(640, 480)
     for x, y in [(0.2, 0.2), (0.8, 0.3), (0.5, 0.8)]:
         heat = np.array(
             [10.0 * (box.x0 <= x <= box.x1 and box.y0 <= y <= box.y1) for box in boxes],
@@ -151,7 +155,7 @@ def test_the_hottest_place_is_where_the_hot_crops_are() -> None:
 
 
 def test_a_picture_that_is_alike_everywhere_stays_cool() -> None:
-    boxes = parts(300, 200)
+    boxes = cut_into_boxes(300, 200)
     level = np.full(len(boxes), 7.0, dtype=np.float32)
     slight = level.copy()
     slight[0] += FULL_HEAT / 4
@@ -368,11 +372,11 @@ def test_a_disk_that_is_full_is_told_and_leaves_nothing(
 
 
 def test_the_moment_with_a_picture_is_the_one_that_is_looked_at() -> None:
-    from mmsearch.library.localization import pictured
+    from mmsearch.library.localization import find_picture_moment
 
     spoken = hit(kind=SegmentKind.SPEECH, text="a")
     frame = Moment(Segment("7" * 32, "a" * 32, SegmentKind.FRAME, Place(Span(1, 2))), 0.1)
 
-    assert pictured(spoken) is None
+    assert find_picture_moment(spoken) is None
     mixed = SimpleNamespace(moments=(*spoken.moments, frame))
-    assert pictured(mixed) is frame  # type: ignore[arg-type]  # all that is asked of a hit
+    assert find_picture_moment(mixed) is frame  # type: ignore[arg-type]  # all that is asked of a hit

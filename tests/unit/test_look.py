@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from mmsearch.media.thumbprint import LOOK_BYTES, MIRROR, hashes, levels_of, look_of, unpadded
+from mmsearch.media.thumbprint import THUMBPRINT_BYTES, MIRROR, compute_hashes, unpack_levels, compute_thumbprint, remove_padding
 from mmsearch.runtime.resize import fitted_pixels
 from mmsearch.store import schema
 from mmsearch.types import PictureFit
@@ -35,27 +35,27 @@ def far(one: bytes | None, other: bytes | None) -> float:
 
 
 def test_a_look_is_as_long_as_the_column_for_it() -> None:
-    look = look_of(scenery(1))
+    look = compute_thumbprint(scenery(1))
 
     assert look is not None
-    assert len(look) == LOOK_BYTES == schema.LOOK_BYTES
+    assert len(look) == THUMBPRINT_BYTES == schema.LOOK_BYTES
 
 
 def test_a_look_uses_all_levels() -> None:
     faint = (scenery(1) // 6 + 100).astype(np.uint8)
-    look = look_of(faint)
+    look = compute_thumbprint(faint)
 
     assert look is not None
     assert (min(look), max(look)) == (0, 255)
-    assert far(look, look_of(scenery(1))) < 4
+    assert far(look, compute_thumbprint(scenery(1))) < 4
 
 
 @pytest.mark.parametrize("level", [0, 127, 255])
 def test_a_flat_picture_has_no_look(level: int) -> None:
     noise = np.random.default_rng(0).integers(0, 4, (200, 300, 3))
 
-    assert look_of(np.full((200, 300, 3), level, dtype=np.uint8)) is None
-    assert look_of(np.clip(noise + level, 0, 255).astype(np.uint8)) is None
+    assert compute_thumbprint(np.full((200, 300, 3), level, dtype=np.uint8)) is None
+    assert compute_thumbprint(np.clip(noise + level, 0, 255).astype(np.uint8)) is None
 
 
 @pytest.mark.parametrize("axis", [0, 1])
@@ -63,29 +63,29 @@ def test_a_gradient_has_no_look(axis: int) -> None:
     rise = np.linspace(0, 255, 256).astype(np.uint8)
     levels = np.broadcast_to(rise[:, None] if axis == 0 else rise[None], (256, 256))
 
-    assert look_of(np.repeat(levels[:, :, None], 3, axis=2)) is None
+    assert compute_thumbprint(np.repeat(levels[:, :, None], 3, axis=2)) is None
 
 
 def test_noise_has_no_look() -> None:
     noise = np.random.default_rng(0).integers(0, 256, (600, 800, 3))
 
-    assert look_of(noise.astype(np.uint8)) is None
+    assert compute_thumbprint(noise.astype(np.uint8)) is None
 
 
 def test_a_look_does_not_depend_on_size_or_colour() -> None:
-    look = look_of(scenery(2, 640, 480))
+    look = compute_thumbprint(scenery(2, 640, 480))
     small = np.asarray(Image.fromarray(scenery(2, 640, 480)).resize((201, 155)))
     grey = np.asarray(Image.fromarray(scenery(2, 640, 480)).convert("L").convert("RGB"))
 
-    assert far(look, look_of(small)) < 1.5
-    assert far(look, look_of(grey)) < 1
-    assert far(look, look_of(scenery(3, 640, 480))) > 20
+    assert far(look, compute_thumbprint(small)) < 1.5
+    assert far(look, compute_thumbprint(grey)) < 1
+    assert far(look, compute_thumbprint(scenery(3, 640, 480))) > 20
 
 
 @pytest.mark.parametrize("size", [(640, 480), (333, 251), (97, 403), (33, 35)])
 def test_the_look_of_a_mirrored_picture_is_mirrored(size: tuple[int, int]) -> None:
     pixels = scenery(4, *size)
-    look, mirrored = look_of(pixels), look_of(np.ascontiguousarray(pixels[:, ::-1]))
+    look, mirrored = compute_thumbprint(pixels), compute_thumbprint(np.ascontiguousarray(pixels[:, ::-1]))
 
     assert look is not None
     levels = np.frombuffer(look, dtype=np.uint8).reshape(32, 32)
@@ -93,9 +93,9 @@ def test_the_look_of_a_mirrored_picture_is_mirrored(size: tuple[int, int]) -> No
 
 
 def test_the_hash_of_a_mirrored_picture_differs_in_known_bits() -> None:
-    looks = [look_of(scenery(seed)) for seed in range(50)]
-    levels = levels_of(np.stack([np.frombuffer(look or b"", dtype=np.uint8) for look in looks]))
-    straight, mirrored = hashes(levels), hashes(levels[:, :, ::-1])
+    looks = [compute_thumbprint(scenery(seed)) for seed in range(50)]
+    levels = unpack_levels(np.stack([np.frombuffer(look or b"", dtype=np.uint8) for look in looks]))
+    straight, mirrored = compute_hashes(levels), compute_hashes(levels[:, :, ::-1])
 
     assert np.bitwise_count(straight ^ MIRROR ^ mirrored).max() <= 1  # a wave that is not there
     assert np.bitwise_count(straight ^ mirrored).min() > 10
@@ -107,11 +107,11 @@ def test_what_letterbox_puts_around_a_picture_is_taken_off(size: tuple[int, int]
     pixels = scenery(5, *size)
     fitted = fitted_pixels(pixels, fit)
 
-    inner = unpadded(fitted, fit, *size)
+    inner = remove_padding(fitted, fit, *size)
 
     assert max(inner.shape[:2]) == 192
     assert abs(inner.shape[1] / inner.shape[0] - size[0] / size[1]) < 0.05 * size[0] / size[1]
-    assert far(look_of(inner), look_of(pixels)) < 2
+    assert far(compute_thumbprint(inner), compute_thumbprint(pixels)) < 2
 
 
 @pytest.mark.parametrize("mode", ["within", "shortest", "squash"])
@@ -119,7 +119,7 @@ def test_other_fits_are_left_as_they_are(mode: str) -> None:
     fit = PictureFit(mode, 96, "bicubic")  # type: ignore[arg-type]  # a literal
     fitted = fitted_pixels(scenery(6), fit)
 
-    assert unpadded(fitted, fit, 320, 240) is fitted
+    assert remove_padding(fitted, fit, 320, 240) is fitted
 
 
 @given(
@@ -135,12 +135,12 @@ def test_any_pixels_have_a_whole_look_or_none(
     coarse = rng.integers(0, 256, (height // step + 1, width // step + 1, 3), dtype=np.uint8)
     pixels = coarse.repeat(step, axis=0).repeat(step, axis=1)[:height, :width]
 
-    look = look_of(np.ascontiguousarray(pixels))
+    look = compute_thumbprint(np.ascontiguousarray(pixels))
 
-    assert look is None or len(look) == LOOK_BYTES
+    assert look is None or len(look) == THUMBPRINT_BYTES
     if min(width, height) < 16:
         assert look is None
 
 
 def test_a_very_long_picture_has_a_look() -> None:
-    assert look_of(scenery(7, 4000, 20)) is not None
+    assert compute_thumbprint(scenery(7, 4000, 20)) is not None

@@ -420,19 +420,19 @@ def test_planar_sound_of_many_channels_does_no_harm() -> None:
 
 def test_time_never_runs_backwards() -> None:
     line = Timeline(origin_s=10.0)
-    assert line.at(10.0, 0.0) == 0.0
-    assert line.at(None, 1.0) == 1.0
-    assert line.at(12.0, 1.5) == 2.0
-    assert line.at(0.0, 2.5) == 2.5
-    assert line.at(1.0, 3.0) == 3.5
-    assert line.at(math.nan, 4.0) == 4.0
-    assert line.at(1e12, 5.0) == 5.0
+    assert line.advance(10.0, 0.0) == 0.0
+    assert line.advance(None, 1.0) == 1.0
+    assert line.advance(12.0, 1.5) == 2.0
+    assert line.advance(0.0, 2.5) == 2.5
+    assert line.advance(1.0, 3.0) == 3.5
+    assert line.advance(math.nan, 4.0) == 4.0
+    assert line.advance(1e12, 5.0) == 5.0
 
 
 def test_a_shot_keeps_a_picture_that_shows_something() -> None:
     detector = ShotDetector(floor_s=1.0, ceiling_s=10.0)
     black = np.zeros((36, 64, 3), dtype=np.uint8)
     shown = np.random.default_rng(0).integers(0, 40, (36, 64, 3), dtype=np.uint8)
-    kept = [detector.feed(at * 0.25, black if at < 2 else shown).keep for at in range(8)]
+    kept = [detector.feed(at * 0.25, black if at < 2 else shown).is_best for at in range(8)]
     assert kept[2]
     assert not any(kept[3:])

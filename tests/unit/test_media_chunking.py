@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmsearch.media.base import Passage
-from mmsearch.media.chunking import Chunk, chunks, sentences
+from mmsearch.media.chunking import Chunk, split_chunks, split_sentences
 
 
 def by_words(texts: Sequence[str]) -> list[int]:
@@ -30,7 +30,7 @@ def by_characters(texts: Sequence[str]) -> list[int]:
 
 def cut(text: str, *, limit: int = 10, overlap: int = 3, start: int = 0) -> list[Chunk]:
     passage = Passage(text, None, start)
-    return list(chunks([passage], by_words, max_tokens=limit, overlap_tokens=overlap))
+    return list(split_chunks([passage], by_words, max_tokens=limit, overlap_tokens=overlap))
 
 
 TEXTS = st.one_of(
@@ -54,7 +54,7 @@ TEXTS = st.one_of(
 )
 def test_chunks_are_true_slices_that_cover_the_text(text, limit, overlap, count, start) -> None:  # type: ignore[no-untyped-def]
     passage = Passage(text, 7, start)
-    found = list(chunks([passage], count, max_tokens=limit, overlap_tokens=overlap))
+    found = list(split_chunks([passage], count, max_tokens=limit, overlap_tokens=overlap))
     covered: set[int] = set()
     last = (-1, -1)
     for chunk in found:
@@ -74,7 +74,7 @@ def test_chunks_are_true_slices_that_cover_the_text(text, limit, overlap, count,
 @given(TEXTS)
 def test_sentences_follow_each_other_without_overlap(text: str) -> None:
     end = 0
-    for first, last in sentences(text):
+    for first, last in split_sentences(text):
         assert end <= first < last
         assert text[end:first].isspace() or first == end
         end = last
@@ -96,7 +96,7 @@ def test_sentences_follow_each_other_without_overlap(text: str) -> None:
     ],
 )
 def test_sentences_are_found(text: str, expected: list[str] | int) -> None:
-    found = [text[first:last] for first, last in sentences(text)]
+    found = [text[first:last] for first, last in split_sentences(text)]
     assert found == expected if isinstance(expected, list) else len(found) == expected
 
 
@@ -127,7 +127,7 @@ def test_a_sentence_without_end_is_cut_at_words() -> None:
 
 def test_a_word_without_end_is_cut_at_characters() -> None:
     passage = Passage("x" * 1000, None, 0)
-    found = list(chunks([passage], by_characters, max_tokens=100, overlap_tokens=0))
+    found = list(split_chunks([passage], by_characters, max_tokens=100, overlap_tokens=0))
     assert "".join(chunk.text for chunk in found) == "x" * 1000
 
 
@@ -154,5 +154,5 @@ def test_counting_is_asked_for_in_bulk() -> None:
         return by_words(texts)
 
     text = "A sentence of five words. " * 1000
-    list(chunks([Passage(text, None, 0)], count, max_tokens=128, overlap_tokens=32))
+    list(split_chunks([Passage(text, None, 0)], count, max_tokens=128, overlap_tokens=32))
     assert len(calls) <= 3

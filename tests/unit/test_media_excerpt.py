@@ -310,14 +310,14 @@ def test_little_is_read_and_decoded_for_a_still(
     films: dict[str, Path], kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     times: list[float] = []
-    pictures = seeking.Source.pictures
+    pictures = seeking.SeekableSource.decode_pictures
 
-    def counted(source: seeking.Source, from_s: float | None, *, dense_from_s: float) -> Any:
+    def counted(source: seeking.SeekableSource, from_s: float | None, *, dense_from_s: float) -> Any:
         for time_s, frame in pictures(source, from_s, dense_from_s=dense_from_s):
             times.append(time_s)
             yield time_s, frame
 
-    monkeypatch.setattr(seeking.Source, "pictures", counted)
+    monkeypatch.setattr(seeking.SeekableSource, "pictures", counted)
     part(films[kind], 22.0)
 
     assert min(times) >= 22.0 - 60 / FPS - 0.1
@@ -328,18 +328,18 @@ def test_little_is_read_and_decoded_for_a_still(
 def test_a_file_that_cannot_be_entered_is_read_from_its_start(
     films: dict[str, Path], way: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pictures = seeking.Source.pictures
+    pictures = seeking.SeekableSource.decode_pictures
 
-    def hindered(source: seeking.Source, from_s: float | None, *, dense_from_s: float) -> Any:
+    def hindered(source: seeking.SeekableSource, from_s: float | None, *, dense_from_s: float) -> Any:
         if from_s is not None and way == "refused":
-            raise seeking.LostError
+            raise seeking.SeekError
         later = from_s if from_s is None or way != "late" else from_s + 20
         for time_s, frame in pictures(source, later, dense_from_s=dense_from_s):
             if from_s is not None and way == "lost":
-                raise seeking.LostError
+                raise seeking.SeekError
             yield time_s, frame
 
-    monkeypatch.setattr(seeking.Source, "pictures", hindered)
+    monkeypatch.setattr(seeking.SeekableSource, "pictures", hindered)
     (picture,) = only(part(films["mp4"], 19.0), Picture)
 
     assert number_in(picture.pixels) == 19 * FPS
@@ -408,6 +408,6 @@ def test_pages_have_the_places_that_they_have_among_all(tmp_path: Path) -> None:
 
 
 def test_one_way_leads_from_the_start() -> None:
-    assert list(clip_reader._ways(1.0)) == [None]
-    assert list(clip_reader._ways(10.0)) == [10.0, None]
-    assert list(clip_reader._ways(60.0)) == [60.0, 45.0, None]
+    assert list(clip_reader._list_entry_points(1.0)) == [None]
+    assert list(clip_reader._list_entry_points(10.0)) == [10.0, None]
+    assert list(clip_reader._list_entry_points(60.0)) == [60.0, 45.0, None]

@@ -14,7 +14,7 @@ from PIL import Image, ImageCms
 
 from mmsearch.errors import DecodeError, MediaTooLarge
 from mmsearch.media.base import Content, Described, Limits, LoadOptions, Picture
-from mmsearch.media.exif import camera, parse_date
+from mmsearch.media.exif import format_camera, parse_date
 from mmsearch.media.registry import load
 from mmsearch.runtime.resize import fitted
 from mmsearch.types import Metadata, Modality, PictureFit, Place
@@ -318,7 +318,7 @@ def test_hostile_exif_costs_no_picture(tmp_path: Path) -> None:
     ],
 )
 def test_camera_names_the_make_once(make: object, model: object, expected: str | None) -> None:
-    assert camera(make, model) == expected
+    assert format_camera(make, model) == expected
 
 
 @pytest.mark.parametrize(

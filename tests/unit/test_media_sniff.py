@@ -13,7 +13,7 @@ from PIL import Image
 
 from mmsearch.errors import DecodeError, MediaTooLarge, UnsupportedMedia
 from mmsearch.media.base import Limits, LoadOptions
-from mmsearch.media.registry import LOADERS, load, loader, loader_for
+from mmsearch.media.registry import LOADERS, load, make_loader, find_loader
 from mmsearch.media.sniff import sniff
 
 TEXTS = {
@@ -129,13 +129,13 @@ def test_sniff_imports_no_decoder() -> None:
 
 
 def test_every_registered_loader_carries_its_name() -> None:
-    assert all(loader(name).name == name for name in LOADERS)
+    assert all(make_loader(name).name == name for name in LOADERS)
 
 
 def test_loader_for_goes_by_content(tmp_path: Path) -> None:
     Image.new("RGB", (2, 2)).save(tmp_path / "a.png")
     path = (tmp_path / "a.png").rename(tmp_path / "a.txt")
-    assert loader_for(path).name == "image"
+    assert find_loader(path).name == "image"
 
 
 def test_load_checks_the_size_of_the_file(tmp_path: Path) -> None:

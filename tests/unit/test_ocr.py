@@ -22,8 +22,8 @@ from mmsearch.errors import ConfigError, MissingExtra
 from mmsearch.library import library_config
 from mmsearch.library.library import Library
 from mmsearch.media import codec
-from mmsearch.media.base import Described, Legible, LoadOptions, Picture
-from mmsearch.media.text_detection import LEAST_PX, MOST_BOXES, legible, lettered
+from mmsearch.media.base import Described, OcrPicture, LoadOptions, Picture
+from mmsearch.media.text_detection import MIN_SIDE_PX, MAX_BOXES, prepare_ocr_picture, detect_text
 from mmsearch.models import presets
 from mmsearch.models.model_store import ModelStore
 from mmsearch.models.presets import NO_OCR, RAPIDOCR, parse_model
@@ -301,7 +301,7 @@ def test_a_hostile_number_of_lines_is_bounded() -> None:
 @pytest.mark.parametrize(("ink", "paper"), [(0, 255), (240, 20), (60, 190)])
 def test_the_look_finds_where_writing_stands(size_px: int, ink: int, paper: int) -> None:
     pixels = written("Harbour exit", size_px=size_px, ink=ink, paper=paper)
-    found = lettered(pixels)
+    found = detect_text(pixels)
     assert found
     marked = np.argwhere(np.abs(pixels[..., 0].astype(int) - paper) > 60)
     middle = marked.mean(axis=0) / pixels.shape[:2]
@@ -316,15 +316,15 @@ def test_the_look_passes_over_what_has_no_letters() -> None:
     grating = (127 + 120 * np.sin(across / 9)).astype(np.uint8)
     flat = np.full((400, 600, 3), 128, np.uint8)
     for pixels in (slope, flat, *(np.repeat(one[..., None], 3, axis=2) for one in (disc, grating))):
-        assert lettered(pixels) == ()
+        assert detect_text(pixels) == ()
 
 
 @needs_ocr
 def test_the_look_passes_over_icons() -> None:
     icon = fitted_pixels(
-        written("Harbour", size_px=120), PictureFit("squash", LEAST_PX - 1, "bilinear")
+        written("Harbour", size_px=120), PictureFit("squash", MIN_SIDE_PX - 1, "bilinear")
     )
-    assert lettered(icon) == ()
+    assert detect_text(icon) == ()
 
 
 @needs_ocr
@@ -334,8 +334,8 @@ def test_the_look_takes_any_picture(width: int, height: int, seed: int, grain: i
     chance = np.random.default_rng(seed)
     coarse = chance.integers(0, 256, (height // grain + 1, width // grain + 1, 3), dtype=np.uint8)
     pixels = np.repeat(np.repeat(coarse, grain, axis=0), grain, axis=1)[:height, :width].copy()
-    found = lettered(pixels)
-    assert len(found) <= MOST_BOXES
+    found = detect_text(pixels)
+    assert len(found) <= MAX_BOXES
     for box in found:
         assert 0 <= box.x0 < box.x1 <= 1
         assert 0 <= box.y0 < box.y1 <= 1
@@ -343,14 +343,14 @@ def test_the_look_takes_any_picture(width: int, height: int, seed: int, grain: i
 
 @needs_ocr
 def test_only_what_may_hold_writing_is_asked_for_again() -> None:
-    def views(pixels: np.ndarray) -> tuple[Legible | None, list[int]]:
+    def views(pixels: np.ndarray) -> tuple[OcrPicture | None, list[int]]:
         asked: list[int] = []
 
         def view(fit: PictureFit) -> np.ndarray:
             asked.append(fit.size_px)
             return fitted_pixels(pixels, fit)
 
-        return legible(view, LoadOptions(legible_px=500)), asked
+        return prepare_ocr_picture(view, LoadOptions(legible_px=500)), asked
 
     waves = np.broadcast_to(127 + 120 * np.sin(np.arange(900) / 4), (900, 900))
     nothing, asked = views(np.repeat(waves.astype(np.uint8)[..., None], 3, axis=2))
@@ -371,8 +371,8 @@ def test_small_letters_of_a_plain_page_are_found_by_a_closer_look(size_px: int) 
         (300, 400), "No route to the pigeon", fill="black", font=ImageFont.load_default(size_px)
     )
     pixels = np.asarray(page)
-    assert lettered(fitted_pixels(pixels, PictureFit("within", 640, "bilinear"))) == ()
-    found = legible(partial(fitted_pixels, pixels), LoadOptions(legible_px=1600))
+    assert detect_text(fitted_pixels(pixels, PictureFit("within", 640, "bilinear"))) == ()
+    found = prepare_ocr_picture(partial(fitted_pixels, pixels), LoadOptions(legible_px=1600))
     assert found is not None
     assert any(box.x0 <= 320 / 1920 and box.y0 <= 405 / 1080 <= box.y1 for box in found.boxes)
 
@@ -380,7 +380,7 @@ def test_small_letters_of_a_plain_page_are_found_by_a_closer_look(size_px: int) 
 @needs_ocr
 def test_a_blank_page_is_not_legible() -> None:
     blank = np.full((1080, 1920, 3), 255, np.uint8)
-    assert legible(partial(fitted_pixels, blank), LoadOptions(legible_px=1600)) is None
+    assert prepare_ocr_picture(partial(fitted_pixels, blank), LoadOptions(legible_px=1600)) is None
 
 
 # Through the library
@@ -391,14 +391,14 @@ def test_a_legible_picture_survives_the_pipe() -> None:
     small = chance.integers(0, 256, (4, 6, 3), dtype=np.uint8)
     large = chance.integers(0, 256, (8, 12, 3), dtype=np.uint8)
     boxes = (Box(0.1, 0.2, 0.3, 0.4), WHOLE)
-    sent = Picture(small, Place(page=2), legible=Legible(large, boxes))
+    sent = Picture(small, Place(page=2), ocr_picture=OcrPicture(large, boxes))
     header, body = codec.pack(sent)
     got = codec.unpack(header, bytes(body))
     assert isinstance(got, Picture)
-    assert got.legible is not None
-    assert got.legible.boxes == boxes
+    assert got.ocr_picture is not None
+    assert got.ocr_picture.boxes == boxes
     assert np.array_equal(got.pixels, small)
-    assert np.array_equal(got.legible.pixels, large)
+    assert np.array_equal(got.ocr_picture.pixels, large)
     assert got.place == Place(page=2)
 
 
@@ -420,7 +420,7 @@ def test_writing_becomes_a_segment_whose_vector_has_the_box() -> None:
     pixels = np.zeros((64, 64, 3), np.uint8)
     contents = [
         Described(Modality.IMAGE, Metadata()),
-        Picture(pixels, Place(), legible=Legible(pixels, (WHOLE,))),
+        Picture(pixels, Place(), ocr_picture=OcrPicture(pixels, (WHOLE,))),
     ]
     works = list(segmenter.works("a" * 32, contents, encoders, segmenter.Description()))
     assert [work.segment.kind for work in works] == [SegmentKind.IMAGE, SegmentKind.OCR]

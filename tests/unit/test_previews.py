@@ -26,6 +26,7 @@ from mmsearch.previews.store import Store, folder_of
 from mmsearch.previews.workers import Workers
 from mmsearch.store.location import Location
 from mmsearch.types import Asset, Metadata, Modality, Span
+from tests.patience import HANG_S, wait_until
 
 ID = "0f" * 16
 FILM = Asset(
@@ -392,14 +393,11 @@ def test_threads_come_with_work_and_go_without() -> None:
     assert not makers._threads
 
     futures = [makers.ask(lambda _: threading.current_thread().name) for _ in range(20)]
-    wait(futures, timeout=10)
+    wait(futures, timeout=HANG_S)
 
     assert 1 <= len(makers._threads) <= 2
-    deadline = time.monotonic() + 10
-    while makers._threads and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert not makers._threads
-    assert makers.ask(lambda _: "again").result(timeout=10) == "again"
+    wait_until(lambda: not makers._threads)
+    assert makers.ask(lambda _: "again").result(timeout=HANG_S) == "again"
     makers.close()
 
 
@@ -418,7 +416,7 @@ def test_at_most_so_many_work_at_once() -> None:
             now -= 1
         return now
 
-    wait([makers.ask(work) for _ in range(60)], timeout=30)
+    wait([makers.ask(work) for _ in range(60)], timeout=HANG_S)
 
     assert most == 3
     makers.close()
@@ -431,8 +429,8 @@ def test_errors_are_told_where_the_result_is_wanted_and_work_goes_on() -> None:
         raise KeyError("x")
 
     with pytest.raises(KeyError):
-        makers.ask(fail).result(timeout=10)
-    assert makers.ask(lambda _: 3).result(timeout=10) == 3
+        makers.ask(fail).result(timeout=HANG_S)
+    assert makers.ask(lambda _: 3).result(timeout=HANG_S) == 3
     makers.close()
 
 
@@ -443,16 +441,16 @@ def test_too_many_are_sent_away(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def work(_: Decoder) -> int:
         begun.set()
-        go.wait(10)
+        go.wait(HANG_S)
         return 1
 
     futures: list[Future[int]] = [makers.ask(work)]
-    begun.wait(10)
+    begun.wait(HANG_S)
     futures += [makers.ask(work) for _ in range(5)]
     with pytest.raises(Busy):
         makers.ask(work)
     go.set()
-    assert [future.result(timeout=10) for future in futures] == [1] * 6
+    assert [future.result(timeout=HANG_S) for future in futures] == [1] * 6
     makers.close()
 
 
@@ -467,13 +465,13 @@ def test_closing_ends_what_waits_and_what_comes() -> None:
         return 1
 
     first = makers.ask(work)
-    begun.wait(10)
+    begun.wait(HANG_S)
     second = makers.ask(work)
     makers.close()
 
-    assert first.result(timeout=10) == 1
+    assert first.result(timeout=HANG_S) == 1
     with pytest.raises(Busy):
-        second.result(timeout=10)
+        second.result(timeout=HANG_S)
     with pytest.raises(Busy):
         makers.ask(work)
 
@@ -485,7 +483,7 @@ def test_what_nobody_waits_for_any_more_is_not_made() -> None:
 
     def hold(_: Decoder) -> int:
         begun.set()
-        go.wait(10)
+        go.wait(HANG_S)
         return 0
 
     def make(_: Decoder) -> int:
@@ -493,11 +491,11 @@ def test_what_nobody_waits_for_any_more_is_not_made() -> None:
         return 1
 
     first = makers.ask(hold)
-    begun.wait(10)
+    begun.wait(HANG_S)
     second = makers.ask(make)
     assert second.cancel()
     go.set()
-    assert first.result(timeout=10) == 0
-    assert makers.ask(lambda _: 2).result(timeout=10) == 2
+    assert first.result(timeout=HANG_S) == 0
+    assert makers.ask(lambda _: 2).result(timeout=HANG_S) == 2
     assert not made
     makers.close()

@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 
 from mmsearch.errors import QueryError
 from mmsearch.query.ranking import (
-    BY_EXAMPLE,
+    EXAMPLE_CUTOFF,
     CALIBRATED,
     RRF,
-    USUAL,
-    USUAL_CUTOFF,
+    DEFAULT_RANKING,
+    DEFAULT_CUTOFF,
     Cutoff,
     Ranking,
-    cutoff,
+    choose_cutoff,
 )
 
 rankings = st.builds(
@@ -45,7 +45,7 @@ def test_a_ranking_is_read_as_it_is_written(ranking: Ranking, switches: tuple[st
 
 
 def test_what_is_not_named_stays_as_it_usually_is() -> None:
-    assert Ranking.parse("") == Ranking.parse(" , ,") == USUAL
+    assert Ranking.parse("") == Ranking.parse(" , ,") == DEFAULT_RANKING
     assert Ranking.parse(" fusion = rrf , words=off,") == Ranking(fusion=RRF, words=False)
 
 
@@ -86,11 +86,11 @@ def test_a_ranking_that_cannot_be_made_is_refused(ranking: Ranking) -> None:
 @pytest.mark.parametrize("is_by_words", [True, False])
 @pytest.mark.parametrize("min_score", [0.0, 0.5, 1.0])
 def test_what_is_asked_for_holds_for_every_hit(min_score: float, is_by_words: bool) -> None:
-    assert cutoff(min_score, is_by_words=is_by_words) == Cutoff(min_score, min_score)
+    assert choose_cutoff(min_score, is_by_words=is_by_words) == Cutoff(min_score, min_score)
 
 
 def test_words_must_find_something_sure_and_an_example_only_what_is_nearest() -> None:
-    assert cutoff(None, is_by_words=True) == USUAL_CUTOFF
-    assert cutoff(None, is_by_words=False) == BY_EXAMPLE
-    assert USUAL_CUTOFF.first > USUAL_CUTOFF.rest > 0
-    assert BY_EXAMPLE.first == BY_EXAMPLE.rest
+    assert choose_cutoff(None, is_by_words=True) == DEFAULT_CUTOFF
+    assert choose_cutoff(None, is_by_words=False) == EXAMPLE_CUTOFF
+    assert DEFAULT_CUTOFF.first > DEFAULT_CUTOFF.rest > 0
+    assert EXAMPLE_CUTOFF.first == EXAMPLE_CUTOFF.rest

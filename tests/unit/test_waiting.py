@@ -8,6 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mmsearch_indexers.batch_queue import Waiting
 
+from tests.patience import HANG_S
+
 
 @given(st.lists(st.integers(0, 30), max_size=40), st.integers(1, 5), st.integers(0, 40))
 def test_everything_comes_out_once_and_in_order(sizes: list[int], most: int, limit: int) -> None:
@@ -39,12 +41,12 @@ def test_one_thing_that_is_larger_than_the_bound_passes_alone() -> None:
 def test_who_waits_for_room_goes_on_when_something_is_taken() -> None:
     waiting: Waiting[int] = Waiting(1)
     assert waiting.put(1, 1, timeout_s=0.0)
-    put = threading.Thread(target=lambda: waiting.put(2, 1, timeout_s=10.0))
+    put = threading.Thread(target=lambda: waiting.put(2, 1, timeout_s=HANG_S))
     put.start()
-    assert waiting.take(1, timeout_s=5.0) == [1]
-    put.join(5.0)
+    assert waiting.take(1, timeout_s=HANG_S) == [1]
+    put.join(HANG_S)
     assert not put.is_alive()
-    assert waiting.take(1, timeout_s=5.0) == [2]
+    assert waiting.take(1, timeout_s=HANG_S) == [2]
 
 
 def test_nothing_comes_of_an_empty_one_in_time() -> None:

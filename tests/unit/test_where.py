@@ -33,6 +33,7 @@ from mmsearch.query.filters.fields import ALIASES, FIELDS, Holds
 from mmsearch.query.filters.parser import MAX_CHARS, MAX_CONDITIONS, MAX_DEPTH, MAX_VALUES, parse
 from mmsearch.snapshot.columns import fold
 from mmsearch.types import Modality
+from tests.patience import HANG_S
 
 TODAY = date(2024, 3, 31)
 NOW = datetime.fromisoformat("2024-05-01T12:30")
@@ -353,7 +354,7 @@ def test_hostile_filters_are_refused_at_once(text: str) -> None:
     with pytest.raises(QueryError) as caught:
         parse(text)
 
-    assert time.perf_counter() - began < 1.0
+    assert time.perf_counter() - began < HANG_S
     assert len(str(caught.value)) < 1_000
     assert all(line.isprintable() for line in str(caught.value).split("\n"))
 

@@ -11,8 +11,8 @@ from mmsearch_ui import hit_cards, pages
 
 if TYPE_CHECKING:
     from mmsearch.library.library import Library
-    from mmsearch_ui.search_form import Form
-    from mmsearch_ui.search_runner import Answer
+    from mmsearch_ui.search_form import SearchForm
+    from mmsearch_ui.search_runner import SearchOutcome
 
 ADDING = "mmsearch index ~/Pictures"
 
@@ -67,7 +67,7 @@ def complain(error: str) -> None:
         st.code("\n".join(rest), language=None)
 
 
-def no_match(form: Form, found: Answer) -> None:
+def no_match(form: SearchForm, found: SearchOutcome) -> None:
     """Nothing is good enough: what to try."""
     with st.container(key="no_match"):
         st.subheader("No match")

@@ -18,7 +18,7 @@ from mmsearch_ui import (
     tabs,
 )
 from mmsearch_ui.components import component
-from mmsearch_ui.search_form import Example
+from mmsearch_ui.search_form import AssetExample
 
 if TYPE_CHECKING:
     from mmsearch.library.library import Library
@@ -118,11 +118,13 @@ def _selection(library: Library, found: analytics_view.Picked, *, key: str) -> N
         st.caption(f"The first {SHOWN} of {len(found.ids):,}.")
 
 
-def _examples(library: Library, ids: tuple[str, ...]) -> list[Example]:
+def _examples(library: Library, ids: tuple[str, ...]) -> list[AssetExample]:
     """Some of these assets, from all over, as examples to search by."""
     step = max(1, -(-len(ids) // EXAMPLES))
     found = [(one, library.asset(one)) for one in ids[::step]]
-    return [Example(one, hit_cards.name_of(it.paths[0])) for one, it in found if it is not None]
+    return [
+        AssetExample(one, hit_cards.name_of(it.paths[0])) for one, it in found if it is not None
+    ]
 
 
 def _cards(library: Library, ids: tuple[str, ...], *, key: str, is_group: bool = False) -> None:

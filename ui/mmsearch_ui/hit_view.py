@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from mmsearch.library.localization import pictured
+from mmsearch.library.localization import find_picture_moment
 from mmsearch.previews import still_s
 from mmsearch.types import Modality, Place, SegmentKind
 from mmsearch_ui import shared_state
@@ -143,7 +143,7 @@ def view(hit: Hit, segments: Sequence[Segment], words: str) -> View:
         tags=tuple((shown(tag.name), tag.probability) for tag in hit.segment.tags[:SHOWN_TAGS]),
         details=tuple(_details(hit)),
         path=copied(hit.path),
-        can_locate=bool(hit.spaces) and pictured(hit) is not None,
+        can_locate=bool(hit.spaces) and find_picture_moment(hit) is not None,
     )
 
 
@@ -169,7 +169,7 @@ def _picture(hit: Hit, stage: Stage) -> str:
         case "picture":
             return shared_state.thumbnail_url(hit.asset.id, page=place.page, px=LARGE_PX)
         case "video":
-            seen = pictured(hit)
+            seen = find_picture_moment(hit)
             span = place.span if seen is None else seen.segment.span
             at_s = 0.0 if span is None else still_s(span)
             return shared_state.thumbnail_url(hit.asset.id, at_s=at_s, px=STILL_PX)

@@ -10,11 +10,14 @@ import streamlit as st
 from mmsearch_ui import pages, sidebar
 
 if TYPE_CHECKING:
-    from mmsearch_ui.search_form import Example
+    from mmsearch_ui.search_form import AssetExample
 
 
 def search(
-    line: str = "", *, like: Sequence[Example] = (), filters: Mapping[str, object] | None = None
+    line: str = "",
+    *,
+    like: Sequence[AssetExample] = (),
+    filters: Mapping[str, object] | None = None,
 ) -> NoReturn:
     """Go to the search page with a line in the box, examples, and the filters of the side bar.
 

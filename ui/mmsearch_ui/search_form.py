@@ -25,7 +25,7 @@ SCORES = {"anything": "0", "0.3": "0.3", "0.5": "0.5", "0.7": "0.7"}
 
 
 @dataclass(frozen=True, slots=True)
-class Example:
+class AssetExample:
     """Something of the library to look for more of, or less: its id, and what it is called."""
 
     asset_id: str
@@ -34,7 +34,7 @@ class Example:
 
 
 @dataclass(frozen=True, slots=True)
-class Form:
+class SearchForm:
     """The box and the filters, as they are filled in; what is empty asks for nothing.
 
     `since` and `until` are days, the last of them included. `duration`, `size` and `score` are one
@@ -42,7 +42,7 @@ class Form:
     """
 
     line: str = ""
-    like: tuple[Example, ...] = ()
+    like: tuple[AssetExample, ...] = ()
     kinds: tuple[str, ...] = ()
     folder: str = ""
     since: date | None = None
@@ -81,7 +81,7 @@ class Filters:
     ranking: Ranking
 
 
-def query_of(form: Form, files: Sequence[Path] = ()) -> Query:
+def query_of(form: SearchForm, files: Sequence[Path] = ()) -> Query:
     """The box, the examples of the library, and files to search by, as one query.
 
     No path that is written in the box is ever read. Raises QueryError.
@@ -94,12 +94,12 @@ def query_of(form: Form, files: Sequence[Path] = ()) -> Query:
     return asked
 
 
-def is_empty(form: Form, files: Sequence[object] = ()) -> bool:
+def is_empty(form: SearchForm, files: Sequence[object] = ()) -> bool:
     """Whether nothing is asked for at all."""
     return not (form.line.strip() or form.like or files or form.says_which)
 
 
-def filters_of(form: Form) -> Filters:
+def filters_of(form: SearchForm) -> Filters:
     """What the filters ask for; raises QueryError, which names the one that cannot be read."""
     folder = form.folder.strip()
     if folder and not folder.startswith(("/", "~")):

@@ -20,8 +20,8 @@ from mmsearch_ui import (
     viewer,
 )
 from mmsearch_ui.components import component
-from mmsearch_ui.search_form import Example, Form, is_empty
-from mmsearch_ui.search_runner import Answer, Upload, answer
+from mmsearch_ui.search_form import AssetExample, SearchForm, is_empty
+from mmsearch_ui.search_runner import SearchOutcome, UploadedFile, answer
 
 if TYPE_CHECKING:
     from mmsearch.library.library import Library
@@ -39,7 +39,7 @@ class Shown:
     `token` tells answers apart: what was asked, a space, how many hits were asked for.
     """
 
-    found: Answer
+    found: SearchOutcome
     cards: list[dict[str, object]]
     token: str
 
@@ -61,7 +61,7 @@ def render() -> None:
     )
     uploads = sidebar.examples()
     like = tuple(st.session_state.get("like", ()))
-    form = sidebar.filled(Form(line=line or "", like=like))
+    form = sidebar.filled(SearchForm(line=line or "", like=like))
     _like(like)
     if is_empty(form, uploads):
         empty_states.hello(library)
@@ -94,7 +94,7 @@ def _opened() -> Library | None:
     return library
 
 
-def _like(like: tuple[Example, ...]) -> None:
+def _like(like: tuple[AssetExample, ...]) -> None:
     """What of the library is asked with, each to be taken away."""
     # The place is there without any too: what stands below keeps its own, and is not built anew.
     place = st.empty()
@@ -113,11 +113,11 @@ def _like(like: tuple[Example, ...]) -> None:
             )
 
 
-def _unlike(one: Example) -> None:
+def _unlike(one: AssetExample) -> None:
     st.session_state["like"] = [other for other in st.session_state["like"] if other != one]
 
 
-def _answered(library: Library, form: Form, uploads: list[Upload]) -> Shown:
+def _answered(library: Library, form: SearchForm, uploads: list[UploadedFile]) -> Shown:
     """The answer, kept until something else is asked or the library has changed."""
     given = tuple(hashlib.blake2b(one.data, digest_size=16).hexdigest() for one in uploads)
     versions = tuple(sorted(library.snapshot().reader.versions.items()))
@@ -137,7 +137,7 @@ def _answered(library: Library, form: Form, uploads: list[Upload]) -> Shown:
     return known
 
 
-def _card(hit: Hit, found: Answer) -> dict[str, object]:
+def _card(hit: Hit, found: SearchOutcome) -> dict[str, object]:
     return hit_cards.as_json(hit_cards.card(hit, found.words, is_listed=found.is_listed))
 
 
@@ -171,7 +171,7 @@ def _results(answered: Shown) -> None:
     viewer.draw(found)
 
 
-def _act(found: Answer) -> None:
+def _act(found: SearchOutcome) -> None:
     """Do what was clicked."""
     said = event_acknowledgement.news("grid")
     if said is None:
@@ -184,5 +184,5 @@ def _act(found: Answer) -> None:
             st.session_state["wants_more"] = True
 
 
-def _pick(found: Answer) -> None:
+def _pick(found: SearchOutcome) -> None:
     selection.take(st.session_state["grid"].get("picked"), found.hits)

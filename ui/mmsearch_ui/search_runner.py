@@ -12,7 +12,14 @@ from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
 from mmsearch.errors import QueryError
-from mmsearch_ui.search_form import Form, complaint, filters_of, is_empty, query_of, sought_words
+from mmsearch_ui.search_form import (
+    SearchForm,
+    complaint,
+    filters_of,
+    is_empty,
+    query_of,
+    sought_words,
+)
 
 if TYPE_CHECKING:
     from mmsearch.library.heatmap import HeatMap
@@ -23,7 +30,7 @@ _ENDING = re.compile(r"\.[A-Za-z0-9]{1,8}")
 
 
 @dataclass(frozen=True, slots=True)
-class Upload:
+class UploadedFile:
     """A file that was dropped, pasted or chosen: what it is called there, and what is in it."""
 
     name: str
@@ -31,15 +38,15 @@ class Upload:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class SearchOutcome:
     """What a search found for a form and files, or why it could not be made.
 
     `words` are those that are marked in texts. `is_listed` is whether it is all that passes the
     filters, for nothing else was asked.
     """
 
-    form: Form = Form()
-    uploads: tuple[Upload, ...] = ()
+    form: SearchForm = SearchForm()
+    uploads: tuple[UploadedFile, ...] = ()
     hits: tuple[Hit, ...] = ()
     words: str = ""
     took_ms: float = 0.0
@@ -49,7 +56,7 @@ class Answer:
 
 
 @contextlib.contextmanager
-def kept(uploads: Sequence[Upload]) -> Iterator[list[tuple[Path, str]]]:
+def kept(uploads: Sequence[UploadedFile]) -> Iterator[list[tuple[Path, str]]]:
     """The files on disk, each with its name; nobody else can read them, and none is left."""
     if not uploads:
         yield []
@@ -66,13 +73,15 @@ def kept(uploads: Sequence[Upload]) -> Iterator[list[tuple[Path, str]]]:
         yield found
 
 
-def answer(library: Library, form: Form, uploads: Sequence[Upload], limit: int) -> Answer:
+def answer(
+    library: Library, form: SearchForm, uploads: Sequence[UploadedFile], limit: int
+) -> SearchOutcome:
     """What is found for a form; at most `limit` hits. An empty form finds nothing.
 
     What the user can put right is told in `error`; other errors are raised.
     """
     if is_empty(form, uploads):
-        return Answer()
+        return SearchOutcome()
     began = time.perf_counter()
     with kept(uploads) as files:
         try:
@@ -90,8 +99,8 @@ def answer(library: Library, form: Form, uploads: Sequence[Upload], limit: int) 
                 ranking=filters.ranking,
             )
         except QueryError as exc:
-            return Answer(error=complaint(exc, files))
-    found = Answer(
+            return SearchOutcome(error=complaint(exc, files))
+    found = SearchOutcome(
         form=form,
         uploads=tuple(uploads),
         hits=tuple(hits[:limit]),
@@ -102,7 +111,7 @@ def answer(library: Library, form: Form, uploads: Sequence[Upload], limit: int) 
     return replace(found, took_ms=(time.perf_counter() - began) * 1000)
 
 
-def located(library: Library, found: Answer, hit: Hit, *, is_quick: bool) -> HeatMap:
+def located(library: Library, found: SearchOutcome, hit: Hit, *, is_quick: bool) -> HeatMap:
     """Where in the picture of a hit lies what was asked for; raises QueryError."""
     with kept(found.uploads) as files:
         asked = query_of(found.form, [path for path, _ in files])

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import streamlit as st
 
-from mmsearch_ui.search_form import DURATIONS, SCORES, SIZES, Form
-from mmsearch_ui.search_runner import Upload
+from mmsearch_ui.search_form import DURATIONS, SCORES, SIZES, SearchForm
+from mmsearch_ui.search_runner import UploadedFile
 
 KINDS = {"image": "Pictures", "audio": "Sounds", "video": "Videos", "text": "Texts"}
 FIELDS = (
@@ -18,7 +18,7 @@ MAX_EXAMPLES = 8
 GENERATION = "examples_generation"
 
 
-def examples() -> list[Upload]:
+def examples() -> list[UploadedFile]:
     """Files that are dropped here, pasted anywhere on the page, or chosen."""
     with st.sidebar, st.container(key="examples"):
         given = st.file_uploader(
@@ -28,7 +28,7 @@ def examples() -> list[Upload]:
             help="A picture, a recording, a video or a text: drop it anywhere on this page, or "
             "paste it. It stays on this machine and is forgotten after the search.",
         )
-    return [Upload(one.name, one.getvalue()) for one in given[:MAX_EXAMPLES]]
+    return [UploadedFile(one.name, one.getvalue()) for one in given[:MAX_EXAMPLES]]
 
 
 def forget_examples() -> None:
@@ -36,7 +36,7 @@ def forget_examples() -> None:
     st.session_state[GENERATION] = st.session_state.get(GENERATION, 0) + 1
 
 
-def filled(form: Form) -> Form:
+def filled(form: SearchForm) -> SearchForm:
     """The form with the filters that are set."""
     with st.sidebar:
         kinds = st.pills(

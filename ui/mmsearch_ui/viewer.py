@@ -19,12 +19,12 @@ from mmsearch_ui import (
     sidebar,
 )
 from mmsearch_ui.components import component
-from mmsearch_ui.search_form import Example
+from mmsearch_ui.search_form import AssetExample
 from mmsearch_ui.search_runner import located
 
 if TYPE_CHECKING:
     from mmsearch.types import Hit
-    from mmsearch_ui.search_runner import Answer
+    from mmsearch_ui.search_runner import SearchOutcome
 
 VIEWED, MAP, NOTE = "viewed", "map", "viewer_note"
 
@@ -41,7 +41,7 @@ def close() -> None:
     st.session_state.pop(MAP, None)
 
 
-def draw(found: Answer) -> None:
+def draw(found: SearchOutcome) -> None:
     """The dialog, where a hit of this answer is to be shown."""
     if _place(found) is None:
         close()
@@ -49,12 +49,12 @@ def draw(found: Answer) -> None:
     st.dialog("Match", width="large", on_dismiss=close)(_body)(found)
 
 
-def _place(found: Answer, key: str | None = None) -> int | None:
+def _place(found: SearchOutcome, key: str | None = None) -> int | None:
     key = key or st.session_state.get(VIEWED)
     return next((at for at, hit in enumerate(found.hits) if hit_cards.key_of(hit) == key), None)
 
 
-def _body(found: Answer) -> None:
+def _body(found: SearchOutcome) -> None:
     at = _place(found)
     if at is None or st.session_state.pop("leave_viewer", False):
         st.rerun()
@@ -80,7 +80,7 @@ def _body(found: Answer) -> None:
     )
 
 
-def _act(found: Answer) -> None:
+def _act(found: SearchOutcome) -> None:
     """Do what a button of the viewer asks for, before anything is drawn.
 
     It is about the hit that was shown there, which may be closed by now.
@@ -114,14 +114,14 @@ def _act(found: Answer) -> None:
 
 def _like(hit: Hit, without: str) -> None:
     """Search for more like a hit, and for nothing like some words."""
-    st.session_state["like"] = [Example(hit.asset.id, hit_cards.name_of(hit.path))]
+    st.session_state["like"] = [AssetExample(hit.asset.id, hit_cards.name_of(hit.path))]
     # One term, whatever signs and quotes are in it.
     st.session_state["q"] = f"- {without}" if without else ""
     sidebar.forget_examples()
     st.session_state["leave_viewer"] = True
 
 
-def _map(found: Answer, hit: Hit) -> dict[str, object] | None:
+def _map(found: SearchOutcome, hit: Hit) -> dict[str, object] | None:
     """Where in the picture it matched, as a layer to be laid over it; None where nobody asked."""
     asked = st.session_state.get(MAP)
     if asked is None:

@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from mmsearch.errors import MediaError
-from mmsearch.library.examples import encoded
+from mmsearch.library.examples import encode_file
 from mmsearch.media.isolation import Stopped
 from mmsearch.server.http import answers, openapi, problems
 from mmsearch.server.http.assets import as_json
@@ -164,7 +164,7 @@ def _encode_picture(
 ) -> FloatArray:
     """(dim,) float32, a unit vector: that of a picture as a whole."""
     try:
-        modality, found = encoded(path, encoders, decoding)
+        modality, found = encode_file(path, encoders, decoding)
     except MediaError as exc:
         raise Problem(problems.BAD_MEDIA, f"input {at}: {exc.reason}", index=at) from exc
     except Stopped as exc:

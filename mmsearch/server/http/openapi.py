@@ -86,7 +86,7 @@ def search_body() -> dict[str, Any]:
             "required": True,
             "content": {
                 "application/json": {
-                    "schema": _ref(requests.SearchRequest.__name__),
+                    "schema": _ref(requests.SearchBody.__name__),
                     "examples": {
                         "words": {
                             "summary": "Pictures of something",
@@ -107,7 +107,7 @@ def search_body() -> dict[str, Any]:
                     "schema": {
                         "type": "object",
                         "properties": {
-                            "request": _ref(requests.UploadSearchRequest.__name__),
+                            "request": _ref(requests.UploadSearchBody.__name__),
                             "file": _FILE,
                         },
                         "required": ["request", "file"],

@@ -88,7 +88,7 @@ Term = TextTerm | AssetTerm
 AnyTerm = TextTerm | AssetTerm | UploadTerm
 
 
-class SearchRequest(_Request):
+class SearchBody(_Request):
     """A search.
 
     `query` is a line as one writes it on the command line: words, +terms, -terms, 2:weights,
@@ -174,7 +174,7 @@ class SearchRequest(_Request):
         return self
 
 
-class UploadSearchRequest(SearchRequest):
+class UploadSearchBody(SearchBody):
     """A search with files.
 
     Those that are sent as parts called `file` are looked for, and nothing else need be said.
@@ -222,5 +222,5 @@ class EmbeddingsRequest(_Request):
     user: str | None = Field(default=None, max_length=MAX_CHARS)
 
 
-REQUESTS: tuple[type[BaseModel], ...] = (SearchRequest, UploadSearchRequest, EmbeddingsRequest)
+REQUESTS: tuple[type[BaseModel], ...] = (SearchBody, UploadSearchBody, EmbeddingsRequest)
 """Bodies that handlers read themselves, so that FastAPI does not know of them."""

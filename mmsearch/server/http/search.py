@@ -26,9 +26,9 @@ from mmsearch.server.http.links import hit_links
 from mmsearch.server.http.problems import Problem
 from mmsearch.server.http.requests import (
     AssetTerm,
-    SearchRequest,
+    SearchBody,
     TextTerm,
-    UploadSearchRequest,
+    UploadSearchBody,
     UploadTerm,
 )
 from mmsearch.server.http.uploads import Upload
@@ -65,7 +65,7 @@ async def search(request: Request) -> Response:
     backend = Backend.of(request)
     root = request.scope.get("root_path", "")
     if media_type(request) != MULTIPART:
-        asked = await read_json(request, SearchRequest)
+        asked = await read_json(request, SearchBody)
         body = await backend.search(
             request, lambda ticket: _answer(backend, asked, (), root, ticket)
         )
@@ -74,7 +74,7 @@ async def search(request: Request) -> Response:
         received = await uploads.receive(
             request, folder, max_bytes=backend.settings.max_upload_bytes
         )
-        with_files = checked(received.request, UploadSearchRequest)
+        with_files = checked(received.request, UploadSearchBody)
         body = await backend.labour(
             request, lambda ticket: _answer(backend, with_files, received.uploads, root, ticket)
         )
@@ -83,13 +83,13 @@ async def search(request: Request) -> Response:
 
 def _answer(
     backend: Backend,
-    asked: SearchRequest,
+    asked: SearchBody,
     files: Sequence[Upload],
     root: str,
     ticket: Ticket,
 ) -> bytes:
     """The answer as JSON; raises QueryError, and TooSlow where decoding was given up."""
-    query = as_query(asked, files)
+    query = build_query(asked, files)
     _check_assets(query, backend.library)
     started = time.perf_counter()
     try:
@@ -111,7 +111,7 @@ def _answer(
     return json.dumps(answer, ensure_ascii=False).encode("utf-8", "replace")
 
 
-def as_query(asked: SearchRequest, files: Sequence[Upload]) -> Query:
+def build_query(asked: SearchBody, files: Sequence[Upload]) -> Query:
     """What is asked for; raises QueryError for a line that cannot be read, Problem for a file."""
     query = Query(())
     if asked.query is not None:
@@ -162,7 +162,7 @@ def _check_assets(query: Query, library: Library) -> None:
             )
 
 
-def _hits(backend: Backend, asked: SearchRequest, query: Query, ticket: Ticket) -> list[Hit]:
+def _hits(backend: Backend, asked: SearchBody, query: Query, ticket: Ticket) -> list[Hit]:
     ranking = replace(Ranking.parse(asked.ranking), group=asked.group, dedupe=asked.dedupe)
     return backend.library.search(
         query,
@@ -207,11 +207,11 @@ def _words(query: Query) -> str:
 def _explain(told: dict[str, Any], hit: Hit, words: str) -> None:
     text = hit.segment.text or ""
     told["matches"] = [list(one) for one in highlights(text, words)] if text and words else []
-    for name, one in hit.spaces.items():
-        told["spaces"][name]["similarity"] = round(one.similarity, 4)
+    for name, one in serialization.rounded(hit).spaces.items():
+        told["spaces"][name]["similarity"] = one.similarity
 
 
-def _hint(asked: SearchRequest, query: Query, library: Library) -> str:
+def _hint(asked: SearchBody, query: Query, library: Library) -> str:
     if not library.snapshot().asset_keys.size:
         return "the library is empty: index something first"
     filters = (asked.kinds, asked.under, asked.after, asked.before, asked.where, asked.without)
