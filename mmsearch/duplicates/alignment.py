@@ -1,6 +1,6 @@
-"""Lays one small picture over another, to tell which part of it the other shows.
+"""Aligns pairs of thumbprints, to find the part of one that the other shows.
 
-All pictures are (n, side, side) float32 grey levels, compared pair by pair. A box is (top, bottom,
+All images are (n, side, side) float32 grey levels, compared pair by pair. A box is (top, bottom,
 left, right) in fractions of a side.
 """
 
@@ -18,8 +18,8 @@ WHOLE = np.array([0.0, 1.0, 0.0, 1.0], dtype=np.float32)
 _REACH = np.float32(0.06)
 
 
-def laid(one: FloatArray, other: FloatArray, boxes: FloatArray, *, steps: int) -> FloatArray:
-    """The part of each of `one` that its counterpart shows: (n, 4) of top, bottom, left, right.
+def align_boxes(one: FloatArray, other: FloatArray, boxes: FloatArray, *, steps: int) -> FloatArray:
+    """Returns the box in each image of `one` that its counterpart shows, (n, 4).
 
     Edges are fractions of a side, beyond 0..1 where the other shows more. Steps of Gauss and Newton
     on the difference of the pixels (Lucas and Kanade 1981), with the mean gradient of the two,
@@ -28,10 +28,10 @@ def laid(one: FloatArray, other: FloatArray, boxes: FloatArray, *, steps: int) -
     side = one.shape[1]
     at = ((np.arange(side) + 0.5) / side).astype(np.float32)
     for _ in range(steps):
-        seen, shown, inside = over(one, other, boxes)
+        seen, shown, inside = overlay(one, other, boxes)
         mean = (seen + shown) * np.float32(0.5)
-        down = _slopes(mean) * inside
-        across = _slopes(mean.transpose(0, 2, 1)).transpose(0, 2, 1) * inside
+        down = _compute_slopes(mean) * inside
+        across = _compute_slopes(mean.transpose(0, 2, 1)).transpose(0, 2, 1) * inside
         slopes = np.stack(
             [down * (1 - at)[:, None], down * at[:, None], across * (1 - at), across * at], axis=1
         ).reshape(len(one), 4, -1)
@@ -45,8 +45,8 @@ def laid(one: FloatArray, other: FloatArray, boxes: FloatArray, *, steps: int) -
     return boxes
 
 
-def _slopes(levels: FloatArray) -> FloatArray:
-    """How much the levels rise from the top to the bottom, at every pixel."""
+def _compute_slopes(levels: FloatArray) -> FloatArray:
+    """Returns the slope of the levels from top to bottom at every pixel."""
     side = np.float32(levels.shape[1])
     rise = np.empty_like(levels)
     np.subtract(levels[:, 2:], levels[:, :-2], out=rise[:, 1:-1])
@@ -56,20 +56,20 @@ def _slopes(levels: FloatArray) -> FloatArray:
     return rise
 
 
-def over(
+def overlay(
     one: FloatArray, other: FloatArray, boxes: FloatArray
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """The boxes of `one` and the other with mean 0 and variance 1; where both are is 1, else 0."""
+    """Returns the boxes of `one`, the others, both normalized, and a mask of their overlap."""
     side = one.shape[1]
-    rows, is_row = _sampling(boxes[:, 0], boxes[:, 1], side)
-    columns, is_column = _sampling(boxes[:, 2], boxes[:, 3], side)
+    rows, is_row = _sampling_weights(boxes[:, 0], boxes[:, 1], side)
+    columns, is_column = _sampling_weights(boxes[:, 2], boxes[:, 3], side)
     inside = (is_row[:, :, None] & is_column[:, None, :]).astype(np.float32)
     seen = np.asarray(rows @ one @ columns.transpose(0, 2, 1), dtype=np.float32)
-    return normal(seen, inside), normal(other, inside), inside
+    return normalize(seen, inside), normalize(other, inside), inside
 
 
-def _sampling(start: FloatArray, end: FloatArray, side: int) -> tuple[FloatArray, RowMask]:
-    """(n, side, side) weights that read a side anew from `start` to `end`; what lies inside.
+def _sampling_weights(start: FloatArray, end: FloatArray, side: int) -> tuple[FloatArray, RowMask]:
+    """Returns (n, side, side) weights that resample a side from `start` to `end`, and a mask.
 
     Cubic (Keys 1981, a = -1/2); read linearly, a crop is blurred to half as far again from the
     picture that it is of.
@@ -84,8 +84,8 @@ def _sampling(start: FloatArray, end: FloatArray, side: int) -> tuple[FloatArray
     return weights.astype(np.float32, copy=False), (at > -0.75) & (at < side - 0.25)
 
 
-def normal(levels: FloatArray, inside: FloatArray) -> FloatArray:
-    """The levels with mean 0 and variance 1 where `inside` is 1, and 0 elsewhere."""
+def normalize(levels: FloatArray, inside: FloatArray) -> FloatArray:
+    """Returns the levels with mean 0 and variance 1 where `inside` is 1, and 0 elsewhere."""
     count = np.maximum(inside.sum(axis=(1, 2), keepdims=True), 1)
     centred = (levels - (levels * inside).sum(axis=(1, 2), keepdims=True) / count) * inside
     deviation = np.sqrt(np.square(centred).sum(axis=(1, 2), keepdims=True) / count)
@@ -93,8 +93,8 @@ def normal(levels: FloatArray, inside: FloatArray) -> FloatArray:
     return found
 
 
-def distance(seen: FloatArray, shown: FloatArray, inside: FloatArray) -> FloatArray:
-    """1 - correlation, for each pair."""
+def measure_distance(seen: FloatArray, shown: FloatArray, inside: FloatArray) -> FloatArray:
+    """Returns 1 - correlation of each pair."""
     total = (np.square(seen - shown) * inside).sum(axis=(1, 2))
-    found: FloatArray = total / inside.sum(axis=(1, 2)) / 2 + np.float32(1e-4)
-    return found
+    distance: FloatArray = total / inside.sum(axis=(1, 2)) / 2 + np.float32(1e-4)
+    return distance

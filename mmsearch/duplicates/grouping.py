@@ -1,12 +1,12 @@
-"""Puts near-duplicates under the best of them: one picture, resized, encoded again or cropped.
+"""Groups near-duplicates (resized, re-encoded or cropped images) under the best of them.
 
-Only still pictures are compared, and only with the picture that leads a group: what looks like the
-second in a group and not like the first leads a group of its own.
+Only still images are compared, and only with the image that leads a group: one like the second of
+a group and unlike the first leads a group of its own.
 
-Pictures that were indexed by a version that kept no looks stay alone until they are indexed again.
-Vectors do not take the place of looks: in the space of `mini` photographs have a cosine of 0.91 to
-1.00 with their altered copies, different photographs up to 0.96 with each other, and different
-slides, pages, tables and receipts 0.99 to 1.00.
+Images that were indexed by a version without thumbprints stay alone until they are indexed again.
+Vectors do not take the place of thumbprints: in the space of `mini` photographs have a cosine of
+0.91 to 1.00 with their altered copies, different photographs up to 0.96 with each other, and
+different slides, pages, tables and receipts 0.99 to 1.00.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from mmsearch.duplicates.near_duplicates import Pictures
+from mmsearch.duplicates.near_duplicates import ThumbprintPairs
 
 if TYPE_CHECKING:
     from mmsearch.index.base import RowArray
     from mmsearch.snapshot.snapshot import Snapshot
 
 FIRSTS = 32
-"""Pictures whose hashes are compared with all that follow, at a time."""
+"""Images whose hashes are compared with all that follow, at a time."""
 BATCH = 48
 """Pairs whose pixels are compared together, if there are so many."""
 MAX_PAIRS = 512
@@ -32,56 +32,56 @@ MAX_PAIRS = 512
 beyond (further down among hundreds of slides of one deck) stays alone."""
 
 
-def collapsed(
+def group_ranking(
     snapshot: Snapshot, ranked: Sequence[int], *, limit: int | None = None
 ) -> list[tuple[int, list[int]]]:
-    """Rows of assets, best first, as groups: the best of each, and its near-duplicates in order.
+    """Groups rows of assets, best first: the best of each group, and its near-duplicates in order.
 
     At most `limit` groups, the first ones; near-duplicates are looked for among all of `ranked`.
     """
     rows = np.asarray(ranked, dtype=np.int64)
-    places, looks = snapshot.looks.of(rows)
-    followers = grouped(looks, places, len(rows), limit=limit)
+    places, thumbprints = snapshot.thumbprints.find(rows)
+    groups = group_thumbprints(thumbprints, places, len(rows), limit=limit)
     return [
-        (ranked[place], [ranked[follower] for follower in found])
-        for place, found in followers.items()
+        (ranked[place], [ranked[follower] for follower in group]) for place, group in groups.items()
     ]
 
 
-def grouped(
-    looks: NDArray[np.uint8], places: RowArray, count: int, *, limit: int | None = None
+def group_thumbprints(
+    thumbprints: NDArray[np.uint8], places: RowArray, count: int, *, limit: int | None = None
 ) -> dict[int, list[int]]:
-    """Groups of the places 0 to `count` of a ranking, in order, by the place that leads each.
+    """Groups the places 0 to `count` of a ranking, in order, by the place that leads each group.
 
-    `looks` is (n, 1024) of what lies at `places`, which rise; what has no look stays alone.
+    `thumbprints` is (n, 1024), one for each of `places`, which rise; a place without one stays
+    alone.
     """
-    walk = _Walk(looks)
-    picture_at = dict(zip(places.tolist(), range(len(places)), strict=True))
+    builder = _GroupBuilder(thumbprints)
+    image_at = dict(zip(places.tolist(), range(len(places)), strict=True))
     groups: dict[int, list[int]] = {}
     for place in range(count):
         if len(groups) == limit:
             break
-        picture = picture_at.get(place)
-        if picture is None:
+        image = image_at.get(place)
+        if image is None:
             groups[place] = []
-        elif not walk.is_taken[picture]:
-            groups[place] = [int(places[one]) for one in walk.followers(picture)]
+        elif not builder.is_taken[image]:
+            groups[place] = [int(places[follower]) for follower in builder.take_followers(image)]
     return groups
 
 
-class _Walk:
-    """Goes through pictures in their order and takes those that are the same as an earlier one."""
+class _GroupBuilder:
+    """Goes through images in order and takes those that are the same as an earlier one."""
 
-    def __init__(self, looks: NDArray[np.uint8]) -> None:
-        self.is_taken = np.zeros(len(looks), dtype=np.bool_)
-        self._pictures = Pictures(looks)
+    def __init__(self, thumbprints: NDArray[np.uint8]) -> None:
+        self.is_taken = np.zeros(len(thumbprints), dtype=np.bool_)
+        self._thumbprints = ThumbprintPairs(thumbprints)
         self._near: dict[int, RowArray] = {}
         self._same: dict[int, RowArray] = {}
         self._end = 0
         self._pairs = 0
 
-    def followers(self, leader: int) -> list[int]:
-        """What shows the same as `leader` and is not taken yet; it is taken now."""
+    def take_followers(self, leader: int) -> list[int]:
+        """Takes and return the images that show the same as `leader` and are not taken yet."""
         if leader >= self._end:
             self._look_ahead(leader)
         if leader in self._near:
@@ -89,33 +89,33 @@ class _Walk:
         same = self._same.get(leader)
         if same is None:
             return []
-        found: list[int] = same[~self.is_taken[same]].tolist()
-        self.is_taken[found] = True
-        return found
+        followers: list[int] = same[~self.is_taken[same]].tolist()
+        self.is_taken[followers] = True
+        return followers
 
     def _look_ahead(self, begin: int) -> None:
         self._end = begin + FIRSTS
-        ones, others = self._pictures.near(begin, self._end)
-        for one in np.unique(ones).tolist():
-            self._near[one] = others[ones == one]
+        ones, others = self._thumbprints.find_candidates(begin, self._end)
+        for leader in np.unique(ones).tolist():
+            self._near[leader] = others[ones == leader]
 
     def _compare(self, leader: int) -> None:
         """Compare the pixels of a leader's pairs, and those of the next until it is a batch."""
         ones: list[int] = []
         others: list[int] = []
-        for one in [each for each in self._near if each >= leader]:
-            near = self._near[one]
-            left = [] if self.is_taken[one] else near[~self.is_taken[near]].tolist()
+        for image in [near for near in self._near if near >= leader]:
+            near = self._near[image]
+            left = [] if self.is_taken[image] else near[~self.is_taken[near]].tolist()
             room = MAX_PAIRS - self._pairs - len(ones)
             if ones and (len(ones) + len(left) > BATCH or room < len(left)):
                 break
-            ones += [one] * len(left[:room])
+            ones += [image] * len(left[:room])
             others += left[:room]
-            del self._near[one]
+            del self._near[image]
         self._pairs += len(ones)
         if not ones:
             return
         first, second = np.array(ones), np.array(others)
-        is_same = self._pictures.are_same(first, second)
-        for one in set(ones):
-            self._same[one] = second[is_same & (first == one)]
+        is_same = self._thumbprints.check_pairs(first, second)
+        for image in set(ones):
+            self._same[image] = second[is_same & (first == image)]

@@ -1,6 +1,6 @@
-"""Whether two pictures are the same one, resized, encoded again, mirrored, greyed or cropped.
+"""Tests if two images are one image, resized, re-encoded, mirrored, greyed or cropped.
 
-Each step is for the pairs that passed the one before: a hash of 64 bits; hashes of what is left
+Each step is for the pairs that passed the one before: a hash of 64 bits; hashes of the remainder
 when edges are cut off; the pixels as they are; the pixels once one picture was laid over the other.
 The figures here are from 126 photographs with 25 alterations of each, and from slides, pages,
 screenshots, charts and icons that are drawn alike; `python -m benchmarks.duplicates` counts what
@@ -14,8 +14,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from mmsearch.duplicates.alignment import WHOLE, distance, laid, normal, over
-from mmsearch.media.thumbprint import HASH_SIDE, MIRROR, SIDE_PX, compute_dct_basis, compute_hashes, unpack_levels, pack_signs
+from mmsearch.duplicates.alignment import WHOLE, align_boxes, measure_distance, normalize, overlay
+from mmsearch.media.thumbprint import (
+    HASH_SIDE,
+    MIRROR,
+    SIDE_PX,
+    compute_dct_basis,
+    compute_hashes,
+    pack_signs,
+    unpack_levels,
+)
 
 if TYPE_CHECKING:
     from mmsearch.index.base import RowArray, RowMask
@@ -69,8 +77,8 @@ _LEFT = ((0.0, 1.0), (0.025, 0.975), (0.05, 0.95), (0.04, 1.0), (0.0, 0.96))
 differs in 5 bits at most, with 8 % in 8."""
 
 
-class Pictures:
-    """Pictures that are compared with each other, known by their rows.
+class ThumbprintPairs:
+    """Thumbprints that are compared with each other, known by their rows.
 
     `looks` is (n, 1024) uint8 as `mmsearch.media.thumbprint` makes them.
     """
@@ -81,46 +89,46 @@ class Pictures:
 
     @property
     def count(self) -> int:
-        """How many there are."""
+        """The number of thumbprints."""
         return len(self._levels)
 
-    def near(self, begin: int, end: int) -> tuple[RowArray, RowArray]:
-        """The pairs of rows a from `begin` to `end` and b above a that may be the same picture.
+    def find_candidates(self, begin: int, end: int) -> tuple[RowArray, RowArray]:
+        """Returns pairs of rows, a from `begin` to `end` and b above a, that may be the same image.
 
-        In the order of a, and then of b.
+        They are in the order of a, then of b.
         """
-        bits = _bits(self._hashes[begin:end, None], self._hashes[begin:])
+        bits = _hamming(self._hashes[begin:end, None], self._hashes[begin:])
         ones, others = np.nonzero(np.triu(bits <= MAX_BITS, k=1))
         ones, others = ones + begin, others + begin
         if not len(ones):
             return ones, others
         rows, at = np.unique(np.concatenate([ones, others]), return_inverse=True)
-        windows = _windows(_halved(self._levels[rows]))
+        windows = _hash_windows(_halve(self._levels[rows]))
         one, other = windows[at[: len(ones)]], windows[at[len(ones) :]]
-        bits = np.minimum(_bits(one, other[:, :1]), _bits(other, one[:, :1])).min(axis=1)
+        bits = np.minimum(_hamming(one, other[:, :1]), _hamming(other, one[:, :1])).min(axis=1)
         is_near = bits <= MAX_WINDOW_BITS
         return ones[is_near], others[is_near]
 
-    def are_same(self, ones: RowArray, others: RowArray) -> RowMask:
-        """For each of n pairs whether both show the same."""
+    def check_pairs(self, ones: RowArray, others: RowArray) -> RowMask:
+        """Returns a mask of the pairs that show the same."""
         first, second = self._levels[ones], self._levels[others]
         differing = self._hashes[ones] ^ self._hashes[others]
         is_turned = np.bitwise_count(differing ^ MIRROR) < np.bitwise_count(differing)
         second[is_turned] = second[is_turned, :, ::-1]
         whole = np.ones_like(first)
-        first, second = normal(first, whole), normal(second, whole)
-        worst, _ = _differences(_toned(first, second, whole), second, whole)
-        found: RowMask = worst <= MAX_PLAIN
-        has_detail = np.minimum(_detail(first), _detail(second)) >= MIN_DETAIL
-        found |= has_detail & (worst <= MAX_DETAILED)
-        rest = np.flatnonzero(has_detail & ~found)
+        first, second = normalize(first, whole), normalize(second, whole)
+        worst, _ = _compare_blocks(_match_tone(first, second, whole), second, whole)
+        pairs: RowMask = worst <= MAX_PLAIN
+        has_detail = np.minimum(_measure_detail(first), _measure_detail(second)) >= MIN_DETAIL
+        pairs |= has_detail & (worst <= MAX_DETAILED)
+        rest = np.flatnonzero(has_detail & ~pairs)
         if len(rest):
-            found[rest] = _are_laid_over(first[rest], second[rest], worst[rest] <= _NUDGED)
-        return found
+            pairs[rest] = _check_crops(first[rest], second[rest], worst[rest] <= _NUDGED)
+        return pairs
 
 
-def _bits(ones: NDArray[np.uint64], others: NDArray[np.uint64]) -> NDArray[np.uint8]:
-    """In how many bits hashes differ, mirrored or not."""
+def _hamming(ones: NDArray[np.uint64], others: NDArray[np.uint64]) -> NDArray[np.uint8]:
+    """Counts the bits in which hashes differ, mirrored or not."""
     differing = ones ^ others
     bits: NDArray[np.uint8] = np.minimum(
         np.bitwise_count(differing), np.bitwise_count(differing ^ MIRROR)
@@ -128,15 +136,15 @@ def _bits(ones: NDArray[np.uint64], others: NDArray[np.uint64]) -> NDArray[np.ui
     return bits
 
 
-def _windows(halves: FloatArray) -> NDArray[np.uint64]:
-    """(n, 25) hashes of what is left of (n, 16, 16) when edges are cut; the first of the whole."""
+def _hash_windows(halves: FloatArray) -> NDArray[np.uint64]:
+    """Returns (n, 25) hashes of (n, 16, 16) with edges cut off; the first is of the whole."""
     shape = (len(halves), len(_LEFT), HASH_SIDE, len(_LEFT), HASH_SIDE)
     signs = (_CUT_WAVES @ halves @ _CUT_WAVES.T > 0).reshape(shape).transpose(0, 1, 3, 2, 4)
     return pack_signs(signs).reshape(len(halves), -1)
 
 
 def _cut_waves() -> FloatArray:
-    """(5 * 8, 16): takes a side of 16 to the waves of each of the parts in `_LEFT`."""
+    """Returns the (5 * 8, 16) transform of a side of 16 to the waves of each part in `_LEFT`."""
     edges = np.arange(_HALF_PX)
     tables = []
     for start, end in _LEFT:
@@ -150,34 +158,36 @@ def _cut_waves() -> FloatArray:
 _CUT_WAVES = _cut_waves()
 
 
-def _detail(normal: FloatArray) -> FloatArray:
-    """For each of (n, 32, 32) the share of its blocks in which there is something."""
+def _measure_detail(normal: FloatArray) -> FloatArray:
+    """Returns the share of blocks with detail, for each of (n, 32, 32)."""
     whole = np.ones_like(normal)
-    varied = _variances(normal, whole, _means(whole)) > FLOOR
+    varied = _block_variances(normal, whole, _block_means(whole)) > FLOOR
     share: FloatArray = varied.mean(axis=(1, 2), dtype=np.float32)
     return share
 
 
-def _are_laid_over(first: FloatArray, others: FloatArray, is_near: RowMask) -> RowMask:
-    """For (n, 32, 32) pictures of mean 0 and variance 1 which are crops of each other.
+def _check_crops(first: FloatArray, others: FloatArray, is_near: RowMask) -> RowMask:
+    """Returns a mask of the (n, 32, 32) normalized pairs that are crops of each other.
 
     Where they are near already, no more than a fraction of a pixel may lie between them.
     """
-    found = np.zeros(len(others), dtype=np.bool_)
-    halves = _halved(first), _halved(others)
+    crops = np.zeros(len(others), dtype=np.bool_)
+    halves = _halve(first), _halve(others)
     unmoved = np.tile(WHOLE, (len(others), 1))
-    boxes = laid(*halves, unmoved, steps=4)
-    gains = distance(*over(*halves, unmoved)) / distance(*over(*halves, boxes))
+    boxes = align_boxes(*halves, unmoved, steps=4)
+    gains = measure_distance(*overlay(*halves, unmoved)) / measure_distance(
+        *overlay(*halves, boxes)
+    )
     hopeful = np.flatnonzero(is_near | (gains >= _MIN_HALF_GAIN))
     if not len(hopeful):
-        return found
+        return crops
     first, others = first[hopeful], others[hopeful]
-    boxes = laid(first, others, boxes[hopeful], steps=2)
-    before = distance(*over(first, others, unmoved[hopeful]))
-    seen, shown, inside = over(first, others, boxes)
-    seen = _toned(seen, shown, inside)
-    apart = distance(seen, shown, inside)
-    worst, mean = _differences(seen, shown, inside)
+    boxes = align_boxes(first, others, boxes[hopeful], steps=2)
+    before = measure_distance(*overlay(first, others, unmoved[hopeful]))
+    seen, shown, inside = overlay(first, others, boxes)
+    seen = _match_tone(seen, shown, inside)
+    apart = measure_distance(seen, shown, inside)
+    worst, mean = _compare_blocks(seen, shown, inside)
     cut = np.abs(boxes - WHOLE).max(axis=1)
     is_crop = (
         (before >= np.maximum(MIN_GAIN, 1 + GAIN_PER_CUT * cut) * apart)
@@ -186,33 +196,33 @@ def _are_laid_over(first: FloatArray, others: FloatArray, is_near: RowMask) -> R
         & (mean <= MAX_MEAN_LAID)
         & (cut <= MAX_CUT)
     )
-    found[hopeful] = is_crop | (is_near[hopeful] & (worst <= MAX_DETAILED))
-    return found
+    crops[hopeful] = is_crop | (is_near[hopeful] & (worst <= MAX_DETAILED))
+    return crops
 
 
-def _toned(seen: FloatArray, shown: FloatArray, inside: FloatArray) -> FloatArray:
-    """`seen` with the tone curve, a parabola, that brings it nearest to `shown`."""
+def _match_tone(seen: FloatArray, shown: FloatArray, inside: FloatArray) -> FloatArray:
+    """Applies to `seen` the tone curve, a parabola, that brings it nearest to `shown`."""
     powers = np.stack([inside, seen * inside, np.square(seen) * inside], axis=1)
     flat = powers.reshape(len(seen), 3, -1)
     square = flat @ flat.transpose(0, 2, 1)
     count = inside.sum(axis=(1, 2))[:, None, None]
     square += np.eye(3, dtype=np.float32) * (1e-6 + _STIFFNESS * count)
     curve = np.linalg.solve(square, flat @ (shown * inside).reshape(len(seen), -1, 1))
-    found: FloatArray = (flat * curve).sum(axis=1).reshape(seen.shape)
-    return found
+    tone: FloatArray = (flat * curve).sum(axis=1).reshape(seen.shape)
+    return tone
 
 
-def _differences(
+def _compare_blocks(
     seen: FloatArray, shown: FloatArray, inside: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
-    """How far each pair differs in its worst block, and on average where there is something.
+    """Returns the difference of each pair in its worst block, and the mean over blocks with detail.
 
-    In variances within the block.
+    The unit is the variance within the block.
     """
-    counts = _means(inside)
+    counts = _block_means(inside)
     share = np.maximum(counts, 1e-3)
-    wrong = _means(np.square(seen - shown) * inside) / share
-    varied = (_variances(seen, inside, share) + _variances(shown, inside, share)) / 2
+    wrong = _block_means(np.square(seen - shown) * inside) / share
+    varied = (_block_variances(seen, inside, share) + _block_variances(shown, inside, share)) / 2
     is_inside = counts > 0.5
     ratios = np.where(is_inside, wrong / (varied + FLOOR), 0).reshape(len(seen), -1)
     has_detail = (is_inside & (varied > FLOOR)).reshape(len(seen), -1)
@@ -220,14 +230,14 @@ def _differences(
     return ratios.max(axis=1).astype(np.float32), mean.astype(np.float32)
 
 
-def _variances(levels: FloatArray, inside: FloatArray, share: FloatArray) -> FloatArray:
-    squares = _means(np.square(levels) * inside) / share
-    found: FloatArray = squares - np.square(_means(levels * inside) / share)
-    return found
+def _block_variances(levels: FloatArray, inside: FloatArray, share: FloatArray) -> FloatArray:
+    squares = _block_means(np.square(levels) * inside) / share
+    variances: FloatArray = squares - np.square(_block_means(levels * inside) / share)
+    return variances
 
 
-def _means(levels: FloatArray) -> FloatArray:
-    """(n, 8, 8): the means of the blocks of (n, 32, 32)."""
+def _block_means(levels: FloatArray) -> FloatArray:
+    """Returns the (n, 8, 8) block means of (n, 32, 32)."""
     return np.asarray(_BLOCK_MEANS @ levels @ _BLOCK_MEANS.T, dtype=np.float32)
 
 
@@ -236,6 +246,6 @@ _BLOCK_MEANS = np.kron(np.eye(BLOCKS), np.full((1, SIDE_PX // BLOCKS), BLOCKS / 
 )
 
 
-def _halved(levels: FloatArray) -> FloatArray:
+def _halve(levels: FloatArray) -> FloatArray:
     rows = levels[:, ::2] + levels[:, 1::2]
     return np.asarray((rows[:, :, ::2] + rows[:, :, 1::2]) / np.float32(4), dtype=np.float32)

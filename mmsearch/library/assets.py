@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
 from mmsearch.errors import MediaGone
-from mmsearch.media.files import HASH_BYTES
-from mmsearch.snapshot.snapshot import key_of
+from mmsearch.media.files import hash_stream
+from mmsearch.snapshot.keys import compute_key
 
 if TYPE_CHECKING:
     from mmsearch.snapshot.snapshot import Snapshot
@@ -20,13 +20,12 @@ if TYPE_CHECKING:
     from mmsearch.types import Asset, Segment
 
 HASHED_BYTES = 1 << 30
-"""A file whose time is another than when it was indexed is read whole to know it again, up to so
-many bytes."""
+"""Largest file whose content is compared where its time is not the one that was indexed."""
 
 
 @dataclass(frozen=True, slots=True)
-class Shelved:
-    """An asset and where it lies, in the order of the paths."""
+class LocatedAsset:
+    """An asset and the paths of its files, sorted."""
 
     asset: Asset
     paths: tuple[str, ...]
@@ -34,9 +33,9 @@ class Shelved:
 
 @dataclass(frozen=True, slots=True)
 class OpenFile:
-    """A file of an asset that is the one that was indexed; whoever asked for it closes `stream`.
+    """An opened file of an asset, checked to be the one that was indexed; the caller closes it.
 
-    Read it, never its path: what lies there can be another file by then.
+    Read `stream`, never `path`: another file can lie there by now.
     """
 
     stream: BinaryIO
@@ -45,57 +44,57 @@ class OpenFile:
     mtime_ns: int
 
 
-def asset(snapshot: Snapshot, asset_id: str) -> Shelved | None:
-    """The asset of that id; None where the library has none, or no file leads to it."""
+def find_asset(snapshot: Snapshot, asset_id: str) -> LocatedAsset | None:
+    """Finds an asset by its id; None where the library has none, or no file of it."""
     row = snapshot.asset_row(asset_id)
     if row is None:
         return None
-    (found,) = snapshot.reader.assets([row])
-    if found.id != asset_id:  # keys are the first half of ids
+    (asset,) = snapshot.reader.read_assets([row])
+    if asset.id != asset_id:  # keys are the first half of ids
         return None
-    return Shelved(found, tuple(snapshot.paths([row])[0]))
+    return LocatedAsset(asset, tuple(snapshot.paths([row])[0]))
 
 
-def segments(snapshot: Snapshot, asset_id: str) -> list[Segment]:
-    """All segments of an asset, in the order of time, page and place in the text."""
+def list_segments(snapshot: Snapshot, asset_id: str) -> list[Segment]:
+    """Lists all segments of an asset in the order of page, time and place in the text."""
     row = snapshot.asset_row(asset_id)
     if row is None:
         return []
-    found = snapshot.reader.segments(snapshot.segments_of(row).tolist())
-    return sorted((one for one in found if one.asset_id == asset_id), key=_order)
+    segments = snapshot.reader.read_segments(snapshot.segments_of(row).tolist())
+    return sorted((part for part in segments if part.asset_id == asset_id), key=_sort_key)
 
 
-def _order(segment: Segment) -> tuple[int, float, float, int, str]:
+def _sort_key(segment: Segment) -> tuple[int, float, float, int, str]:
     place = segment.place
     start_s, end_s = (0.0, 0.0) if place.span is None else (place.span.start_s, place.span.end_s)
     return (place.page or 0, start_s, end_s, (place.chars or (0, 0))[0], segment.kind)
 
 
-def segment(snapshot: Snapshot, segment_id: str) -> Segment | None:
-    """The segment of that id; None where the library has none."""
-    (row,) = snapshot.segments.of(np.array([key_of(segment_id)], dtype=np.uint64)).tolist()
+def find_segment(snapshot: Snapshot, segment_id: str) -> Segment | None:
+    """Finds a segment by its id; None where the library has none."""
+    (row,) = snapshot.segments.find(np.array([compute_key(segment_id)], dtype=np.uint64)).tolist()
     if row < 0:
         return None
-    (found,) = snapshot.reader.segments([row])
-    return found if found.id == segment_id else None
+    (segment,) = snapshot.reader.read_segments([row])
+    return segment if segment.id == segment_id else None
 
 
 def open_file(snapshot: Snapshot, asset_id: str) -> OpenFile:
-    """A file of an asset, opened to be read, of those that are still as they were indexed.
+    """Opens a file of an asset that is still as it was indexed.
 
-    It is checked after it was opened, so that nothing put in its place meanwhile is ever read: a
-    regular file of the size and the time that were noted, or of the content itself. Raises
-    MediaGone where there is none such.
+    The file is checked after it was opened, so that no other is read that takes its place
+    meanwhile: a regular file of the recorded size, and of the recorded time or the same content.
+    Raises MediaGone where there is none.
     """
     row = snapshot.asset_row(asset_id)
     if row is None:
         raise MediaGone(asset_id, "the library has no such asset")
     reason = "its file is gone: bring it back, or take it out with `mmsearch prune`"
-    for noted in sorted(snapshot.files_of(row), key=lambda one: one.path):
-        if noted.asset_id != asset_id:
+    for file in sorted(snapshot.files_of(row), key=attrgetter("path")):
+        if file.asset_id != asset_id:
             continue
         try:
-            return _opened(noted, asset_id)
+            return _open_file(file, asset_id)
         except FileNotFoundError:
             continue
         except OSError as exc:
@@ -106,34 +105,32 @@ def open_file(snapshot: Snapshot, asset_id: str) -> OpenFile:
 
 
 class _OtherFileError(Exception):
-    """What lies there now is not what was indexed."""
+    """Another file than the indexed one is at its path now."""
 
 
-def _opened(noted: FileRow, asset_id: str) -> OpenFile:
-    # Not to wait for a pipe that was put in place of the file.
+def _open_file(file: FileRow, asset_id: str) -> OpenFile:
+    # O_NONBLOCK: a pipe that was put in place of the file would be waited for.
     flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
-    stream = open(os.open(noted.path, flags), "rb")  # noqa: PTH123, SIM115 - a descriptor
+    stream = open(os.open(file.path, flags), "rb")  # noqa: PTH123, SIM115 - a descriptor
     try:
         info = os.fstat(stream.fileno())
-        _check(stream, info, noted, asset_id)
+        _check(stream, info, file, asset_id)
     except BaseException:
         stream.close()
         raise
-    return OpenFile(stream, noted.path, info.st_size, info.st_mtime_ns)
+    return OpenFile(stream, file.path, info.st_size, info.st_mtime_ns)
 
 
-def _check(stream: BinaryIO, info: os.stat_result, noted: FileRow, asset_id: str) -> None:
-    if not stat.S_ISREG(info.st_mode) or info.st_size != noted.size_bytes:
+def _check(stream: BinaryIO, info: os.stat_result, file: FileRow, asset_id: str) -> None:
+    if not stat.S_ISREG(info.st_mode) or info.st_size != file.size_bytes:
         raise _OtherFileError
-    if info.st_mtime_ns != noted.mtime_ns and not _has_content(stream, info.st_size, asset_id):
+    if info.st_mtime_ns != file.mtime_ns and not _has_content(stream, info.st_size, asset_id):
         raise _OtherFileError
 
 
 def _has_content(stream: BinaryIO, size_bytes: int, asset_id: str) -> bool:
     if size_bytes > HASHED_BYTES:
         return False
-    digest = hashlib.blake2b(digest_size=16)
-    while block := stream.read(HASH_BYTES):
-        digest.update(block)
+    digest = hash_stream(stream)
     stream.seek(0)
-    return digest.hexdigest() == asset_id
+    return digest == asset_id

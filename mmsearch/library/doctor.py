@@ -1,4 +1,4 @@
-"""What `mmsearch doctor` looks at: packages, weights, and the tables against each other."""
+"""Checks packages, weights, and the tables of a library against each other."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from mmsearch.snapshot.snapshot import open_snapshot
 from mmsearch.store import manifest as manifests
 from mmsearch.store.location import Location
 from mmsearch.store.reader import Reader
-from mmsearch.store.schema import ASSETS, SEGMENTS, vectors_table
+from mmsearch.store.schema import ASSETS, SEGMENTS, name_vectors_table
 from mmsearch.store.writer import DIRTY, Lock, Writer
 
 PACKAGES = ("av", "faster_whisper", "lance", "lancedb", "numpy", "onnxruntime", "PIL", "pypdfium2")
@@ -27,7 +27,7 @@ PACKAGES = ("av", "faster_whisper", "lance", "lancedb", "numpy", "onnxruntime", 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at; `advice` says what to do where it is not well."""
+    """The result of one check; `advice` says what to do where it failed."""
 
     subject: str
     is_well: bool
@@ -35,20 +35,20 @@ class Finding:
     advice: str = ""
 
 
-def examine(path: Path | Location, *, repair: bool = False) -> list[Finding]:
-    """Look at everything; with `repair`, mend first what can be mended without the files."""
-    findings = [*_packages(), *_weights(), *_stored()]
+def examine_library(path: Path | Location, *, repair: bool = False) -> list[Finding]:
+    """Checks everything; with `repair`, first mends what can be mended without the files."""
+    findings = [*_check_packages(), *_check_weights(), *_check_stored_models()]
     library = Location.parse(path)
     if not manifests.exists(library):
         findings.append(Finding("library", True, f"none at {library} yet"))
         return findings
     if repair:
-        findings.append(_repair(library))
-    findings += _library(library)
+        findings.append(_repair_tables(library))
+    findings += _check_tables(library)
     return findings
 
 
-def _packages() -> Iterator[Finding]:
+def _check_packages() -> Iterator[Finding]:
     for name in PACKAGES:
         try:
             module = importlib.import_module(name)
@@ -58,23 +58,25 @@ def _packages() -> Iterator[Finding]:
             yield Finding(name, True, str(getattr(module, "__version__", "installed")))
 
 
-def _weights() -> Iterator[Finding]:
+def _check_weights() -> Iterator[Finding]:
     for file in (WEIGHTS, *TINY_EN.values()):
         try:
-            yield Finding(f"weights {file.relative}", True, file.verified().name + " as pinned")
+            yield Finding(f"weights {file.relative}", True, file.verify().name + " as pinned")
         except MmsearchError as exc:
             yield Finding(f"weights {file.relative}", False, str(exc), "see the message")
     try:
-        Encoders(presets.find(presets.DEFAULT), Runtime().context()).enter(["well"])
+        Encoders(
+            presets.find_preset(presets.DEFAULT_PRESET), Runtime().create_context()
+        ).encode_query_texts(["well"])
     except MmsearchError as exc:
         yield Finding("encoders", False, str(exc), "see the message")
     else:
         yield Finding("encoders", True, "load and run")
 
 
-def _stored() -> Iterator[Finding]:
-    store = Runtime().context().store
-    for stored in store.all():
+def _check_stored_models() -> Iterator[Finding]:
+    store = Runtime().create_context().store
+    for stored in store.list_models():
         wrong = store.verify(stored)
         advice = f"mmsearch models pull {stored.card.encoder}:{stored.card.source}"
         yield Finding(
@@ -85,7 +87,7 @@ def _stored() -> Iterator[Finding]:
         )
 
 
-def _repair(library: Location) -> Finding:
+def _repair_tables(library: Location) -> Finding:
     try:
         with Lock(library):
             writer = Writer.open(library)
@@ -102,14 +104,14 @@ def _repair(library: Location) -> Finding:
     return Finding("repair", True, f"{cleared}, index dropped")
 
 
-def _library(library: Location) -> Iterator[Finding]:
+def _check_tables(library: Location) -> Iterator[Finding]:
     again = "run `mmsearch doctor --repair`, then `mmsearch index` on your folders"
     try:
         Library.open(library, create=False).close()
         reader = Reader.open(library)
-        assets = set(reader.column(ASSETS, "asset_id").column(0).to_pylist())
-        used = {row.asset_id for row in reader.files() if row.asset_id is not None}
-        segments = reader.column(SEGMENTS, "segment_id", "asset_id")
+        assets = set(reader.read_columns(ASSETS, "asset_id").column(0).to_pylist())
+        used = {row.asset_id for row in reader.read_files() if row.asset_id is not None}
+        segments = reader.read_columns(SEGMENTS, "segment_id", "asset_id")
         segment_ids = set(segments.column("segment_id").to_pylist())
         counts = {
             "files whose asset is missing": len(used - assets),
@@ -120,9 +122,11 @@ def _library(library: Location) -> Iterator[Finding]:
         }
         for table in reader.tables:
             subject = table.replace("_", " of ", 1)
-            counts[f"{subject} stored twice"] = len(reader.duplicates(table))
+            counts[f"{subject} stored twice"] = len(reader.find_duplicates(table))
         for space in reader.space_names:
-            owners = reader.column(vectors_table(space), "segment_id").column(0).to_pylist()
+            owners = (
+                reader.read_columns(name_vectors_table(space), "segment_id").column(0).to_pylist()
+            )
             counts[f"vectors of {space} without a segment"] = sum(
                 one not in segment_ids for one in owners
             )

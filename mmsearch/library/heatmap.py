@@ -1,4 +1,4 @@
-"""A map of where in a picture something lies, and how it is painted."""
+"""A heat map over an image, and its painting."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ _TINY = 1e-30
 
 @dataclass(frozen=True, slots=True, eq=False)
 class HeatMap:
-    """How much each place of a picture is what was asked for, against the rest of the picture.
+    """The degree to which each place of an image matches a query, against the rest of it.
 
     `values` is (rows, columns) float32 in 0..1, `size` the (width, height) of the picture in
     pixels. `picture` is (height, width, 3) uint8 RGB as it was looked at; None where the map was
@@ -64,7 +64,7 @@ class HeatMap:
         return (column + 0.5) / columns, (row + 0.5) / rows
 
     def overlay(self, pixels: PixelArray | None = None) -> bytes:
-        """A PNG of the map over (height, width, 3) uint8 RGB, without any over `picture`.
+        """Paints the map as PNG over (height, width, 3) uint8 RGB, by default over `picture`.
 
         Raises ValueError where there is neither.
         """
@@ -74,15 +74,15 @@ class HeatMap:
         if base is None:
             raise ValueError("this map was made without its picture: give the pixels")
         image = Image.fromarray(base).convert("RGBA")
-        image.alpha_composite(self._painted(image.size))
-        return _png(image.convert("RGB"))
+        image.alpha_composite(self._paint(image.size))
+        return _encode_png(image.convert("RGB"))
 
     def layer(self) -> bytes:
-        """A PNG of the map alone, a pixel a value, clear where it is cool."""
+        """Paints the map alone as PNG, a pixel a value, clear where it is cool."""
         rows, columns = self.values.shape
-        return _png(self._painted((columns, rows)))
+        return _encode_png(self._paint((columns, rows)))
 
-    def _painted(self, size: tuple[int, int]) -> Image.Image:
+    def _paint(self, size: tuple[int, int]) -> Image.Image:
         from PIL import Image
 
         smooth = Image.fromarray(self.values).resize(size, Image.Resampling.BICUBIC)
@@ -96,8 +96,8 @@ class HeatMap:
         return Image.fromarray(painted)
 
 
-def spread(heat: FloatArray, boxes: Sequence[Box], size: tuple[int, int]) -> FloatArray:
-    """The values of a map from the heat of (n,) boxes in a picture of `size` (width, height).
+def spread_heat(heat: FloatArray, boxes: Sequence[Box], size: tuple[int, int]) -> FloatArray:
+    """Spreads the heat of (n,) boxes over a map of an image of `size` (width, height).
 
     Each place is the mean of the boxes, which count the more the nearer their middles are (kernel
     regression: Nadaraya 1964, Watson 1964). The median place is at 0, and the hottest at 1 if it
@@ -106,8 +106,8 @@ def spread(heat: FloatArray, boxes: Sequence[Box], size: tuple[int, int]) -> Flo
     width, height = size
     longest = max(width, height)
     rows, columns = (max(1, round(GRID * side / longest)) for side in (height, width))
-    across = _bells([(box.x0, box.x1) for box in boxes], columns)
-    down = _bells([(box.y0, box.y1) for box in boxes], rows)
+    across = _gaussian_weights([(box.x0, box.x1) for box in boxes], columns)
+    down = _gaussian_weights([(box.y0, box.y1) for box in boxes], rows)
     covered = down.T @ across
     if not len(boxes):
         return np.zeros(covered.shape, dtype=np.float32)
@@ -119,8 +119,8 @@ def spread(heat: FloatArray, boxes: Sequence[Box], size: tuple[int, int]) -> Flo
     return np.asarray(values, dtype=np.float32)
 
 
-def _bells(spans: Sequence[tuple[float, float]], count: int) -> NDArray[np.float64]:
-    """(n, count) Gaussian weights around the middle of each span."""
+def _gaussian_weights(spans: Sequence[tuple[float, float]], count: int) -> NDArray[np.float64]:
+    """Returns (n, count) Gaussian weights around the middle of each span."""
     edges = np.array(spans, dtype=np.float64).reshape(-1, 2)
     # No span is so narrow that it falls between two places.
     widths = np.maximum(np.diff(edges), 1.0 / count)
@@ -130,7 +130,7 @@ def _bells(spans: Sequence[tuple[float, float]], count: int) -> NDArray[np.float
     return weights
 
 
-def _png(image: Image.Image) -> bytes:
+def _encode_png(image: Image.Image) -> bytes:
     stream = io.BytesIO()
     image.save(stream, format="PNG")
     return stream.getvalue()

@@ -1,4 +1,4 @@
-"""What a library is made with: between the manifest in its folder and the preset in memory."""
+"""The models and spaces of a library: created from a preset, read and checked by its manifest."""
 
 from __future__ import annotations
 
@@ -9,34 +9,38 @@ from pathlib import Path
 from mmsearch.config import own_presets
 from mmsearch.encoders.base import Context
 from mmsearch.encoders.bundle import Encoders
-from mmsearch.encoders.registry import encoder_class
+from mmsearch.encoders.registry import find_encoder_class
 from mmsearch.errors import ConfigError, WeightsMismatch
-from mmsearch.media.files import absolute
+from mmsearch.media.files import make_absolute
 from mmsearch.models import presets
 from mmsearch.models.presets import ModelSpec, Preset, parse_model
-from mmsearch.models.provisioning import OnSupply, on_gpu, supply
+from mmsearch.models.provisioning import OnProvisioning, is_gpu_used, provision_preset
 from mmsearch.store.location import Location
 from mmsearch.store.manifest import Manifest
 from mmsearch.store.writer import create
 
 
-def chosen(models: Mapping[str, str]) -> dict[str, ModelSpec]:
-    """Models as they were written for places; a folder or a file is named so that it lasts."""
+def parse_models(models: Mapping[str, str]) -> dict[str, ModelSpec]:
+    """Parses the models that are named for places; folders and files become absolute."""
     specs = {place: parse_model(place, written) for place, written in models.items()}
-    return {place: replace(spec, source=_lasting(spec.source)) for place, spec in specs.items()}
+    return {
+        place: replace(spec, source=_make_absolute(spec.source)) for place, spec in specs.items()
+    }
 
 
-def _lasting(source: str) -> str:
-    """A path from everywhere alike; what is no path stays as it is."""
+def _make_absolute(source: str) -> str:
+    """Makes a path absolute; a name that is no path stays as it is."""
     path = Path(source).expanduser()
-    return absolute(path) if source and path.exists() else source
+    return make_absolute(path) if source and path.exists() else source
 
 
-def found(folder: Location, preset: Preset, context: Context, on_supply: OnSupply) -> None:
-    """Make an empty library for a preset whose models are brought here first."""
-    if preset.speech_on_gpu is not None and on_gpu(context):
+def create_library(
+    folder: Location, preset: Preset, context: Context, on_provisioning: OnProvisioning
+) -> None:
+    """Creates an empty library for a preset whose models are provisioned first."""
+    if preset.speech_on_gpu is not None and is_gpu_used(context):
         preset = replace(preset, speech=preset.speech_on_gpu)
-    preset = replace(supply(preset, context, on_supply), ocr=_reading(preset, context))
+    preset = replace(provision_preset(preset, context, on_provisioning), ocr=_choose_ocr(preset, context))
     encoders = Encoders(preset, context)
     manifest = Manifest(
         preset=preset.name,
@@ -48,59 +52,59 @@ def found(folder: Location, preset: Preset, context: Context, on_supply: OnSuppl
     create(folder, manifest)
 
 
-def _reading(preset: Preset, context: Context) -> ModelSpec:
-    """What reads writing: as asked for, else what is installed; raises MissingExtra."""
+def _choose_ocr(preset: Preset, context: Context) -> ModelSpec:
+    """Returns the OCR model of a new library: named, else installed; raises MissingExtra."""
     from mmsearch.encoders.ocr import rapidocr
 
     spec = preset.ocr or (presets.RAPIDOCR if rapidocr.is_installed() else presets.NO_OCR)
     if spec == presets.NO_OCR:
         return spec
-    made_by = encoder_class(spec).describe(spec, context)
+    made_by = find_encoder_class(spec).describe(spec, context)
     return replace(spec, revision=made_by.revision, weights_sha256=made_by.weights_sha256)
 
 
-def preset_of(manifest: Manifest) -> Preset:
-    """The preset that a library was made with, with the models that it records.
+def read_preset(manifest: Manifest) -> Preset:
+    """Returns the preset of a library, with the models that its manifest records.
 
     Curves are those of the preset of that name, or of each model where the preset is the user's own
     and no longer in config.toml.
     """
     own = own_presets()
     is_known = manifest.preset in presets.PRESETS or manifest.preset in own
-    base = presets.find(manifest.preset if is_known else presets.DEFAULT, own)
+    base = presets.find_preset(manifest.preset if is_known else presets.DEFAULT_PRESET, own)
     models = manifest.models
     if not models:  # a library of an earlier version records its speech model alone
         models = {"speech": replace(base.speech, source=manifest.speech_model)}
     has = base.specs
     others = {place: spec for place, spec in models.items() if _differs(spec, has.get(place))}
     kept = base.with_models(others) if others else base
-    places = {place: spec for place, spec in models.items() if place in presets.PLACES}
+    places = {place: spec for place, spec in models.items() if place in presets.ROLES}
     return replace(
         kept,
         **places,  # type: ignore[arg-type]  # the names of its fields, as checked above
         name=manifest.preset,
         ocr=models.get(presets.OCR, presets.NO_OCR),
         others=tuple(
-            spec for place, spec in models.items() if place not in (*presets.PLACES, presets.OCR)
+            spec for place, spec in models.items() if place not in (*presets.ROLES, presets.OCR)
         ),
     )
 
 
-def check(
+def check_request(
     folder: Location, manifest: Manifest, *, preset: str | None, models: Mapping[str, ModelSpec]
 ) -> None:
-    """Raise ConfigError where another preset or model is asked for than the library has."""
+    """Raises ConfigError for another preset or model than the library has."""
     if preset is not None and preset != manifest.preset:
-        raise ConfigError(_other(folder, "preset", manifest.preset, preset))
-    has = preset_of(manifest).specs
+        raise ConfigError(_find_other(folder, "preset", manifest.preset, preset))
+    has = read_preset(manifest).specs
     for place, spec in models.items():
         made_with = has.get(place, presets.NO_OCR)
         if _differs(spec, made_with):
-            raise ConfigError(_other(folder, f"{place} model", str(made_with), str(spec)))
+            raise ConfigError(_find_other(folder, f"{place} model", str(made_with), str(spec)))
 
 
 def check_weights(folder: Location, manifest: Manifest, encoders: Encoders) -> None:
-    """Raise WeightsMismatch where the vectors were made with other weights than are here."""
+    """Raises WeightsMismatch where the vectors were made with other weights than are here."""
     now = {space.name: space for space in encoders.spaces}
     for recorded in manifest.spaces:
         if recorded.name not in now:
@@ -122,7 +126,7 @@ def _differs(one: ModelSpec, other: ModelSpec | None) -> bool:
     return other is None or (one.encoder, one.source) != (other.encoder, other.source)
 
 
-def _other(folder: Location, what: str, has: str, asked: str) -> str:
+def _find_other(folder: Location, what: str, has: str, asked: str) -> str:
     return (
         f"the library {folder} was made with {what} {has!r} and cannot take {asked!r}: "
         f"leave the option out, or make another library with --library DIR"

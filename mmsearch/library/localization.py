@@ -1,4 +1,4 @@
-"""Where in a picture what was asked for lies: worked out for one hit, never by a search."""
+"""Localization: maps where a query matches in the picture of one hit; no search does it."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ import numpy as np
 
 from mmsearch.encoders.base import PreparedPicture
 from mmsearch.errors import MediaError, QueryError
-from mmsearch.library.heatmap import HeatMap, spread
+from mmsearch.library.heatmap import HeatMap, spread_heat
 from mmsearch.media.base import Content, LoadOptions, Picture
-from mmsearch.media.files import content_hash
+from mmsearch.media.files import hash_content
 from mmsearch.media.isolation import Decoder
-from mmsearch.snapshot.snapshot import key_of
+from mmsearch.snapshot.keys import compute_key
 from mmsearch.types import Box, PictureFit, Place, SegmentKind
 
 if TYPE_CHECKING:
     from mmsearch.encoders.base import ImageEncoder
-    from mmsearch.models.presets import Calibration
+    from mmsearch.encoders.bundle import Encoders
+    from mmsearch.models.calibration import Calibration
     from mmsearch.search.query_vectors import WeightedQueryVector
     from mmsearch.snapshot.snapshot import Snapshot
     from mmsearch.types import FloatArray, Hit, Moment, PixelArray
@@ -46,20 +47,41 @@ _PICTURES = (SegmentKind.IMAGE, SegmentKind.FRAME)
 
 
 def find_picture_moment(hit: Hit) -> Moment | None:
-    """The best moment of a hit that is a picture or a frame of a video; None where none is."""
-    return next((one for one in hit.moments if one.segment.kind in _PICTURES), None)
+    """Returns the best moment of a hit that is an image or a frame of a video, else None."""
+    return next((moment for moment in hit.moments if moment.segment.kind in _PICTURES), None)
+
+
+def map_hit(
+    hit: Hit,
+    moment: Moment,
+    query: Sequence[WeightedQueryVector],
+    snapshot: Snapshot,
+    encoders: Encoders,
+    *,
+    is_quick: bool,
+) -> HeatMap:
+    """Maps a moment by its pixels, or quickly by stored vectors where these stand for parts.
+
+    Raises QueryError where the query cannot be looked for in a picture, or the file not be read.
+    """
+    image, curves = encoders.image, encoders.preset.calibrations
+    vectors = [one for one in query if one.vector.space == image.space.name]
+    if not any(one.weight > 0 for one in vectors):
+        raise QueryError("nothing in the query can be looked for in a picture")
+    stored = map_stored_vectors(hit, moment, vectors, snapshot, curves) if is_quick else None
+    return stored or map_pixels(read_picture(hit, moment), vectors, image, curves)
 
 
 def compute_heat(
-    values: FloatArray, wanted: Sequence[WeightedQueryVector], curves: Mapping[str, Calibration]
+    values: FloatArray, query: Sequence[WeightedQueryVector], curves: Mapping[str, Calibration]
 ) -> FloatArray:
-    """How much each of (n, dim) unit rows is what was asked for: (n,) float32, in logits.
+    """Scores (n, dim) unit rows against query vectors: (n,) float32, in logits.
 
-    A term of several vectors is as near as the nearest of them; terms are summed by their weights,
-    so that what is to be avoided cools. `curves` are those of a preset.
+    A term of several rows is as near as the nearest of them; terms are summed by their weights, so
+    that a term to be avoided cools. `curves` are the calibrations of a preset.
     """
     total = np.zeros(len(values), dtype=np.float32)
-    for one in wanted:
+    for one in query:
         curve = curves.get(f"{one.vector.source}>{one.vector.space}")
         if curve is not None:
             nearest = (values @ one.vector.values.T).max(axis=1)
@@ -68,7 +90,7 @@ def compute_heat(
 
 
 def cut_into_boxes(width: int, height: int, scales: Sequence[float] = SCALES) -> tuple[Box, ...]:
-    """The crops of a picture: squares of each scale that overlap by half, 28 to 47 of them.
+    """Cuts a picture into squares of each scale that overlap by half, 28 to 47 of them.
 
     In a long picture they are no longer than its shorter side, and at most `MAX_ACROSS` in a row.
     """
@@ -81,7 +103,7 @@ def cut_into_boxes(width: int, height: int, scales: Sequence[float] = SCALES) ->
 
 
 def _steps(length: int, side: float) -> list[tuple[float, float]]:
-    """Equal steps along one side of a picture, as fractions of its length."""
+    """Returns equal steps along one side of a picture, as fractions of its length."""
     part = min(1.0, max(side, 1.0) / length)
     count = math.ceil((1 - part) / (part * (1 - OVERLAP)) - 1e-9) + 1
     if count > MAX_ACROSS:
@@ -92,20 +114,20 @@ def _steps(length: int, side: float) -> list[tuple[float, float]]:
 
 def map_pixels(
     pixels: PixelArray,
-    wanted: Sequence[WeightedQueryVector],
+    query: Sequence[WeightedQueryVector],
     encoder: ImageEncoder,
     curves: Mapping[str, Calibration],
 ) -> HeatMap:
-    """The map of (height, width, 3) uint8 RGB, from crops that the encoder embeds one by one."""
+    """Maps (height, width, 3) uint8 RGB by crops that the encoder embeds one by one."""
     height, width = pixels.shape[:2]
     boxes = cut_into_boxes(width, height)
-    heat = compute_heat(embed_crops(pixels, boxes, encoder), wanted, curves)
-    return HeatMap(spread(heat, boxes, (width, height)), (width, height), pixels)
+    heat = compute_heat(embed_crops(pixels, boxes, encoder), query, curves)
+    return HeatMap(spread_heat(heat, boxes, (width, height)), (width, height), pixels)
 
 
 def embed_crops(pixels: PixelArray, boxes: Sequence[Box], encoder: ImageEncoder) -> FloatArray:
-    """(n, dim) unit rows for n crops of (height, width, 3) uint8 RGB."""
-    crops = [_prepared(pixels, box, encoder) for box in boxes]
+    """Embeds n crops of (height, width, 3) uint8 RGB as (n, dim) unit rows."""
+    crops = [_prepare_crop(pixels, box, encoder) for box in boxes]
     codes = [
         code
         for start in range(0, len(crops), BATCH)
@@ -114,8 +136,8 @@ def embed_crops(pixels: PixelArray, boxes: Sequence[Box], encoder: ImageEncoder)
     return np.concatenate([code.values for code in codes])
 
 
-def _prepared(pixels: PixelArray, box: Box, encoder: ImageEncoder) -> PreparedPicture:
-    """One crop for the network: of the windows that an encoder cuts, the largest."""
+def _prepare_crop(pixels: PixelArray, box: Box, encoder: ImageEncoder) -> PreparedPicture:
+    """Prepares a crop for the network: of the windows that an encoder cuts, the largest."""
     height, width = pixels.shape[:2]
     left, top = int(box.x0 * width), int(box.y0 * height)
     right = max(left + 1, round(box.x1 * width))
@@ -132,41 +154,41 @@ def _area(box: Box) -> float:
 def map_stored_vectors(
     hit: Hit,
     moment: Moment,
-    wanted: Sequence[WeightedQueryVector],
+    query: Sequence[WeightedQueryVector],
     snapshot: Snapshot,
     curves: Mapping[str, Calibration],
 ) -> HeatMap | None:
-    """A coarse map from the vectors of the library; None where they stand for no parts.
+    """Makes a coarse map of the vectors of the library; None where they stand for no parts.
 
     `mini` has five a picture, four corners and the middle: in the benchmark above they point right
     for 0.80 and 0.85 of the captions.
     """
     row = snapshot.asset_row(hit.asset.id)
-    arrays = snapshot.spaces.get(wanted[0].vector.space) if wanted else None
+    arrays = snapshot.spaces.get(query[0].vector.space) if query else None
     if row is None or arrays is None:
         return None
     rows = arrays.rows_of_asset(snapshot.asset_keys[row])
-    rows = rows[arrays.segments.take(rows) == np.uint64(key_of(moment.segment.id))]
+    rows = rows[arrays.segments.take(rows) == np.uint64(compute_key(moment.segment.id))]
     edges = arrays.boxes.take(rows)
-    # The whole picture is everywhere: it says nothing of where. No box is one of NaN.
+    # The whole picture says nothing of places. A row without a box has NaN.
     is_part = np.prod(edges[:, 2:] - edges[:, :2], axis=1) < 0.99
     if np.count_nonzero(is_part) < 2:
         return None
     boxes = [Box(*edge) for edge in edges[is_part].tolist()]
-    heat = compute_heat(arrays.matrix.take(rows[is_part]), wanted, curves)
+    heat = compute_heat(arrays.matrix.take(rows[is_part]), query, curves)
     metadata = hit.asset.metadata
     size = (metadata.width_px or 1, metadata.height_px or 1)
-    return HeatMap(spread(heat, boxes, size), size)
+    return HeatMap(spread_heat(heat, boxes, size), size)
 
 
 def read_picture(hit: Hit, moment: Moment) -> PixelArray:
-    """The picture of a moment as (height, width, 3) uint8 RGB, at most `DECODED_PX` long.
+    """Reads the picture of a moment as (height, width, 3) uint8 RGB, at most `DECODED_PX` long.
 
-    It is the very picture that was indexed: of a video its shot is sought, and only where it cannot
-    be told again where that began is the video decoded from its start. Raises QueryError when no
-    copy of the file is there as it was, or when it cannot be decoded any more.
+    It is the very picture that was indexed: in a video its shot is sought, and only where the shot
+    is not found again is the video decoded from its start. Raises QueryError when no copy of the
+    file is there as it was, or when it cannot be decoded any more.
     """
-    path = _unchanged(hit)
+    path = _find_unchanged_copy(hit)
     options = LoadOptions(
         picture=PictureFit("within", DECODED_PX, "lanczos"), sample_rates_hz=(SPARE_RATE_HZ,)
     )
@@ -176,32 +198,29 @@ def read_picture(hit: Hit, moment: Moment) -> PixelArray:
             quick = replace(options, only=place.span, track="pictures")
             # What cannot be entered may well be read.
             with contextlib.suppress(MediaError):
-                if (found := _picture_at(place, decoder.load(path, quick))) is not None:
-                    return found
+                if (pixels := _find_picture(place, decoder.load(path, quick))) is not None:
+                    return pixels
         try:
-            found = _picture_at(place, decoder.load(path, options))
+            pixels = _find_picture(place, decoder.load(path, options))
         except MediaError as exc:
             raise QueryError(f"{path} cannot be looked at: {exc.reason}") from exc
-    if found is None:
+    if pixels is None:
         raise QueryError(f"{path} has no picture any more where one was: index it again")
-    return found
+    return pixels
 
 
-def _picture_at(place: Place, contents: Iterable[Content]) -> PixelArray | None:
-    wanted = place.key()
-    for content in contents:
-        if isinstance(content, Picture) and content.place.key() == wanted:
-            return content.pixels
-    return None
+def _find_picture(place: Place, contents: Iterable[Content]) -> PixelArray | None:
+    pictures = (one for one in contents if isinstance(one, Picture))
+    return next((one.pixels for one in pictures if one.place.key() == place.key()), None)
 
 
-def _unchanged(hit: Hit) -> Path:
-    """A copy of the file that still has the content that was indexed."""
+def _find_unchanged_copy(hit: Hit) -> Path:
+    """Returns a copy of the file that still has the content that was indexed."""
     try:
         copies = [path for path in map(Path, (hit.path, *hit.also_at)) if path.is_file()]
         for path in copies:
             has_size = path.stat().st_size == hit.asset.size_bytes
-            if has_size and content_hash(path) == hit.asset.id:
+            if has_size and hash_content(path) == hit.asset.id:
                 return path
     except (MediaError, OSError) as exc:
         reason = exc.reason if isinstance(exc, MediaError) else str(exc.strerror or exc)

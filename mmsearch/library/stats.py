@@ -1,4 +1,4 @@
-"""What is in a library: counts, spaces, sizes."""
+"""Counts and sizes of a library, its spaces and its indexes."""
 
 from __future__ import annotations
 
@@ -13,18 +13,17 @@ from mmsearch.index.index_config import EXACT
 from mmsearch.store.location import Location
 from mmsearch.store.manifest import Manifest
 from mmsearch.store.reader import Reader
-from mmsearch.store.schema import ASSETS, SEGMENTS, vectors_table
+from mmsearch.store.schema import ASSETS, SEGMENTS, name_vectors_table
 from mmsearch.types import Modality, Provenance, SegmentKind, Space
 
 
 @dataclass(frozen=True, slots=True)
 class IndexStatus:
-    """An index over one space: its kind, how many vectors, and what it was measured to do.
+    """An index over one space.
 
-    `recall_at_10` is against exact search, `latency_ms` for one query, None for exact search
-    itself; `tail` are the vectors that came since it was built and are searched exactly;
-    `size_bytes` and `seconds` are what it takes on disk and what building it took; `advice` says
-    what would make it faster, where anything would.
+    `recall_at_10` is measured against exact search, `latency_ms` for one query (None for exact
+    search itself); `tail` counts the vectors added since it was built, which are searched exactly;
+    `seconds` is the time of its building; `advice` names a faster alternative, if there is one.
     """
 
     space: str
@@ -40,7 +39,7 @@ class IndexStatus:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """What is in a library."""
+    """The state of a library."""
 
     library: str
     preset: str
@@ -57,39 +56,39 @@ class Status:
     last_indexed_at: datetime | None
 
 
-def status_of(location: Location, manifest: Manifest) -> Status:
-    """Look into the tables of the library."""
+def read_status(location: Location, manifest: Manifest) -> Status:
+    """Reads the state of a library from its tables and its manifest."""
     reader = Reader.open(location)
-    files = reader.files()
-    listed = reader.column(ASSETS, "modality", "indexed_at")
-    assets = Counter(listed.column("modality").to_pylist())
-    times = listed.column("indexed_at").to_pylist()
-    segments = Counter(reader.column(SEGMENTS, "kind").column(0).to_pylist())
+    files = reader.read_files()
+    columns = reader.read_columns(ASSETS, "modality", "indexed_at")
+    assets = Counter(columns.column("modality").to_pylist())
+    times = columns.column("indexed_at").to_pylist()
+    segments = Counter(reader.read_columns(SEGMENTS, "kind").column(0).to_pylist())
     return Status(
         library=str(location),
         preset=manifest.preset,
         speech_model=manifest.speech_model,
         speech=manifest.speech,
-        assets=_counts(assets, Modality),
+        assets=_count_kinds(assets, Modality),
         files=sum(1 for row in files if row.error is None),
-        segments=_counts(segments, SegmentKind),
+        segments=_count_kinds(segments, SegmentKind),
         spaces=manifest.spaces,
         indexes=tuple(
-            _index_status(location.cache_folder, name, reader.count(vectors_table(name)))
+            _read_index(location.cache_folder, name, reader.count_rows(name_vectors_table(name)))
             for name in reader.space_names
         ),
         failed=sum(1 for row in files if row.error is not None),
-        size_bytes=location.size_bytes(),
+        size_bytes=location.measure_bytes(),
         first_indexed_at=min(times, default=None),
         last_indexed_at=max(times, default=None),
     )
 
 
-def _index_status(cache: Path, space: str, vectors: int) -> IndexStatus:
-    kept = index_files.find(cache, space)
-    if kept is None or kept.header.kind == EXACT:
-        return IndexStatus(space, EXACT, vectors, 1.0, advice=planner.advice(EXACT, vectors))
-    header = kept.header
+def _read_index(cache: Path, space: str, vectors: int) -> IndexStatus:
+    index = index_files.find(cache, space)
+    if index is None or index.header.kind == EXACT:
+        return IndexStatus(space, EXACT, vectors, 1.0, advice=planner.suggest_faiss(EXACT, vectors))
+    header = index.header
     return IndexStatus(
         space=space,
         kind=header.kind,
@@ -99,10 +98,10 @@ def _index_status(cache: Path, space: str, vectors: int) -> IndexStatus:
         tail=max(0, vectors - header.count),
         size_bytes=header.size_bytes,
         seconds=header.seconds,
-        advice=planner.advice(header.kind, vectors),
+        advice=planner.suggest_faiss(header.kind, vectors),
     )
 
 
-def _counts(found: Mapping[str, int], kinds: Iterable[str]) -> dict[str, int]:
-    """How many of each kind; what only plugins make is not mentioned where there is none."""
-    return {str(kind): found[kind] for kind in kinds if kind != "other" or found[kind]}
+def _count_kinds(counts: Mapping[str, int], kinds: Iterable[str]) -> dict[str, int]:
+    """Counts each kind; `other`, which only plugins make, is left out where there is none."""
+    return {str(kind): counts[kind] for kind in kinds if kind != "other" or counts[kind]}

@@ -1,4 +1,4 @@
-"""When each word of a moment was said: asked for one hit, never computed while indexing."""
+"""Computes word timestamps of a moment, for one hit at a time and never while indexing."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ MARGIN_S = 0.5
 """Sound that is heard before and after, so that no word is cut."""
 
 
-def words_in(path: Path, span: Span, transcriber: Transcriber) -> tuple[Word, ...]:
-    """The words said in a file within a span, each with its own.
+def transcribe_words(path: Path, span: Span, transcriber: Transcriber) -> tuple[Word, ...]:
+    """Returns the words spoken in a file within a span, each with its span.
 
     Raises QueryError where the file cannot be read any more.
     """
     begin_s = max(0.0, span.start_s - MARGIN_S)
     try:
-        samples, start_s = _cut_out(path, Span(begin_s, span.end_s + MARGIN_S))
+        samples, start_s = _read_span(path, Span(begin_s, span.end_s + MARGIN_S))
     except MediaError as exc:
         raise QueryError(f"{path} cannot be listened to: {exc.reason}") from exc
     heard = transcriber.transcribe(samples, start_s, with_words=True)
     return tuple(word for said in heard for word in said.words if word.span.overlap_s(span) > 0)
 
 
-def _cut_out(path: Path, span: Span) -> tuple[SampleArray, float]:
-    """(n,) float32 at 16 kHz from `span`, and where in the file it begins; the rest is not kept."""
+def _read_span(path: Path, span: Span) -> tuple[SampleArray, float]:
+    """Returns (n,) float32 at 16 kHz of `span`, and its start in the file."""
     options = LoadOptions(sample_rates_hz=(SPEECH_RATE_HZ,), only=span, track="sound")
     parts: list[SampleArray] = []
     first_s = span.start_s

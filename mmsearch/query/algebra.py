@@ -7,11 +7,11 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
 
 from mmsearch.errors import QueryError
+from mmsearch.formatting import replace_surrogates
 
 
 class TermKind(StrEnum):
@@ -65,6 +65,8 @@ class Query:
 
     def arguments(self) -> list[str]:
         """Returns the words that `parse` takes for the same terms; images and audio are files."""
+        from decimal import Decimal
+
         words = []
         for number, term in enumerate(self.terms):
             is_text = term.kind is TermKind.TEXT
@@ -222,7 +224,7 @@ def _parse_term(signs: str, weight: str, body: str, word: str) -> Term:
     if not body.strip():
         raise QueryError(f"there is nothing behind {word!r} in the query: {_MARKS}")
     # Bytes that are no UTF-8 come from a command line as lone surrogates.
-    return Term(TermKind.TEXT, body.strip().encode("utf-8", "replace").decode(), factor)
+    return Term(TermKind.TEXT, replace_surrogates(body.strip()), factor)
 
 
 def _find_example(written: str) -> Path:

@@ -43,6 +43,11 @@ class Ranking:
                 raise QueryError(f"{part!r}: {name} is on or off")
         return ranking.checked()
 
+    def __str__(self) -> str:
+        """The settings as `parse` reads them."""
+        off = [field.name for field in fields(self) if getattr(self, field.name) is False]
+        return ",".join([f"fusion={self.fusion}", *(f"{name}=off" for name in off)])
+
     def checked(self) -> Ranking:
         """Returns itself; raises QueryError for an unknown fusion, or with nothing to look for."""
         if self.fusion not in (CALIBRATED, RRF):

@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 from mmsearch.errors import QueryError
 from mmsearch.query.algebra import Query, as_query
 from mmsearch.query.ranking import DEFAULT_RANKING, Ranking
-from mmsearch.types import Modality
 
 if TYPE_CHECKING:
     from mmsearch.query.filters.dates import Period
     from mmsearch.query.filters.expressions import Expression
+    from mmsearch.types import Modality
 
 DEFAULT_LIMIT = 10
 MIN_LIMIT = 1
 MAX_LIMIT = 10_000
-"""Of the command line; from Python any number of hits may be asked for."""
+"""Of the command line; Python has no bound."""
 MAX_LIMIT_HTTP = 1000
 MAX_LIMIT_MCP = 50
 LOWEST_SCORE, HIGHEST_SCORE = 0.0, 1.0
@@ -128,14 +128,18 @@ def as_request(
         if name in fields:
             fields[name] = tuple(fields[name])
     if "under" in fields:
-        from mmsearch.media.files import absolute, storable
+        from mmsearch.media.files import make_absolute, make_storable
 
-        fields["under"] = tuple(storable(absolute(Path(folder))) for folder in fields["under"])
+        fields["under"] = tuple(
+            make_storable(make_absolute(Path(folder))) for folder in fields["under"]
+        )
     return replace(request, **fields) if fields else request
 
 
 def parse_kinds(kinds: Iterable[str]) -> frozenset[Modality]:
     """Returns kinds by their names; raises QueryError for one that there is not."""
+    from mmsearch.types import Modality
+
     names = list(kinds)
     unknown = next((name for name in names if name not in set(Modality)), None)
     if unknown is not None:
@@ -144,9 +148,9 @@ def parse_kinds(kinds: Iterable[str]) -> frozenset[Modality]:
 
 
 def _parse_period(option: str, day: Day) -> Period:
-    from mmsearch.query.filters.dates import period
+    from mmsearch.query.filters.dates import parse_period
 
     try:
-        return period(day)
+        return parse_period(day)
     except QueryError as exc:
         raise QueryError(f"{option}: {exc}") from exc

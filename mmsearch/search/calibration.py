@@ -1,9 +1,8 @@
-"""How near words lie to what they do not mean: the similarities that a library has by chance.
+"""Measures the background of a library, the similarities by chance, and moves curves to it.
 
-A curve that nobody could fit was set against some background. Where the model's own lies elsewhere
-the curve is moved and stretched to it. It is measured when a library is brought up to date, with
-words that fit little. Curves that were fitted stay: what such words say of a library depends more
-on its subjects than on the model (ADR 14).
+A calibration that was not fitted assumes some background; it is moved and stretched to that of the
+library, which is measured after indexing with texts that match little. Fitted calibrations stay:
+the similarities of such texts depend more on the subjects of a library than on the model (ADR 14).
 """
 
 from __future__ import annotations
@@ -17,9 +16,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mmsearch.models.presets import Calibration
-from mmsearch.runtime.atomic_files import write_whole
-from mmsearch.snapshot.snapshot import MODALITIES, Snapshot
+from mmsearch.models.calibration import Calibration
+from mmsearch.runtime.atomic_files import write_atomically
+from mmsearch.snapshot.array_writers import MODALITIES
+from mmsearch.snapshot.snapshot import Snapshot
 from mmsearch.types import Modality
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ NAME = "background.json"
 ALL = "all"
 SAMPLED = 512
 FEWEST = 64
-"""What fewer vectors say is not worth moving a curve for."""
+"""With fewer vectors no curve is moved."""
 STALE_SHARE = 0.2
 ASKED = (
     "a red bicycle", "two people talking", "a glass of water", "an old stone bridge",
@@ -47,7 +47,7 @@ ASKED = (
     "directions to the museum", "a list of names", "a question without an answer",
     "the weather tomorrow", "a story about a king",
 )  # fmt: skip
-"""Subjects from everywhere: of any library few of them are what it is about."""
+"""Subjects from everywhere: a library is about few of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +63,9 @@ Backgrounds = Mapping[str, Mapping[str, Background]]
 """By space, then by kind of asset, or ALL."""
 
 
-def is_due(snapshot: Snapshot) -> bool:
-    """Whether the background is not known, or the library has changed much since."""
-    known = read(snapshot)
+def is_background_due(snapshot: Snapshot) -> bool:
+    """Tests if the background is unknown, or the library has changed much since."""
+    known = read_background(snapshot)
     for name, arrays in snapshot.spaces.items():
         there = arrays.there
         before = known[name][ALL].count if ALL in known.get(name, {}) else 0
@@ -74,12 +74,12 @@ def is_due(snapshot: Snapshot) -> bool:
     return False
 
 
-def measure(snapshot: Snapshot, encoders: Encoders) -> None:
-    """Measure it anew, and keep it beside the indexes; nothing where that cannot be written to."""
+def measure_background(snapshot: Snapshot, encoders: Encoders) -> None:
+    """Measures the background and keeps it beside the indexes, where these can be written."""
     rng = np.random.default_rng(0)
-    found: dict[str, dict[str, Background]] = {}
-    filled = {name for name in snapshot.filled if snapshot.spaces[name].there >= FEWEST}
-    for name, queries in encoders.enter(ASKED, filled).items():
+    backgrounds: dict[str, dict[str, Background]] = {}
+    filled = {name for name in snapshot.filled_spaces if snapshot.spaces[name].there >= FEWEST}
+    for name, queries in encoders.encode_query_texts(ASKED, filled).items():
         owners = snapshot.owners(name)
         arrays = snapshot.spaces[name]
         there = owners >= 0
@@ -89,51 +89,52 @@ def measure(snapshot: Snapshot, encoders: Encoders) -> None:
         listed = {ALL: there} | {
             kind.value: there & (kinds == code) for code, kind in enumerate(MODALITIES)
         }
-        found[name] = {}
+        backgrounds[name] = {}
         for kind, mask in listed.items():
             rows = np.flatnonzero(mask)
             if len(rows) < FEWEST:
                 continue
             some = np.sort(rng.choice(rows, min(SAMPLED, len(rows)), replace=False))
             similarities = queries @ arrays.matrix.take(some).T
-            found[name][kind] = Background(
+            backgrounds[name][kind] = Background(
                 float(similarities.mean()), float(similarities.std()), len(rows)
             )
-    _write(snapshot.reader.location.cache_folder / NAME, found)
+    _write_background(snapshot.reader.location.cache_folder / NAME, backgrounds)
 
 
-def _write(path: Path, found: Backgrounds) -> None:
-    told = {
-        name: {kind: asdict(one) for kind, one in kinds.items()} for name, kinds in found.items()
+def _write_background(path: Path, backgrounds: Backgrounds) -> None:
+    spaces = {
+        name: {kind: asdict(background) for kind, background in kinds.items()}
+        for name, kinds in backgrounds.items()
     }
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, json.dumps({"form": FORM, "spaces": told}))
+        write_atomically(path, json.dumps({"form": FORM, "spaces": spaces}))
 
 
-def read(snapshot: Snapshot) -> Backgrounds:
-    """What was measured last; empty where nothing was."""
+def read_background(snapshot: Snapshot) -> Backgrounds:
+    """Reads the last measurement; empty where there is none."""
     try:
-        told = json.loads((snapshot.reader.location.cache_folder / NAME).read_text())
-        if told["form"] != FORM:
+        stored = json.loads((snapshot.reader.location.cache_folder / NAME).read_text())
+        if stored["form"] != FORM:
             return {}
         return {
-            name: {kind: Background(**one) for kind, one in kinds.items()}
-            for name, kinds in told["spaces"].items()
+            name: {kind: Background(**values) for kind, values in kinds.items()}
+            for name, kinds in stored["spaces"].items()
         }
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}
 
 
-def curves_by_kind(
+def calibrate_by_kind(
     snapshot: Snapshot, space: str, curve: Calibration
 ) -> dict[Modality, Calibration]:
-    """The curve for each kind of asset, where the background says that it is another."""
-    known: Backgrounds = snapshot.kept("background", lambda: read(snapshot))
+    """Returns the moved curve of each kind of asset whose background is known."""
+    known: Backgrounds = snapshot.memoize("background", lambda: read_background(snapshot))
     kinds = known.get(space, {})
-    found = {}
+    curves = {}
     for kind in MODALITIES:
-        one = kinds.get(kind.value) or kinds.get(ALL)
-        if one is not None:
-            found[kind] = curve.moved(one.mean, one.std)
-    return found
+        background = kinds.get(kind.value) or kinds.get(ALL)
+        if background is not None:
+            curves[kind] = curve.shift_to_background(background.mean, background.std)
+    return curves

@@ -1,4 +1,4 @@
-"""Holds a condition against all files of a snapshot at once."""
+"""Matches a filter condition against all files of a snapshot at once."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from mmsearch.query.filters.expressions import (
     Under,
     Value,
 )
-from mmsearch.query.filters.fields import FIELDS, Holds
+from mmsearch.query.filters.fields import FIELDS, FieldType
 from mmsearch.query.filters.languages import is_within
 from mmsearch.snapshot import columns
-from mmsearch.snapshot.columns import Texts, fold
+from mmsearch.snapshot.columns import TextColumn, fold
 from mmsearch.snapshot.snapshot import Snapshot
 
 EARTH_RADIUS_KM = 6371.0088
@@ -41,37 +41,37 @@ _COMPARED: dict[str, Any] = {
 }
 
 
-def files_where(snapshot: Snapshot, condition: Expression) -> RowMask:
-    """Which files meet a condition, by their place in `file_rows`.
+def match_condition(snapshot: Snapshot, condition: Expression) -> RowMask:
+    """Marks the files that meet a condition, by their position in `file_rows`.
 
-    A comparison with what is not known is never met; `not` turns that around.
+    A comparison with an unknown value is never met; `not` turns that around.
     """
     match condition:
         case And(parts):
-            return np.asarray(np.all([files_where(snapshot, one) for one in parts], axis=0))
+            return np.asarray(np.all([match_condition(snapshot, part) for part in parts], axis=0))
         case Or(parts):
-            return np.asarray(np.any([files_where(snapshot, one) for one in parts], axis=0))
+            return np.asarray(np.any([match_condition(snapshot, part) for part in parts], axis=0))
         case Not(part):
-            return ~files_where(snapshot, part)
+            return ~match_condition(snapshot, part)
         case Compare(field, operator, value):
-            return _compared(snapshot, field, operator, [value])
+            return _match_values(snapshot, field, operator, [value])
         case Among(field, values):
-            return _compared(snapshot, field, "=", values)
+            return _match_values(snapshot, field, "=", values)
         case Has(field):
-            return _known(snapshot, field)
+            return _match_known(snapshot, field)
         case Near():
-            return _near(snapshot, condition)
+            return _match_near(snapshot, condition)
         case Inside():
-            return _inside(snapshot, condition)
+            return _match_box(snapshot, condition)
         case Under(folder):
-            return files_under(snapshot, [folder])
+            return match_folders(snapshot, [folder])
 
 
-def files_under(snapshot: Snapshot, folders: Sequence[str]) -> RowMask:
-    """Which files lie below any of the folders, or are one of them."""
+def match_folders(snapshot: Snapshot, folders: Sequence[str]) -> RowMask:
+    """Marks the files below any of the folders, or equal to one."""
     import pyarrow.compute as pc
 
-    paths = columns.paths(snapshot)
+    paths = columns.read_paths(snapshot)
     inside = np.zeros(len(paths), dtype=np.bool_)
     for folder in folders:
         below = pc.starts_with(paths, folder.rstrip(os.sep) + os.sep)
@@ -79,47 +79,53 @@ def files_under(snapshot: Snapshot, folders: Sequence[str]) -> RowMask:
     return inside
 
 
-def _compared(snapshot: Snapshot, field: str, operator: str, values: Sequence[Value]) -> RowMask:
-    """Which files have a value that compares so with any of `values`."""
+def _match_values(
+    snapshot: Snapshot, field: str, operator: str, values: Sequence[Value]
+) -> RowMask:
+    """Marks the files with a value that compares so with any of `values`."""
     holds = FIELDS[field].holds
-    if holds is Holds.TEXT:
-        texts = columns.texts(snapshot, field)
-        asked = [fold(str(value)) for value in values]
+    if holds is FieldType.TEXT:
+        texts = columns.read_texts(snapshot, field)
+        folded = [fold(str(value)) for value in values]
         if operator == "~":
-            return texts.having(_containing(texts, asked))
-        same = _within(texts, asked) if field == "language" else _equal(texts, asked)
-        return texts.having(same if operator == "=" else ~same)
-    if holds is Holds.TIME:
-        times = columns.times(snapshot, field)
+            return texts.select(_match_substring(texts, folded))
+        same = (
+            _match_language(texts, folded) if field == "language" else _match_equal(texts, folded)
+        )
+        return texts.select(same if operator == "=" else ~same)
+    if holds is FieldType.TIME:
+        times = columns.read_times(snapshot, field)
         periods = [value for value in values if isinstance(value, Period)]
-        met = np.any([_timed(times, operator, one) for one in periods], axis=0)
-        return np.asarray(met & ~np.isnat(times))
-    numbers = columns.numbers(snapshot, field)
+        is_met = np.any([_match_period(times, operator, period) for period in periods], axis=0)
+        return np.asarray(is_met & ~np.isnat(times))
+    numbers = columns.read_numbers(snapshot, field)
     if operator == "=":
         return np.isin(numbers, np.array(values, dtype=np.float64))
     return np.asarray(_COMPARED[operator](numbers, values[0]) & ~np.isnan(numbers))
 
 
-def _equal(texts: Texts, asked: Sequence[str]) -> RowMask:
+def _match_equal(texts: TextColumn, values: Sequence[str]) -> RowMask:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    return np.asarray(pc.is_in(texts.values, value_set=pa.array(asked, pa.string())))
+    return np.asarray(pc.is_in(texts.values, value_set=pa.array(values, pa.string())))
 
 
-def _containing(texts: Texts, asked: Sequence[str]) -> RowMask:
+def _match_substring(texts: TextColumn, substrings: Sequence[str]) -> RowMask:
     import pyarrow.compute as pc
 
-    found = [np.asarray(pc.match_substring(texts.values, one)) for one in asked]
-    return np.asarray(np.any(found, axis=0))
+    masks = [np.asarray(pc.match_substring(texts.values, part)) for part in substrings]
+    return np.asarray(np.any(masks, axis=0))
 
 
-def _within(texts: Texts, asked: Sequence[str]) -> RowMask:
-    known = texts.values.to_pylist()
-    return np.array([any(is_within(tag, one) for one in asked) for tag in known], dtype=np.bool_)
+def _match_language(texts: TextColumn, languages: Sequence[str]) -> RowMask:
+    tags = texts.values.to_pylist()
+    return np.array(
+        [any(is_within(tag, language) for language in languages) for tag in tags], dtype=np.bool_
+    )
 
 
-def _timed(times: columns.TimeArray, operator: str, period: Period) -> RowMask:
+def _match_period(times: columns.TimeArray, operator: str, period: Period) -> RowMask:
     start, end = (np.datetime64(edge, "us") for edge in (period.start, period.end))
     match operator:
         case "<":
@@ -134,22 +140,22 @@ def _timed(times: columns.TimeArray, operator: str, period: Period) -> RowMask:
     return within if operator == "=" else ~within
 
 
-def _known(snapshot: Snapshot, field: str) -> RowMask:
+def _match_known(snapshot: Snapshot, field: str) -> RowMask:
     if field == GPS:
-        return _known(snapshot, "lat") & _known(snapshot, "lon")
+        return _match_known(snapshot, "lat") & _match_known(snapshot, "lon")
     match FIELDS[field].holds:
-        case Holds.TEXT:
-            return columns.texts(snapshot, field).codes >= 0
-        case Holds.TIME:
-            return ~np.isnat(columns.times(snapshot, field))
-        case Holds.NUMBER:
-            return ~np.isnan(columns.numbers(snapshot, field))
+        case FieldType.TEXT:
+            return columns.read_texts(snapshot, field).codes >= 0
+        case FieldType.TIME:
+            return ~np.isnat(columns.read_times(snapshot, field))
+        case FieldType.NUMBER:
+            return ~np.isnan(columns.read_numbers(snapshot, field))
 
 
-def _near(snapshot: Snapshot, place: Near) -> RowMask:
-    """Within a distance on the sphere, by the haversine formula (Sinnott 1984)."""
-    latitudes = np.radians(columns.numbers(snapshot, "lat"))
-    longitudes = np.radians(columns.numbers(snapshot, "lon"))
+def _match_near(snapshot: Snapshot, place: Near) -> RowMask:
+    """Marks the files within a distance on the sphere, by the haversine formula (Sinnott 1984)."""
+    latitudes = np.radians(columns.read_numbers(snapshot, "lat"))
+    longitudes = np.radians(columns.read_numbers(snapshot, "lon"))
     latitude, longitude = np.radians([place.latitude, place.longitude])
     half = (
         np.sin((latitudes - latitude) / 2) ** 2
@@ -159,8 +165,11 @@ def _near(snapshot: Snapshot, place: Near) -> RowMask:
     return np.asarray(distances <= place.radius_km)  # NaN is near nothing
 
 
-def _inside(snapshot: Snapshot, box: Inside) -> RowMask:
-    latitudes, longitudes = columns.numbers(snapshot, "lat"), columns.numbers(snapshot, "lon")
+def _match_box(snapshot: Snapshot, box: Inside) -> RowMask:
+    latitudes, longitudes = (
+        columns.read_numbers(snapshot, "lat"),
+        columns.read_numbers(snapshot, "lon"),
+    )
     south, north = sorted((box.south, box.north))
     east_of, west_of = longitudes >= box.west, longitudes <= box.east
     between = east_of & west_of if box.west <= box.east else east_of | west_of

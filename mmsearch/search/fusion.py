@@ -1,4 +1,4 @@
-"""Joins what the spaces say of one asset into one score."""
+"""Fuses the scores of an asset in several spaces into one score."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from mmsearch.search.dense import Evidence
+from mmsearch.search.scores import TermScores
 
 RANK_CONSTANT = 60
 """As in Cormack, Clarke and Büttcher 2009."""
 
 
 def noisy_or(scores: Iterable[float]) -> float:
-    """The chance that at least one of independent signs is right: 1 - prod(1 - s), in 0..1.
+    """Returns the probability that at least one of independent signs is right: 1 - prod(1 - s).
 
     Pearl 1988, section 4.3.2. It is never below the best of the scores, and weak signs add little.
     """
@@ -25,44 +25,46 @@ def noisy_or(scores: Iterable[float]) -> float:
     return 1.0 - missed
 
 
-def fused(
-    found: Sequence[Evidence], weights: Sequence[float], *, is_by_rank: bool = False
+def fuse(
+    scores_by_term: Sequence[TermScores], weights: Sequence[float], *, is_by_rank: bool = False
 ) -> dict[int, float]:
-    """The score (0..1) of every asset that there is evidence for.
+    """Returns the score (0..1) of every asset that has scores.
 
-    For each term the best of each space, joined by `noisy_or`; then the mean of all terms that are
-    looked for, by their weights. With `is_by_rank` it is the sum of reciprocal ranks instead, as a
+    For each term the best of each space, joined by `noisy_or`; then the mean of all positive terms,
+    by their weights. With `is_by_rank` it is the sum of reciprocal ranks instead, as a
     share of what the first of all spaces would have.
     """
     if is_by_rank:
-        return _by_rank(found)
-    if not found:
+        return _fuse_by_rank(scores_by_term)
+    if not scores_by_term:
         return {}
     total = sum(weight for weight in weights if weight > 0)
-    assets, at = np.unique(np.concatenate([one.assets for one in found]), return_inverse=True)
-    ends = np.cumsum([len(one.assets) for one in found])
+    assets, positions = np.unique(
+        np.concatenate([scores.assets for scores in scores_by_term]), return_inverse=True
+    )
+    ends = np.cumsum([len(scores.assets) for scores in scores_by_term])
     missed: dict[int, NDArray[np.float64]] = {}
-    for one, entries in zip(found, np.split(at, ends[:-1]), strict=True):
+    for scores, entries in zip(scores_by_term, np.split(positions, ends[:-1]), strict=True):
         best = np.zeros(len(assets))
-        np.maximum.at(best, entries, np.clip(one.scores, 0.0, 1.0))
-        missed[one.term] = missed.get(one.term, np.ones(len(assets))) * (1.0 - best)
-    scores = sum(weights[term] / total * (1.0 - left) for term, left in missed.items())
-    return dict(zip(assets.tolist(), np.asarray(scores).tolist(), strict=True))
+        np.maximum.at(best, entries, np.clip(scores.scores, 0.0, 1.0))
+        missed[scores.term] = missed.get(scores.term, np.ones(len(assets))) * (1.0 - best)
+    fused = sum(weights[term] / total * (1.0 - left) for term, left in missed.items())
+    return dict(zip(assets.tolist(), np.asarray(fused).tolist(), strict=True))
 
 
-def _by_rank(found: Sequence[Evidence]) -> dict[int, float]:
-    scores: defaultdict[int, float] = defaultdict(float)
-    lists = [one for one in found if len(one.assets)]
-    for one in lists:
-        for position, (asset, _) in enumerate(_best_of_assets(one), start=1):
-            scores[asset] += (RANK_CONSTANT + 1) / (RANK_CONSTANT + position) / len(lists)
-    return dict(scores)
+def _fuse_by_rank(scores_by_term: Sequence[TermScores]) -> dict[int, float]:
+    fused: defaultdict[int, float] = defaultdict(float)
+    lists = [scores for scores in scores_by_term if len(scores.assets)]
+    for scores in lists:
+        for position, (asset, _) in enumerate(_rank_assets(scores), start=1):
+            fused[asset] += (RANK_CONSTANT + 1) / (RANK_CONSTANT + position) / len(lists)
+    return dict(fused)
 
 
-def _best_of_assets(one: Evidence) -> list[tuple[int, float]]:
-    """Each asset with its best score, best first."""
-    order = np.argsort(-one.scores, kind="stable")
-    assets = one.assets[order]
+def _rank_assets(scores: TermScores) -> list[tuple[int, float]]:
+    """Returns each asset with its best score, best first."""
+    order = np.argsort(-scores.scores, kind="stable")
+    assets = scores.assets[order]
     _, first = np.unique(assets, return_index=True)
     first.sort()
-    return list(zip(assets[first].tolist(), one.scores[order][first].tolist(), strict=True))
+    return list(zip(assets[first].tolist(), scores.scores[order][first].tolist(), strict=True))

@@ -1,4 +1,4 @@
-"""Where in a text the words of a query stand, so that they can be shown in bold."""
+"""Finds the words of a query in a text, to show them in bold."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from mmsearch.index.word_index import FUNCTION_WORDS, PHRASE, plain
+from mmsearch.index.word_index import FUNCTION_WORDS, PHRASE, fold_text
 
 Chars = tuple[int, int]
 """A half-open range of characters, counted as Python counts them."""
@@ -24,82 +24,82 @@ _UNSPACED = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class _Word:
-    """A word as it is compared, and where in the text it and each of its letters stand."""
+    """A folded word, and the positions in the text of it and of each of its letters."""
 
     folded: str
     chars: Chars
     origins: tuple[int, ...]
 
 
-def highlights(text: str, query: str, *, is_stemmed: bool = True) -> tuple[Chars, ...]:
-    """The ranges of `text` that match words and "quoted phrases" of `query`: rising, disjoint.
+def find_highlights(text: str, query: str, *, is_stemmed: bool = True) -> tuple[Chars, ...]:
+    """Returns the ranges of `text` that match words and "phrases" of `query`: rising, disjoint.
 
     Case and accents are passed over, and a plural matches its singular unless `is_stemmed` is
     False. Words are matched whole, in scripts without spaces inside a run. A phrase matches where
     its words follow each other. Function words match in phrases alone, unless nothing else is
     looked for.
     """
-    wanted = {word.folded for word in _words(PHRASE.sub(" ", query))}
-    phrases = [[word.folded for word in _words(phrase)] for phrase in PHRASE.findall(query)]
+    sought = {word.folded for word in _split_words(PHRASE.sub(" ", query))}
+    phrases = [[word.folded for word in _split_words(phrase)] for phrase in PHRASE.findall(query)]
     phrases = [phrase for phrase in phrases if phrase]
-    wanted = wanted - FUNCTION_WORDS or (set() if phrases else wanted)
-    words = _words(text) if wanted or phrases else []
-    forms = _forms if is_stemmed else _itself
-    singular = wanted.union(*(forms(word) for word in wanted))
-    found = [
+    sought = sought - FUNCTION_WORDS or (set() if phrases else sought)
+    words = _split_words(text) if sought or phrases else []
+    forms = _singular_forms if is_stemmed else _keep_word
+    singular = sought.union(*(forms(word) for word in sought))
+    ranges = [
         word.chars
         for word in words
-        if word.folded in singular or not wanted.isdisjoint(forms(word.folded))
+        if word.folded in singular or not sought.isdisjoint(forms(word.folded))
     ]
-    inside = {*wanted, *(phrase[0] for phrase in phrases if len(phrase) == 1)}
+    inside = {*sought, *(phrase[0] for phrase in phrases if len(phrase) == 1)}
     for part in (part for part in inside if _UNSPACED.match(part)):
-        found += _within(text, words, part)
+        ranges += _find_in_runs(text, words, part)
     for phrase in phrases:
-        found += _phrase(words, phrase)
-    return _joined(found)
+        ranges += _find_phrase(words, phrase)
+    return _join_ranges(ranges)
 
 
-def bounded(ranges: Sequence[Chars], start: int, end: int) -> tuple[Chars, ...]:
-    """The ranges as they lie in `text[start:end]`."""
+def clip_ranges(ranges: Sequence[Chars], start: int, end: int) -> tuple[Chars, ...]:
+    """Returns the ranges relative to `text[start:end]`."""
     cut = [(max(first, start) - start, min(last, end) - start) for first, last in ranges]
     return tuple((first, last) for first, last in cut if first < last)
 
 
-def _folded(text: str) -> list[tuple[str, int]]:
-    """Each letter as it is compared, lower-case and without marks, and where it came from."""
+def _fold(text: str) -> list[tuple[str, int]]:
+    """Folds each letter, lower-case and without marks, with its position."""
     return [
         (folded, at)
         for at, char in enumerate(text)
         if char not in _INVISIBLE
         # One Greek letter has two small forms.
-        for folded in plain(char).casefold()
+        for folded in fold_text(char).casefold()
     ]
 
 
-def _words(text: str) -> list[_Word]:
+def _split_words(text: str) -> list[_Word]:
     words = []
-    for is_word, group in groupby(_folded(text), key=lambda pair: pair[0].isalnum()):
+    for is_word, group in groupby(_fold(text), key=lambda pair: pair[0].isalnum()):
         if is_word:
             pairs = list(group)
-            chars = (pairs[0][1], _end(text, pairs[-1][1] + 1))
+            chars = (pairs[0][1], _skip_marks(text, pairs[-1][1] + 1))
             origins = tuple(at for _, at in pairs)
             words.append(_Word("".join(char for char, _ in pairs), chars, origins))
     return words
 
 
-def _end(text: str, end: int) -> int:
-    """Behind the marks that belong to the character before `end`."""
+def _skip_marks(text: str, end: int) -> int:
+    """Returns the end behind the marks that belong to the character before `end`."""
     while end < len(text) and unicodedata.category(text[end])[0] == "M":
         end += 1
     return end
 
 
-def _itself(word: str) -> set[str]:
+def _keep_word(word: str) -> set[str]:
     return {word}
 
 
-def _forms(word: str) -> set[str]:
-    """A word, and what it is the English plural of, if it is one (after Harman, JASIS 1991)."""
+def _singular_forms(word: str) -> set[str]:
+    """Returns a word and its possible English singulars (after Harman, JASIS 1991)."""
     if len(word) <= 3 or not word.endswith("s") or word.endswith(("ss", "us")):
         return {word}
     forms = {word, word[:-1]}
@@ -110,20 +110,20 @@ def _forms(word: str) -> set[str]:
     return forms
 
 
-def _within(text: str, words: Sequence[_Word], part: str) -> list[Chars]:
-    """Where a word of a script without spaces stands inside runs."""
-    found = []
+def _find_in_runs(text: str, words: Sequence[_Word], part: str) -> list[Chars]:
+    """Finds a word of a script without spaces inside runs."""
+    ranges = []
     for run in words:
         at = run.folded.find(part)
         while at >= 0:
             end = at + len(part)
-            found.append((run.origins[at], _end(text, run.origins[end - 1] + 1)))
+            ranges.append((run.origins[at], _skip_marks(text, run.origins[end - 1] + 1)))
             at = run.folded.find(part, end)
-    return found
+    return ranges
 
 
-def _phrase(words: Sequence[_Word], phrase: Sequence[str]) -> list[Chars]:
-    """From the first word to the last of each place where the words follow each other."""
+def _find_phrase(words: Sequence[_Word], phrase: Sequence[str]) -> list[Chars]:
+    """Finds the ranges of a phrase, from its first word to its last."""
     size = len(phrase)
     return [
         (words[at].chars[0], words[at + size - 1].chars[1])
@@ -132,8 +132,8 @@ def _phrase(words: Sequence[_Word], phrase: Sequence[str]) -> list[Chars]:
     ]
 
 
-def _joined(ranges: Sequence[Chars]) -> tuple[Chars, ...]:
-    """Rising, those that overlap made one."""
+def _join_ranges(ranges: Sequence[Chars]) -> tuple[Chars, ...]:
+    """Joins overlapping ranges, rising."""
     joined: list[Chars] = []
     for start, end in sorted(ranges):
         if joined and start < joined[-1][1]:

@@ -1,4 +1,4 @@
-"""Finds exact words and quoted phrases in what is said and written."""
+"""Scores segments by exact words and quoted phrases in speech, OCR and documents."""
 
 from __future__ import annotations
 
@@ -11,45 +11,73 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mmsearch.index.addresses import AddressArray, address_set
+from mmsearch.index.addresses import AddressArray, serialize_addresses
 from mmsearch.index.base import NO_ROW, RowArray, RowMask
-from mmsearch.index.word_index import FUNCTION_WORDS, PHRASE, plain
+from mmsearch.index.word_index import FUNCTION_WORDS, PHRASE, fold_text
+from mmsearch.search.scores import LEXICAL_SPACE, TermScores
 from mmsearch.snapshot.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from mmsearch.types import FloatArray
 
+MATCH_WEIGHT = 0.95
+MIN_TEXTS, TEXTS_SHARE = 64, 4
+"""Texts are searched one by one: a quarter as many as of vectors are taken."""
+RANK_SHARE = 0.15
+"""The share of a score that depends on the rank by BM25."""
 SHORTEST_FUZZY, LONGEST_FUZZY = 5, 32
-"""Letters of a word that may be taken for a misspelling of another."""
+"""Lengths of words that may be misspellings of others."""
 FUZZY_SHARE = 0.7
-"""What a word counts for that is there with one letter changed."""
+"""The weight of a word that is there with one letter changed."""
 MOST_WORDS = 32
-MOSTPHRASES = 8
+MOST_PHRASES = 8
 MOST_KNOWN = 4096
 NOWHERE = -1.0
-"""In place of the score of a word that no text has."""
+"""Stands for the score of a word that no text has."""
 _SPLIT = re.compile(r"[\W_]+")
 
 
-def tokens(text: str) -> list[str]:
-    """Words that can be compared: lower case, without accents, cut at all else."""
-    return [one for one in _SPLIT.split(plain(text)) if one]
+def score_lexical(
+    snapshot: Snapshot, query: str, term: int, mask: RowMask | None, depth: int
+) -> TermScores:
+    """Scores the segments of assets that pass `mask` by the words of a query in their texts."""
+    matches = find_words(snapshot, query, max(MIN_TEXTS, depth // TEXTS_SHARE), mask)
+    ranks = matches.bm25 / max(float(matches.bm25.max(initial=0.0)), 1e-9)
+    # The square: half of the words is far less than half of a match.
+    scores = MATCH_WEIGHT * matches.shares**2 * (1 - RANK_SHARE + RANK_SHARE * ranks)
+    order = np.argsort(-scores, kind="stable")
+    return TermScores(
+        space=LEXICAL_SPACE,
+        term=term,
+        assets=matches.assets[order],
+        segments=matches.segments[order],
+        scores=scores[order].astype(np.float32),
+        similarities=matches.shares[order],
+        boxes=None,
+        is_complete=matches.is_complete,
+        best_beyond=float(scores.min()) if len(scores) else 0.0,
+    )
 
 
-def _typed(text: str) -> list[str]:
-    """The same words as they are written.
+def tokenize(text: str) -> list[str]:
+    """Splits a text into comparable words: lower case, without accents."""
+    return [word for word in _SPLIT.split(fold_text(text)) if word]
 
-    The full-text index is asked for these, for it folds the accents of Latin letters only.
+
+def _split_typed(text: str) -> list[str]:
+    """Splits a text into the same words as they are typed.
+
+    The full-text index takes these, for it folds the accents of Latin letters only.
     """
-    whole = unicodedata.normalize("NFC", text)
-    if whole.isascii():
-        return [one for one in _SPLIT.split(whole) if one]
-    kept = (c if c.isalnum() or unicodedata.category(c)[0] == "M" else " " for c in whole)
-    return "".join(kept).split()
+    composed = unicodedata.normalize("NFC", text)
+    if composed.isascii():
+        return [word for word in _SPLIT.split(composed) if word]
+    letters = (c if c.isalnum() or unicodedata.category(c)[0] == "M" else " " for c in composed)
+    return "".join(letters).split()
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class LexicalQuery:
     """The words of a query, and the phrases among them that must stand together.
 
     `typed` has each word as it was typed.
@@ -60,137 +88,141 @@ class Wanted:
     typed: Mapping[str, str]
 
     @classmethod
-    def of(cls, query: str) -> Wanted:
-        """From what is typed: what stands in double quotes is a phrase."""
-        phrases = [tuple(tokens(one)) for one in PHRASE.findall(query)]
+    def parse(cls, query: str) -> LexicalQuery:
+        """Reads a query; text in double quotes is a phrase."""
+        phrases = [tuple(tokenize(quoted)) for quoted in PHRASE.findall(query)]
         phrases = [phrase for phrase in phrases if phrase]
-        found: dict[str, str] = {}
-        for typed in _typed(query):
-            for one in tokens(typed):
-                found.setdefault(one, typed)
-        telling = [one for one in found if one not in FUNCTION_WORDS] or list(found)
-        return cls(tuple(telling[:MOST_WORDS]), tuple(phrases[:MOSTPHRASES]), found)
+        typed_words: dict[str, str] = {}
+        for typed in _split_typed(query):
+            for word in tokenize(typed):
+                typed_words.setdefault(word, typed)
+        content_words = [word for word in typed_words if word not in FUNCTION_WORDS]
+        words = tuple((content_words or list(typed_words))[:MOST_WORDS])
+        return cls(words, tuple(phrases[:MOST_PHRASES]), typed_words)
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class LexicalMatches:
     """Segments that have words of a query.
 
-    `segments` and `assets` are (n,) rows; `shares` says how much of the query each covers (0..1),
-    words weighed by how rare they are; `bm25` is its score by the full-text index. `is_all` says
-    that no others do.
+    `segments` and `assets` are (n,) rows; `shares` are the shares of the query that each covers
+    (0..1), words weighted by rarity; `bm25` are the scores of the full-text index. With
+    `is_complete` there are no others.
     """
 
     segments: RowArray
     assets: RowArray
     shares: FloatArray
     bm25: FloatArray
-    is_all: bool = True
+    is_complete: bool = True
 
 
-def written(snapshot: Snapshot, query: str, limit: int, mask: RowMask | None) -> Written:
-    """The segments of assets that pass `mask` and have words of the query.
+def find_words(snapshot: Snapshot, query: str, limit: int, mask: RowMask | None) -> LexicalMatches:
+    """Finds the segments of assets that pass `mask` and have words of the query.
 
     About `limit` of them, the best by BM25; as many again for each quoted phrase.
     """
     import pyarrow as pa
 
-    wanted = Wanted.of(query)
-    if not wanted.words or not snapshot.reader.has_text_index:
-        return _nothing()
-    typed = wanted.typed
-    weights = {word: _weight(snapshot, typed[word]) for word in wanted.words}
-    asked = {
-        word: one
-        for word in wanted.words
-        if (one := _as_written(snapshot, word, typed[word])) is not None
+    parsed = LexicalQuery.parse(query)
+    if not parsed.words or not snapshot.reader.has_text_index:
+        return _no_matches()
+    typed = parsed.typed
+    weights = {word: _weigh_word(snapshot, typed[word]) for word in parsed.words}
+    spellings = {
+        word: spelling
+        for word in parsed.words
+        if (spelling := _find_spelling(snapshot, word, typed[word])) is not None
     }
-    if not asked:
-        return _nothing()
-    meant = {word: plain(one) for word, one in asked.items()}
-    phrases = [" ".join(typed[word] for word in one[:MOST_WORDS]) for one in wanted.phrases]
-    among = None if mask is None else _among(snapshot, mask)
-    find = snapshot.reader.full_text
-    tables = [find(" ".join(asked.values()), limit, among=among)]
+    if not spellings:
+        return _no_matches()
+    corrected = {word: fold_text(spelling) for word, spelling in spellings.items()}
+    phrases = [" ".join(typed[word] for word in phrase[:MOST_WORDS]) for phrase in parsed.phrases]
+    among = None if mask is None else _encode_allowed_rows(snapshot, mask)
+    find = snapshot.reader.search_text
+    tables = [find(" ".join(spellings.values()), limit, among=among)]
     # A text with the phrase need not be among the best for its words.
-    tables += [find(one, limit, is_phrase=True, among=among) for one in phrases]
+    tables += [find(phrase, limit, is_phrase=True, among=among) for phrase in phrases]
     table = pa.concat_tables(tables)
-    segments, owners = snapshot.segments.at(np.asarray(table.column("_rowaddr")))
+    segments, owners = snapshot.segments.find_at(np.asarray(table.column("_rowaddr")))
     assets = snapshot.asset_rows(owners)
-    passes = _first_of_each(segments) & (segments != NO_ROW) & (assets != NO_ROW)
-    is_all = all(one.num_rows < limit for one in tables)
+    passes = _mark_first_of_each(segments) & (segments != NO_ROW) & (assets != NO_ROW)
+    is_complete = all(part.num_rows < limit for part in tables)
     texts = table.column("text").to_pylist()
-    sought = Sought.of({*wanted.words, *meant.values()})
-    shares = [
-        _share(plain(text), sought, wanted, weights, meant) if there else 0.0
-        for text, there in zip(texts, passes.tolist(), strict=True)
+    patterns = WordPatterns.compile({*parsed.words, *corrected.values()})
+    covered = [
+        _covered_share(fold_text(text), patterns, parsed, weights, corrected) if passed else 0.0
+        for text, passed in zip(texts, passes.tolist(), strict=True)
     ]
-    found = np.asarray(shares, dtype=np.float32)
-    passes &= found > 0
+    shares = np.asarray(covered, dtype=np.float32)
+    passes &= shares > 0
     bm25 = np.asarray(table.column("_score"), dtype=np.float32)
-    return Written(segments[passes], assets[passes], found[passes], bm25[passes], is_all)
+    return LexicalMatches(
+        segments[passes], assets[passes], shares[passes], bm25[passes], is_complete
+    )
 
 
-def _among(snapshot: Snapshot, mask: RowMask) -> bytes:
-    """The rows of segments whose assets pass, as Lance takes them."""
-    addresses: AddressArray = snapshot.kept("segment addresses", snapshot.segments.addresses)
-    owners: RowArray = snapshot.kept(
+def _encode_allowed_rows(snapshot: Snapshot, mask: RowMask) -> bytes:
+    """Encodes the rows of segments whose assets pass, as Lance takes them."""
+    addresses: AddressArray = snapshot.memoize("segment addresses", snapshot.segments.addresses)
+    owners: RowArray = snapshot.memoize(
         "segment owners", lambda: snapshot.asset_rows(snapshot.segments.owners())
     )
-    return address_set(addresses[np.append(mask, False)[owners]])
+    return serialize_addresses(addresses[np.append(mask, False)[owners]])
 
 
-def _first_of_each(rows: RowArray) -> RowMask:
+def _mark_first_of_each(rows: RowArray) -> RowMask:
     first = np.zeros(len(rows), dtype=np.bool_)
     first[np.unique(rows, return_index=True)[1]] = True
     return first
 
 
-def _nothing() -> Written:
+def _no_matches() -> LexicalMatches:
     rows, scores = np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32)
-    return Written(rows, rows, scores, scores)
+    return LexicalMatches(rows, rows, scores, scores)
 
 
 @dataclass(frozen=True, slots=True)
-class Sought:
-    """Words that are looked for in many texts; most texts need not be cut into words for that."""
+class WordPatterns:
+    """Patterns of words, to search many texts without splitting them."""
 
     patterns: Mapping[str, re.Pattern[str]]
 
     @classmethod
-    def of(cls, words: Collection[str]) -> Sought:
-        """From words as `tokens` gives them."""
+    def compile(cls, words: Collection[str]) -> WordPatterns:
+        """Compiles words as `tokenize` returns them."""
         return cls({word: re.compile(rf"(?<![^\W_]){re.escape(word)}(?![^\W_])") for word in words})
 
-    def within(self, text: str) -> set[str]:
-        """Those that are among the words of a text, which is plain already."""
-        # Most are not there at all, which the first look tells in no time.
+    def find_in(self, text: str) -> set[str]:
+        """Returns the words that a plain text has."""
         return {
-            word for word, whole in self.patterns.items() if word in text and whole.search(text)
+            word
+            for word, pattern in self.patterns.items()
+            if word in text and pattern.search(text)  # the first test rules most out
         }
 
 
-def _share(
+def _covered_share(
     text: str,
-    sought: Sought,
-    wanted: Wanted,
+    patterns: WordPatterns,
+    query: LexicalQuery,
     weights: dict[str, float],
-    meant: dict[str, str],
+    corrected: dict[str, str],
 ) -> float:
-    """How much of the query a plain text covers, by the weights of its words.
+    """Returns the share of a query that a plain text covers, by the weights of its words.
 
-    `meant` has what each word is taken for, which is another where it is misspelt.
+    `corrected` has the spelling of each word, another where it is misspelt.
     """
-    there = sought.within(text)
+    present = patterns.find_in(text)
     covered = {
-        word: 1.0 if word in there else FUZZY_SHARE
-        for word in wanted.words
-        if word in there or meant.get(word) in there
+        word: 1.0 if word in present else FUZZY_SHARE
+        for word in query.words
+        if word in present or corrected.get(word) in present
     }
-    if wanted.phrases:
-        cut = tokens(text)
-        for phrase in wanted.phrases:
-            if not _has_phrase(cut, phrase):
+    if query.phrases:
+        words = tokenize(text)
+        for phrase in query.phrases:
+            if not _has_phrase(words, phrase):
                 for word in phrase:
                     covered.pop(word, None)
     total = sum(weights.values())
@@ -199,54 +231,57 @@ def _share(
 
 def _has_phrase(text: Sequence[str], phrase: Sequence[str]) -> bool:
     size = len(phrase)
-    first = phrase[0]
     return any(
-        one == first and tuple(text[at : at + size]) == tuple(phrase) for at, one in enumerate(text)
+        word == phrase[0] and tuple(text[at : at + size]) == tuple(phrase)
+        for at, word in enumerate(text)
     )
 
 
-def _weight(snapshot: Snapshot, word: str) -> float:
-    """How much a word tells: what the best text for it alone scores, more where none has it.
+def _weigh_word(snapshot: Snapshot, word: str) -> float:
+    """Returns the weight of a word: the best score of a text for it, more if no text has it.
 
     BM25 of one word is its inverse document frequency, times what its frequency in the text adds,
     which is between one and two.
     """
-    best = _best(snapshot, word)
+    best = _best_score(snapshot, word)
     return best if best is not None else math.log(max(2, snapshot.segments.count))
 
 
-def _best(snapshot: Snapshot, word: str) -> float | None:
-    known: dict[str, float] = snapshot.kept("words", dict)
+def _best_score(snapshot: Snapshot, word: str) -> float | None:
+    known: dict[str, float] = snapshot.memoize("words", dict)
     best = known.get(word)
     if best is None:
         if len(known) >= MOST_KNOWN:
             known.clear()
-        table = snapshot.reader.full_text(word, 1, has_text=False)
+        table = snapshot.reader.search_text(word, 1, has_text=False)
         best = table.column("_score")[0].as_py() if table.num_rows else NOWHERE
         known[word] = best
     return None if best == NOWHERE else best
 
 
-def _as_written(snapshot: Snapshot, word: str, typed: str) -> str | None:
-    """The word as texts have it: as typed, or the likeliest that it is a misspelling of."""
-    if _best(snapshot, typed) is not None:
+def _find_spelling(snapshot: Snapshot, word: str, typed: str) -> str | None:
+    """Returns the word as texts have it: as typed, or the likeliest correction; None for none."""
+    if _best_score(snapshot, typed) is not None:
         return typed
     if not (SHORTEST_FUZZY <= len(word) <= LONGEST_FUZZY and word.isalpha()):
         return None
-    known: dict[str, str] = snapshot.kept("spellings", dict)
+    known: dict[str, str] = snapshot.memoize("spellings", dict)
     spelt = known.get(word)
     if spelt is None:
         if len(known) >= MOST_KNOWN:
             known.clear()
-        spelt = _spelling(snapshot, word, typed) or ""
+        spelt = _look_up_spelling(snapshot, word, typed) or ""
         known[word] = spelt
     return spelt or None
 
 
-def _spelling(snapshot: Snapshot, word: str, typed: str) -> str | None:
+def _look_up_spelling(snapshot: Snapshot, word: str, typed: str) -> str | None:
     import difflib
 
-    table = snapshot.reader.full_text(typed, 8, fuzziness=1)
-    near = {plain(one): one for text in table.column("text").to_pylist() for one in _typed(text)}
-    found = difflib.get_close_matches(word, sorted(near), n=1, cutoff=0.75)
-    return near[found[0]] if found else None
+    table = snapshot.reader.search_text(typed, 8, fuzziness=1)
+    texts = table.column("text").to_pylist()
+    near = {
+        fold_text(typed_word): typed_word for text in texts for typed_word in _split_typed(text)
+    }
+    matches = difflib.get_close_matches(word, sorted(near), n=1, cutoff=0.75)
+    return near[matches[0]] if matches else None

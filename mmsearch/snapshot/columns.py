@@ -1,7 +1,7 @@
-"""What is known of each file of a snapshot, field by field, ready to be compared.
+"""The metadata of files as columns, which filters compare.
 
-A row is a file that leads to an asset, in the order of `Snapshot.file_rows`: those of one asset lie
-together. A column is read and made when a filter first asks for it, and kept with the snapshot.
+A row is a file with an asset, in the order of `Snapshot.file_rows`: the files of an asset lie
+together. A column is read when a filter first asks for it, and kept with the snapshot.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmsearch.index.base import RowMask
-from mmsearch.snapshot.snapshot import MODALITIES, Snapshot
+from mmsearch.snapshot.array_writers import MODALITIES
+from mmsearch.snapshot.snapshot import Snapshot
 from mmsearch.store.schema import ASSETS, FILES
 
 NumberArray = NDArray[np.float64]
@@ -36,15 +37,15 @@ _NUMBERS = {
     "lon": "longitude",
 }
 _WITHOUT_ZONE = (19, 26)
-"""How long an ISO text is that has no zone, with and without a fraction of a second."""
+"""Lengths of an ISO time without a zone, with and without a fraction of a second."""
 _DAY_S = 86_400
 _QUARTER_S = 900
 """Clocks are put forward and back at full quarters of an hour."""
 
 
 @dataclass(frozen=True, slots=True)
-class Texts:
-    """A column of text: row i has `values[codes[i]]`, nothing where the code is -1.
+class TextColumn:
+    """A column of text: row i is `values[codes[i]]`, nothing where the code is -1.
 
     `values` is an Arrow array of folded texts, not all of them different.
     """
@@ -52,13 +53,13 @@ class Texts:
     values: Any
     codes: NDArray[np.int32]
 
-    def having(self, wanted: RowMask) -> RowMask:
-        """Which rows have one of the wanted values, by an entry for each of `values`."""
+    def select(self, wanted: RowMask) -> RowMask:
+        """Returns a mask of the rows whose value is in `wanted`, a mask of `values`."""
         return np.append(wanted, False)[self.codes]
 
 
 def fold(text: str) -> str:
-    """A text without case and accents: 'Zürich' and 'ZURICH' are the same."""
+    """Removes case and accents: 'Zürich' and 'ZURICH' are the same."""
     if text.isascii():
         return text.lower()
     # Twice: folding a capital can leave an accent behind.
@@ -66,44 +67,43 @@ def fold(text: str) -> str:
     return "".join(char for char in plain if not unicodedata.combining(char))
 
 
-def owners(snapshot: Snapshot) -> NDArray[np.int64]:
-    """The asset row of each file."""
+def read_owners(snapshot: Snapshot) -> NDArray[np.int64]:
+    """Returns the asset row of each file."""
 
     def make() -> NDArray[np.int64]:
         counts = np.diff(snapshot.file_offsets)
         return np.repeat(np.arange(len(counts)), counts)
 
-    return snapshot.kept("files.owner", make)
+    return snapshot.memoize("files.owner", make)
 
 
-def paths(snapshot: Snapshot) -> Any:
-    """The path of each file, to the letter, as an Arrow array."""
+def read_paths(snapshot: Snapshot) -> Any:
+    """Returns the path of each file, as an Arrow array."""
 
     def make() -> Any:
-        whole = snapshot.reader.column(FILES, "path").column("path")
+        whole = snapshot.reader.read_columns(FILES, "path").column("path")
         return whole.take(snapshot.file_rows).combine_chunks()
 
-    return snapshot.kept("files.path", make)
+    return snapshot.memoize("files.path", make)
 
 
-def texts(snapshot: Snapshot, field: str) -> Texts:
-    """A field that holds text."""
-    return snapshot.kept(f"text.{field}", lambda: _texts(snapshot, field))
+def read_texts(snapshot: Snapshot, field: str) -> TextColumn:
+    """Returns a field of text."""
+    return snapshot.memoize(f"text.{field}", lambda: _texts(snapshot, field))
 
 
-def _texts(snapshot: Snapshot, field: str) -> Texts:
+def _texts(snapshot: Snapshot, field: str) -> TextColumn:
     import pyarrow as pa
 
     if field == "kind":
-        codes = snapshot.modalities.astype(np.int32)
-        return Texts(pa.array([kind.value for kind in MODALITIES]), codes[owners(snapshot)])
+        codes = snapshot.modalities.astype(np.int32)[read_owners(snapshot)]
+        return TextColumn(pa.array([kind.value for kind in MODALITIES]), codes)
     if field in _TEXTS:
-        whole = snapshot.reader.column(ASSETS, field).column(field)
-        known = _encoded(whole)
-        return Texts(known.values, known.codes[owners(snapshot)])
+        of_assets = _encode(snapshot.reader.read_columns(ASSETS, field).column(field))
+        return TextColumn(of_assets.values, of_assets.codes[read_owners(snapshot)])
     if field == "path":
-        return _encoded(paths(snapshot))
-    return _encoded(pa.array(map(_PARTS[field], paths(snapshot).to_pylist()), pa.string()))
+        return _encode(read_paths(snapshot))
+    return _encode(pa.array(map(_PARTS[field], read_paths(snapshot).to_pylist()), pa.string()))
 
 
 # What is stored is absolute and tidy: nothing that a Path would mend, at a tenth of its price.
@@ -119,7 +119,7 @@ def _extension(name: str) -> str | None:
     return last if stem and last else None
 
 
-def _encoded(column: Any) -> Texts:
+def _encode(column: Any) -> TextColumn:
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -127,14 +127,14 @@ def _encoded(column: Any) -> Texts:
     if isinstance(encoded, pa.ChunkedArray):
         encoded = encoded.combine_chunks()
     codes = np.asarray(encoded.indices.fill_null(-1), dtype=np.int32)
-    values = _folded(encoded.dictionary)
+    values = _fold_values(encoded.dictionary)
     is_empty = np.asarray(pc.equal(values, ""))
     if is_empty.any():
         codes = np.where(np.append(is_empty, False)[codes], -1, codes)
-    return Texts(values, codes)
+    return TextColumn(values, codes)
 
 
-def _folded(values: Any) -> Any:
+def _fold_values(values: Any) -> Any:
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -143,33 +143,34 @@ def _folded(values: Any) -> Any:
     return pc.replace_with_mask(pc.ascii_lower(values), other, pa.array(folded, pa.string()))
 
 
-def numbers(snapshot: Snapshot, field: str) -> NumberArray:
-    """A field that holds a number, NaN where it is not known."""
-    return snapshot.kept(f"number.{field}", lambda: _numbers(snapshot, field))
+def read_numbers(snapshot: Snapshot, field: str) -> NumberArray:
+    """Returns a field of numbers, NaN where unknown."""
+    return snapshot.memoize(f"number.{field}", lambda: _numbers(snapshot, field))
 
 
 def _numbers(snapshot: Snapshot, field: str) -> NumberArray:
     if field == "megapixels":
-        return numbers(snapshot, "width") * numbers(snapshot, "height") / 1e6
+        return read_numbers(snapshot, "width") * read_numbers(snapshot, "height") / 1e6
     name = _NUMBERS[field]
-    whole = snapshot.reader.column(ASSETS, name).column(name)
+    whole = snapshot.reader.read_columns(ASSETS, name).column(name)
     known = whole.cast("float64").to_numpy()  # nulls become NaN
-    return np.asarray(known, dtype=np.float64)[owners(snapshot)]
+    return np.asarray(known, dtype=np.float64)[read_owners(snapshot)]
 
 
-def times(snapshot: Snapshot, field: str) -> TimeArray:
-    """A field that holds a time, datetime64[us] of the clock on the wall, NaT where not known."""
-    return snapshot.kept(f"time.{field}", lambda: _times(snapshot, field))
+def read_times(snapshot: Snapshot, field: str) -> TimeArray:
+    """Returns a field of times, datetime64[us] in local wall time, NaT where unknown."""
+    return snapshot.memoize(f"time.{field}", lambda: _times(snapshot, field))
 
 
 def _times(snapshot: Snapshot, field: str) -> TimeArray:
     if field == "taken":
-        said = snapshot.reader.column(ASSETS, "taken_at").column("taken_at").to_pylist()
-        return np.array([*map(_wall_time, said)], dtype="datetime64[us]")[owners(snapshot)]
+        taken = snapshot.reader.read_columns(ASSETS, "taken_at").column("taken_at").to_pylist()
+        wall_times = np.array([*map(_parse_wall_time, taken)], dtype="datetime64[us]")
+        return wall_times[read_owners(snapshot)]
     if field == "modified":
-        column = snapshot.reader.column(FILES, "mtime_ns").column("mtime_ns")
-        return _wall_times(np.asarray(column)[snapshot.file_rows])
-    taken, modified = times(snapshot, "taken"), times(snapshot, "modified")
+        column = snapshot.reader.read_columns(FILES, "mtime_ns").column("mtime_ns")
+        return _convert_to_wall_times(np.asarray(column)[snapshot.file_rows])
+    taken, modified = read_times(snapshot, "taken"), read_times(snapshot, "modified")
     # A copy is often younger than what it is a copy of, never older.
     begins = snapshot.file_offsets[:-1][np.diff(snapshot.file_offsets) > 0]
     if not len(begins):
@@ -179,41 +180,42 @@ def _times(snapshot: Snapshot, field: str) -> TimeArray:
     return np.where(np.isnat(taken), np.repeat(oldest, counts), taken)
 
 
-def _wall_time(said: str | None) -> str:
-    """What the clock on the wall showed at the moment of an ISO text, "NaT" for none.
+def _parse_wall_time(iso_time: str | None) -> str:
+    """Converts an ISO time to wall time, "NaT" for None.
 
-    That of the place where it was taken, as far as the text says; a container that counts in UTC
-    says nothing of the place, so that it is the clock here.
+    It is that of the place of the picture where the text has a zone. A container that counts in UTC
+    tells no place, so it is the local clock.
     """
-    if said is None:
+    if iso_time is None:
         return "NaT"
-    if len(said) in _WITHOUT_ZONE:
-        return said
-    moment = datetime.fromisoformat(said)
+    if len(iso_time) in _WITHOUT_ZONE:
+        return iso_time
+    moment = datetime.fromisoformat(iso_time)
     if not moment.utcoffset():
         with contextlib.suppress(OverflowError, ValueError, OSError):  # before or after all clocks
             moment = moment.astimezone()
     return moment.replace(tzinfo=None).isoformat()
 
 
-def _wall_times(since_epoch_ns: NDArray[np.int64]) -> TimeArray:
-    """What the clock here showed so many nanoseconds after 1970 began in UTC."""
+def _convert_to_wall_times(since_epoch_ns: NDArray[np.int64]) -> TimeArray:
+    """Converts nanoseconds since 1970 in UTC to local wall times."""
     seconds = since_epoch_ns // 10**9
-    shifts, is_other = _shifts_s(seconds, _DAY_S)
-    if is_other.any():
-        shifts[is_other], _ = _shifts_s(seconds[is_other], _QUARTER_S)
-    return (since_epoch_ns // 1000 + shifts * 10**6).astype("datetime64[us]")
+    offsets, is_mixed = _utc_offsets_s(seconds, _DAY_S)
+    if is_mixed.any():
+        offsets[is_mixed], _ = _utc_offsets_s(seconds[is_mixed], _QUARTER_S)
+    return (since_epoch_ns // 1000 + offsets * 10**6).astype("datetime64[us]")
 
 
-def _shifts_s(seconds: NDArray[np.int64], step_s: int) -> tuple[NDArray[np.int64], RowMask]:
-    """How far the clock here was ahead of UTC as the step of each began, and if that changed."""
+def _utc_offsets_s(seconds: NDArray[np.int64], step_s: int) -> tuple[NDArray[np.int64], RowMask]:
+    """Returns the UTC offset at the start of each step, and a mask of steps within it changes."""
     steps, which = np.unique(seconds // step_s, return_inverse=True)
-    begins = np.array([_shift_s(step * step_s) for step in steps.tolist()], dtype=np.int64)
-    ends = np.array([_shift_s(step * step_s + step_s) for step in steps.tolist()], dtype=np.int64)
+    starts_s = [step * step_s for step in steps.tolist()]
+    begins = np.array([_utc_offset_s(start_s) for start_s in starts_s], dtype=np.int64)
+    ends = np.array([_utc_offset_s(start_s + step_s) for start_s in starts_s], dtype=np.int64)
     return begins[which], (begins != ends)[which]
 
 
-def _shift_s(seconds: int) -> int:
+def _utc_offset_s(seconds: int) -> int:
     try:
         return time.localtime(seconds).tm_gmtoff
     except (OverflowError, ValueError, OSError):  # a time that no clock here can show

@@ -1,4 +1,4 @@
-"""What files say of themselves: their names and folders, titles, cameras, and tags."""
+"""Finds words in the names, folders, titles, cameras and tags of assets."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from numpy.typing import NDArray
 from mmsearch.index.base import RowArray
 from mmsearch.index.word_index import FUNCTION_WORDS, WordIndex
 
-Having = tuple[RowArray, NDArray[np.float32]]
-"""Assets, rising, and how surely each has a word (0..1)."""
-LEAST = 0.15
-"""What covers less of a query than this is not worth telling."""
+WordMatches = tuple[RowArray, NDArray[np.float32]]
+"""Rows of assets, rising, and the confidence (0..1) that each has a word."""
+MIN_SHARE = 0.15
+"""Matches that cover less of a query are dropped."""
 
 
 @dataclass(frozen=True, slots=True)
-class NamePart:
-    """The words of one part of a table; `owners` takes its documents to asset rows, -1 for none.
+class NameIndexPart:
+    """The word index of one fragment; `owners` maps its documents to asset rows, -1 for none.
 
-    `segments` takes those of tags to rows of segments; it is None where words are of whole assets.
+    `segments` maps the documents of tags to rows of segments; None where words are of assets.
     """
 
     index: WordIndex
@@ -30,16 +30,16 @@ class NamePart:
 
 
 @dataclass(frozen=True, slots=True)
-class Named:
-    """Assets, rising, and the share of a query (0..1) that their words cover."""
+class NameMatches:
+    """Rows of assets, rising, and the share of a query (0..1) that their words cover."""
 
     assets: RowArray
     shares: NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
-class Tagged:
-    """Segments, rising, their assets, and the share of a query (0..1) that their tags cover."""
+class TagMatches:
+    """Rows of segments, rising, their assets, and the share of a query that their tags cover."""
 
     segments: RowArray
     assets: RowArray
@@ -47,32 +47,32 @@ class Tagged:
 
 
 class Names:
-    """Which assets have which words, over all parts of all tables."""
+    """The word indexes of all fragments, searched together."""
 
-    def __init__(self, parts: Sequence[NamePart], assets: int) -> None:
+    def __init__(self, parts: Sequence[NameIndexPart], assets: int) -> None:
         self._parts = tuple(parts)
         self._assets = assets
 
-    def match(self, query: Sequence[str], *, with_tags: bool = True) -> Named:
-        """The assets that have words of a query, and how much of it each covers.
+    def match(self, query: Sequence[str], *, with_tags: bool = True) -> NameMatches:
+        """Returns the assets that have words of a query, and the share of it that each covers.
 
         Words weigh by their inverse document frequency (Spärck Jones 1972); a word that every asset
         has weighs nothing, one that none has weighs most: a name that lacks it covers less.
         """
         covered = np.zeros(self._assets, dtype=np.float32)
-        for word, weight in self._weights(having := self._having(query)).items():
-            assets, sure = having[word] if with_tags else self.having(word, with_tags=False)
+        for word, weight in self._weigh_words(having := self._find_words(query)).items():
+            assets, sure = having[word] if with_tags else self.find_word(word, with_tags=False)
             covered[assets] += np.float32(weight) * sure
-        assets = np.flatnonzero(covered >= LEAST)
-        return Named(assets, covered[assets])
+        assets = np.flatnonzero(covered >= MIN_SHARE)
+        return NameMatches(assets, covered[assets])
 
-    def tagged(self, query: Sequence[str]) -> Tagged:
-        """The segments whose tags have words of a query, which weigh as they do for assets."""
+    def match_tags(self, query: Sequence[str]) -> TagMatches:
+        """Returns the segments whose tags have words of a query, weighted as for assets."""
         segments, assets = [np.empty(0, dtype=np.int64)], [np.empty(0, dtype=np.int64)]
         shares = [np.empty(0, dtype=np.float32)]
-        for word, weight in self._weights(self._having(query)).items():
+        for word, weight in self._weigh_words(self._find_words(query)).items():
             for part in self._parts:
-                documents, sure = part.index.having(word)
+                documents, sure = part.index.find_documents(word)
                 if part.segments is not None and len(documents):
                     owners = part.owners(documents)
                     is_there = owners >= 0
@@ -83,36 +83,35 @@ class Names:
             np.concatenate(segments), return_index=True, return_inverse=True
         )
         covered = np.bincount(at, np.concatenate(shares), len(rows)).astype(np.float32)
-        is_told = covered >= LEAST
-        owned = np.concatenate(assets)[first]
-        return Tagged(rows[is_told], owned[is_told], covered[is_told])
+        is_match = covered >= MIN_SHARE
+        owners = np.concatenate(assets)[first]
+        return TagMatches(rows[is_match], owners[is_match], covered[is_match])
 
-    def _having(self, query: Sequence[str]) -> dict[str, Having]:
-        """What `having` gives for each telling word of a query."""
-        return {
-            word: self.having(word) for word in dict.fromkeys(query) if word not in FUNCTION_WORDS
-        }
+    def _find_words(self, query: Sequence[str]) -> dict[str, WordMatches]:
+        """Looks up each word of a query that is no function word."""
+        content_words = [word for word in dict.fromkeys(query) if word not in FUNCTION_WORDS]
+        return {word: self.find_word(word) for word in content_words}
 
-    def _weights(self, having: Mapping[str, Having]) -> dict[str, float]:
-        """What each word weighs of a query; nothing where none tells anything."""
+    def _weigh_words(self, having: Mapping[str, WordMatches]) -> dict[str, float]:
+        """Returns the weight of each word, in sum 1; empty where all are in every asset."""
         weights = {
             word: float(np.log((self._assets + 1) / (len(assets) + 1)))
             for word, (assets, _) in having.items()
         }
         total = sum(weights.values())
-        return {word: one / total for word, one in weights.items()} if total > 0.0 else {}
+        return {word: weight / total for word, weight in weights.items()} if total > 0.0 else {}
 
-    def having(self, word: str, *, with_tags: bool = True) -> Having:
-        """The assets that have a word, rising, and how surely each does (0..1)."""
-        listed, known = [np.empty(0, dtype=np.int64)], [np.empty(0, dtype=np.float32)]
+    def find_word(self, word: str, *, with_tags: bool = True) -> WordMatches:
+        """Returns the assets that have a word, rising, and the confidence of each (0..1)."""
+        listed, confidences = [np.empty(0, dtype=np.int64)], [np.empty(0, dtype=np.float32)]
         for part in self._parts if with_tags else [p for p in self._parts if p.segments is None]:
-            documents, sure = part.index.having(word)
+            documents, sure = part.index.find_documents(word)
             if len(documents):
                 owners = part.owners(documents)
                 is_there = owners >= 0
                 listed.append(owners[is_there])
-                known.append(sure[is_there])
-        owners, sure = np.concatenate(listed), np.concatenate(known)
+                confidences.append(sure[is_there])
+        owners, sure = np.concatenate(listed), np.concatenate(confidences)
         order = np.lexsort((-sure, owners))
         assets, first = np.unique(owners[order], return_index=True)
         return assets, sure[order][first]

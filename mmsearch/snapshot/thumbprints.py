@@ -1,4 +1,4 @@
-"""The looks of the assets of a snapshot: small grey pictures, by the row of the asset."""
+"""The thumbprints of the assets of a snapshot, by the row of the asset."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Looks:
-    """What there is of looks; nothing of it is read before it is asked for.
+class Thumbprints:
+    """Thumbprints, mapped or fetched when asked for.
 
-    `slots` has a row of `column` for each asset, -1 for one without a look. Those of a library on a
-    storage stay there: `reader` fetches what is asked for.
+    `slots` has a row of `column` for each asset, -1 for one without. Those of a library on a
+    storage stay there: `reader` fetches them.
     """
 
     slots: RowArray | None = None
@@ -31,8 +31,10 @@ class Looks:
     reader: Reader | None = None
 
     @classmethod
-    def mapped(cls, parts: Sequence[Arrays], is_there: NDArray[np.bool_] | None) -> Looks:
-        """Of arrays `slots` and `looks`, one of each for every part of the table of assets."""
+    def from_arrays(
+        cls, parts: Sequence[Arrays], is_there: NDArray[np.bool_] | None
+    ) -> Thumbprints:
+        """Makes them from the arrays `slots` and `looks` of every fragment."""
         column = Column([part["looks"] for part in parts])
         slots = [
             np.where(part["slots"] >= 0, part["slots"] + start, -1)
@@ -41,10 +43,10 @@ class Looks:
         whole = np.concatenate([np.empty(0, dtype=np.int64), *slots]).astype(np.int64)
         return cls(whole if is_there is None else whole[is_there], column)
 
-    def of(self, assets: RowArray) -> tuple[RowArray, NDArray[np.uint8]]:
-        """Which of these assets have a look, by their place among them; (n, 1024) looks."""
+    def find(self, assets: RowArray) -> tuple[RowArray, NDArray[np.uint8]]:
+        """Returns the positions in `assets` that have a thumbprint, and these, (n, 1024)."""
         if self.reader is not None:
-            return _fetched(self.reader, assets)
+            return _fetch(self.reader, assets)
         if self.slots is None or self.column is None:
             return _NONE
         slots = self.slots[assets]
@@ -55,8 +57,8 @@ class Looks:
 _NONE = (np.empty(0, dtype=np.int64), np.empty((0, THUMBPRINT_BYTES), dtype=np.uint8))
 
 
-def _fetched(reader: Reader, assets: RowArray) -> tuple[RowArray, NDArray[np.uint8]]:
-    looks = reader.looks(assets.tolist())
-    places = [place for place, look in enumerate(looks) if look is not None]
-    flat = np.frombuffer(b"".join(look for look in looks if look is not None), dtype=np.uint8)
-    return np.array(places, dtype=np.int64), flat.reshape(-1, THUMBPRINT_BYTES)
+def _fetch(reader: Reader, assets: RowArray) -> tuple[RowArray, NDArray[np.uint8]]:
+    stored = reader.read_thumbprints(assets.tolist())
+    positions = [position for position, row in enumerate(stored) if row is not None]
+    flat = np.frombuffer(b"".join(filter(None, stored)), dtype=np.uint8)
+    return np.array(positions, dtype=np.int64), flat.reshape(-1, THUMBPRINT_BYTES)

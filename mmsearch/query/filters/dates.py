@@ -1,4 +1,4 @@
-"""Dates as people write them: each names a stretch of the calendar, a whole year or a minute."""
+"""Parses dates as people write them: each is a period of the calendar, a year or a minute."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ _MAX_CHARS = 40
 
 @dataclass(frozen=True, slots=True)
 class Period:
-    """A stretch of time, in what clocks on the wall show.
+    """A period of wall time.
 
-    `start` is its first moment, `parts` how much of that was said: 1 the year, 2 the month, up to
-    7 with a fraction of a second.
+    `start` is its first moment, `parts` its precision: 1 for a year, 2 for a month, up to 7 for a
+    fraction of a second.
     """
 
     start: datetime
@@ -42,12 +42,12 @@ class Period:
 
     @property
     def end(self) -> datetime:
-        """The first moment after it; the last there is at the end of the year 9999."""
+        """The first moment after it; the last one is the end of the year 9999."""
         try:
             if self.parts in _STEPS:
                 return self.start + _STEPS[self.parts]
             months = 1 if self.parts == MONTH else 12
-            return _moved(self.start, months)
+            return _add_months(self.start, months)
         except OverflowError:
             return datetime.max  # noqa: DTZ901 - without a zone, as all of them
 
@@ -55,59 +55,59 @@ class Period:
         return self.start.isoformat(timespec="microseconds")[: _LENGTHS[self.parts]]
 
 
-def period(said: str | date, *, today: date | None = None) -> Period:
-    """What a date, a moment or a text of one of `FORMS` names.
+def parse_period(value: str | date, *, today: date | None = None) -> Period:
+    """Parses a date, a moment or a text of one of `FORMS`.
 
-    A moment with a time zone is taken in that of this machine; `today` is another day for what is
-    counted back from. Raises QueryError for a text that is none, and a day that there is not.
+    A moment with a time zone is converted to the zone of this machine. Relative dates count back
+    from `today`, by default the current day. Raises QueryError for any other text or day.
     """
-    if isinstance(said, datetime):
-        if said.tzinfo is not None:
-            said = said.astimezone().replace(tzinfo=None)
-        return Period(said, MICROSECOND)
-    if isinstance(said, date):
-        return Period(datetime(said.year, said.month, said.day), DAY)  # noqa: DTZ001
-    text = said.strip()
+    if isinstance(value, datetime):
+        if value.tzinfo is not None:
+            value = value.astimezone().replace(tzinfo=None)
+        return Period(value, MICROSECOND)
+    if isinstance(value, date):
+        return Period(datetime(value.year, value.month, value.day), DAY)  # noqa: DTZ001
+    text = value.strip()
     today = today or datetime.now().astimezone().date()
     if len(text) <= _MAX_CHARS:
         if text.lower() in ("today", "yesterday"):
             return _days_before(today, 0 if text.lower() == "today" else 1)
         if ago := _AGO.fullmatch(text):
-            return _before(today, int(ago[1]), ago[2].lower(), text)
-        if found := _DATE.fullmatch(text):
-            return _period(found, text)
+            return _period_before(today, int(ago[1]), ago[2].lower(), text)
+        if match := _DATE.fullmatch(text):
+            return _period_of(match, text)
     raise QueryError(f"{text[:_MAX_CHARS]!r} is no date: write {FORMS}")
 
 
-def _period(found: re.Match[str], text: str) -> Period:
-    said = [part for part in found.groups() if part is not None]
-    if len(said) == MICROSECOND:
-        said[-1] = said[-1].ljust(6, "0")
-    year, month, day, hour, minute, second, micro = (*map(int, said), *_FIRST[len(said) :])
+def _period_of(match: re.Match[str], text: str) -> Period:
+    parts = [part for part in match.groups() if part is not None]
+    if len(parts) == MICROSECOND:
+        parts[-1] = parts[-1].ljust(6, "0")
+    year, month, day, hour, minute, second, micro = (*map(int, parts), *_FIRST[len(parts) :])
     try:
         # The clock on the wall: that of a camera knows no zone either.
         start = datetime(year, month, day, hour, minute, second, micro)  # noqa: DTZ001
     except ValueError as exc:
         raise QueryError(f"{text!r} is not on the calendar: {exc}") from exc
-    return Period(start, len(said))
+    return Period(start, len(parts))
 
 
-def _before(today: date, count: int, unit: str, text: str) -> Period:
+def _period_before(today: date, count: int, unit: str, text: str) -> Period:
     try:
         if unit in "dw":
             return _days_before(today, count * (7 if unit == "w" else 1))
         first = datetime(today.year, today.month, today.day)  # noqa: DTZ001
-        return Period(_moved(first, -count * (12 if unit == "y" else 1)), DAY)
+        return Period(_add_months(first, -count * (12 if unit == "y" else 1)), DAY)
     except OverflowError as exc:
         raise QueryError(f"{text!r} is further back than the calendar goes") from exc
 
 
 def _days_before(today: date, days: int) -> Period:
-    return period(today - timedelta(days=days))
+    return parse_period(today - timedelta(days=days))
 
 
-def _moved(start: datetime, months: int) -> datetime:
-    """So many months on, the last day of the month where it has fewer; raises OverflowError."""
+def _add_months(start: datetime, months: int) -> datetime:
+    """Adds months, to the last day of a shorter month; raises OverflowError."""
     year, month = divmod(start.year * 12 + start.month - 1 + months, 12)
     if not 1 <= year <= 9999:
         raise OverflowError(f"there is no year {year}")

@@ -1,4 +1,4 @@
-"""What a filter says, as a tree of conditions; written out, it is the language of `where`."""
+"""Filter conditions as a tree; written out, it is the language of `where`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mmsearch.query.filters.dates import Period
 
 KEYWORDS = frozenset({"and", "or", "not", "in"})
 GPS = "gps"
-"""What `has` asks for besides fields: a latitude and a longitude."""
+"""The argument of `has` that stands for a latitude and a longitude."""
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -19,25 +19,25 @@ Value = str | float | Period
 
 @dataclass(frozen=True, slots=True)
 class Compare:
-    """A field against a value; `operator` is one of = != < <= > >= ~."""
+    """Compares a field with a value; `operator` is one of = != < <= > >= ~."""
 
     field: str
     operator: str
     value: Value
 
     def __str__(self) -> str:
-        return f"{self.field} {self.operator} {_spelled(self.value)}"
+        return f"{self.field} {self.operator} {_spell_value(self.value)}"
 
 
 @dataclass(frozen=True, slots=True)
 class Among:
-    """A field that is equal to one of several values."""
+    """A field equals one of several values."""
 
     field: str
     values: tuple[Value, ...]
 
     def __str__(self) -> str:
-        return f"{self.field} in ({', '.join(map(_spelled, self.values))})"
+        return f"{self.field} in ({', '.join(map(_spell_value, self.values))})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,20 +52,20 @@ class Has:
 
 @dataclass(frozen=True, slots=True)
 class Near:
-    """Taken within so many kilometres of a place."""
+    """A place within some kilometres of another."""
 
     latitude: float
     longitude: float
     radius_km: float
 
     def __str__(self) -> str:
-        place = f"{_number(self.latitude)}, {_number(self.longitude)}"
-        return f"near({place}, {_number(self.radius_km)}km)"
+        place = f"{_format_number(self.latitude)}, {_format_number(self.longitude)}"
+        return f"near({place}, {_format_number(self.radius_km)}km)"
 
 
 @dataclass(frozen=True, slots=True)
 class Inside:
-    """Taken in a box of degrees; one whose west is greater than its east crosses 180 degrees."""
+    """A place in a box of degrees; one whose west is greater than its east crosses 180 degrees."""
 
     south: float
     west: float
@@ -74,7 +74,7 @@ class Inside:
 
     def __str__(self) -> str:
         edges = (self.south, self.west, self.north, self.east)
-        return f"inside({', '.join(map(_number, edges))})"
+        return f"inside({', '.join(map(_format_number, edges))})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,72 +84,72 @@ class Under:
     folder: str
 
     def __str__(self) -> str:
-        return f"under({quoted(self.folder)})"
+        return f"under({quote(self.folder)})"
 
 
 @dataclass(frozen=True, slots=True)
 class Not:
-    """What does not meet a condition."""
+    """A condition is not met."""
 
     part: Expression
 
     def __str__(self) -> str:
-        return f"not {_within(self.part, And, Or)}"
+        return f"not {_parenthesize(self.part, And, Or)}"
 
 
 @dataclass(frozen=True, slots=True)
 class And:
-    """What meets all of several conditions."""
+    """All of several conditions are met."""
 
     parts: tuple[Expression, ...]
 
     def __str__(self) -> str:
-        return " and ".join(_within(part, And, Or) for part in self.parts)
+        return " and ".join(_parenthesize(part, And, Or) for part in self.parts)
 
 
 @dataclass(frozen=True, slots=True)
 class Or:
-    """What meets any of several conditions."""
+    """Any of several conditions is met."""
 
     parts: tuple[Expression, ...]
 
     def __str__(self) -> str:
-        return " or ".join(_within(part, Or) for part in self.parts)
+        return " or ".join(_parenthesize(part, Or) for part in self.parts)
 
 
 Expression = Compare | Among | Has | Near | Inside | Under | Not | And | Or
 
 
 def all_of(parts: Iterable[Expression | None]) -> Expression | None:
-    """All of what is said; None where nothing is."""
-    said = tuple(part for part in parts if part is not None)
-    return And(said) if len(said) > 1 else next(iter(said), None)
+    """Joins conditions that must all be met; None for none."""
+    conditions = tuple(part for part in parts if part is not None)
+    return And(conditions) if len(conditions) > 1 else next(iter(conditions), None)
 
 
 def any_of(parts: Iterable[Expression]) -> Expression | None:
-    """Any of what is said; None where nothing is."""
-    said = tuple(parts)
-    return Or(said) if len(said) > 1 else next(iter(said), None)
+    """Joins conditions of which one must be met; None for none."""
+    conditions = tuple(parts)
+    return Or(conditions) if len(conditions) > 1 else next(iter(conditions), None)
 
 
-def quoted(text: str) -> str:
-    """A text between quotes, so that `where` reads it as it is."""
+def quote(text: str) -> str:
+    """Quotes a text, so that `where` reads it as it is."""
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
 
 
-def _within(part: Expression, *loose: type[And | Or]) -> str:
+def _parenthesize(part: Expression, *loose: type[And | Or]) -> str:
     return f"({part})" if isinstance(part, loose) else str(part)
 
 
-def _spelled(value: Value) -> str:
+def _spell_value(value: Value) -> str:
     if isinstance(value, float):
-        return _number(value)
+        return _format_number(value)
     if isinstance(value, Period):
         return str(value)
     is_plain = _PLAIN.fullmatch(value) and value.lower() not in KEYWORDS
-    return value if is_plain else quoted(value)
+    return value if is_plain else quote(value)
 
 
-def _number(value: float) -> str:
+def _format_number(value: float) -> str:
     return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)

@@ -1,4 +1,4 @@
-"""What `where` can ask about: each field by its name, what it holds, and how its values read."""
+"""The fields of `where`: names, types of values, and parsing of values."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from functools import partial
 
 from mmsearch.errors import QueryError
 from mmsearch.query.filters import quantities
-from mmsearch.query.filters.dates import period
+from mmsearch.query.filters.dates import parse_period
 from mmsearch.query.filters.expressions import Value
 from mmsearch.types import Modality
 
 UNFIT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
-"""Control characters, and bytes of a command line that were no UTF-8: no stored text has them."""
+"""Control characters and bytes that are no UTF-8, which no stored text has."""
 _TAG = re.compile(r"[a-z]{2,3}(?:[-_][a-z0-9]{1,8}){0,7}", re.IGNORECASE)
 
 
-class Holds(Enum):
-    """What the values of a field are."""
+class FieldType(Enum):
+    """The type of the values of a field."""
 
     TEXT = "text"
     NUMBER = "a number"
@@ -29,67 +29,67 @@ class Holds(Enum):
 
     @property
     def operators(self) -> tuple[str, ...]:
-        """How such a value can be compared, besides `in`."""
-        return ("=", "!=", "~") if self is Holds.TEXT else ("=", "!=", "<", "<=", ">", ">=")
+        """The operators that compare such a value, besides `in`."""
+        return ("=", "!=", "~") if self is FieldType.TEXT else ("=", "!=", "<", "<=", ">", ">=")
 
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One thing to ask about; `read` makes a value out of text, or raises QueryError."""
+    """A field; `read` parses a value, or raises QueryError."""
 
     name: str
-    holds: Holds
+    holds: FieldType
     read: Callable[[str], Value]
 
 
-def text(written: str) -> str:
-    """A text to compare with; raises QueryError for one that is empty or has what text has not."""
-    if UNFIT.search(written):
+def check_text(text: str) -> str:
+    """Checks a text to compare with; raises QueryError for an empty or impossible one."""
+    if UNFIT.search(text):
         raise QueryError("a text cannot have control characters, or bytes that are no UTF-8")
-    if not written.strip():
+    if not text.strip():
         raise QueryError("an empty text finds nothing: has(FIELD) asks whether there is one")
-    return written
+    return text
 
 
-def _kind(written: str) -> str:
-    name = text(written).strip().lower()
+def _parse_kind(text: str) -> str:
+    name = check_text(text).strip().lower()
     if name not in set(Modality):
         raise QueryError(f"there is no kind {name[:40]!r}: kinds are {', '.join(Modality)}")
     return name
 
 
-def _extension(written: str) -> str:
-    return text(text(written).strip().lstrip(".").lower())
+def _parse_extension(text: str) -> str:
+    return check_text(check_text(text).strip().lstrip(".").lower())
 
 
-def _language(written: str) -> str:
-    tag = text(written).strip()
+def _parse_language(text: str) -> str:
+    tag = check_text(text).strip()
     if _TAG.fullmatch(tag) is None:
         raise QueryError(f"{tag[:40]!r} is no language: write its tag, as de, deu or de-CH")
     return tag
 
 
-def _fields() -> Iterable[Field]:
-    yield Field("kind", Holds.TEXT, _kind)
-    yield Field("ext", Holds.TEXT, _extension)
-    yield Field("language", Holds.TEXT, _language)
+def _build_fields() -> Iterable[Field]:
+    yield Field("kind", FieldType.TEXT, _parse_kind)
+    yield Field("ext", FieldType.TEXT, _parse_extension)
+    yield Field("language", FieldType.TEXT, _parse_language)
     for name in (
         "path", "folder", "name", "format", "camera", "artist", "title", "album", "description",
     ):  # fmt: skip
-        yield Field(name, Holds.TEXT, text)
-    yield Field("size", Holds.NUMBER, quantities.size_bytes)
-    yield Field("duration", Holds.NUMBER, quantities.seconds)
-    yield Field("width", Holds.NUMBER, partial(quantities.count, unit="px"))
-    yield Field("height", Holds.NUMBER, partial(quantities.count, unit="px"))
-    yield Field("megapixels", Holds.NUMBER, partial(quantities.count, unit="MP"))
-    yield Field("pages", Holds.NUMBER, quantities.count)
-    yield Field("lat", Holds.NUMBER, partial(quantities.degrees, bound=90))
-    yield Field("lon", Holds.NUMBER, partial(quantities.degrees, bound=180))
+        yield Field(name, FieldType.TEXT, check_text)
+    yield Field("size", FieldType.NUMBER, quantities.parse_size_bytes)
+    yield Field("duration", FieldType.NUMBER, quantities.parse_seconds)
+    yield Field("width", FieldType.NUMBER, partial(quantities.parse_count, unit="px"))
+    yield Field("height", FieldType.NUMBER, partial(quantities.parse_count, unit="px"))
+    yield Field("megapixels", FieldType.NUMBER, partial(quantities.parse_count, unit="MP"))
+    yield Field("pages", FieldType.NUMBER, quantities.parse_count)
+    yield Field("lat", FieldType.NUMBER, partial(quantities.parse_degrees, bound=90))
+    yield Field("lon", FieldType.NUMBER, partial(quantities.parse_degrees, bound=180))
     for name in ("date", "taken", "modified"):
-        yield Field(name, Holds.TIME, period)
+        yield Field(name, FieldType.TIME, parse_period)
 
 
-FIELDS = {field.name: field for field in _fields()}
+FIELDS = {field.name: field for field in _build_fields()}
 ALIASES = {
     "extension": "ext",
     "lang": "language",
@@ -99,28 +99,28 @@ ALIASES = {
 }
 
 
-def find(name: str) -> Field:
-    """A field by its name or another name for it; raises QueryError, with what is near."""
+def find_field(name: str) -> Field:
+    """Finds a field by a name of it; raises QueryError, which suggests near names."""
     plain = name.lower()
     field = FIELDS.get(ALIASES.get(plain, plain))
     if field is None:
-        raise QueryError(f"there is no field {name[:40]!r}{nearest(plain, FIELDS)}")
+        raise QueryError(f"there is no field {name[:40]!r}{suggest_name(plain, FIELDS)}")
     return field
 
 
-def value(field: Field, written: str, *, today: date | None = None) -> Value:
-    """What a field is compared with; raises QueryError where the text is none of its values."""
-    if field.holds is Holds.TIME:
-        return period(written, today=today)
-    return field.read(written)
+def parse_value(field: Field, text: str, *, today: date | None = None) -> Value:
+    """Parses a value of a field; raises QueryError for a text that is none."""
+    if field.holds is FieldType.TIME:
+        return parse_period(text, today=today)
+    return field.read(text)
 
 
-def nearest(name: str, names: Iterable[str]) -> str:
-    """What to say of a name that there is not: the one that was meant, or all."""
+def suggest_name(name: str, names: Iterable[str]) -> str:
+    """Returns the advice for an unknown name: the likeliest name, or all."""
     import difflib  # here: only a mistake needs it
 
-    known = list(names)
-    close = difflib.get_close_matches(name[:40], [*known, *ALIASES], n=1)
+    known_names = list(names)
+    close = difflib.get_close_matches(name[:40], [*known_names, *ALIASES], n=1)
     if close:
         return f"; did you mean {ALIASES.get(close[0], close[0])}?"
-    return f": there are {', '.join(known)}"
+    return f": there are {', '.join(known_names)}"

@@ -1,4 +1,4 @@
-"""Which languages two tags name: `de`, `de-AT` and the `ger` of a container are German."""
+"""Compares language tags: `de`, `de-AT` and the `ger` of a container are German."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ _CODES = """
 """
 
 
-def is_within(tag: str, asked: str) -> bool:
-    """Whether a tag is `asked` or narrower: `de-AT` is within `de`, and `deu` is the same as `de`.
+def is_within(tag: str, language_range: str) -> bool:
+    """Tests if a tag is in a language range: `de-AT` is within `de`, and `deu` equals `de`.
 
     The basic filtering of RFC 4647, section 3.3.1, over codes of ISO 639.
     """
-    known, wanted = _parts(tag), _parts(asked)
-    return known[: len(wanted)] == wanted
+    parts, range_parts = _split_tag(tag), _split_tag(language_range)
+    return parts[: len(range_parts)] == range_parts
 
 
-def _parts(tag: str) -> list[str]:
+def _split_tag(tag: str) -> list[str]:
     first, *rest = tag.lower().replace("_", "-").split("-")
-    return [_two_letters().get(first, first), *rest]
+    return [_to_two_letters().get(first, first), *rest]
 
 
 @cache
-def _two_letters() -> dict[str, str]:
+def _to_two_letters() -> dict[str, str]:
     pairs = (code.split(":") for code in _CODES.split())
     return {three: two for two, threes in pairs for three in threes.split(",")}

@@ -1,4 +1,4 @@
-"""The words and signs that a filter is written in, and where in it something is wrong."""
+"""Splits a filter into tokens, and shows the place of an error in it."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ _SHOWN_BEFORE, _SHOWN = 40, 76
 
 
 @dataclass(frozen=True, slots=True)
-class Token:
-    """A word, a text that was quoted, an operator or a mark, and where it stands."""
+class FilterToken:
+    """A word, a quoted text, an operator or a mark, and its position."""
 
     kind: str
     text: str
@@ -34,54 +34,56 @@ class Token:
     end: int
 
     def is_word(self, *words: str) -> bool:
-        """Whether it is one of these words, without quotes, in upper or lower case."""
+        """Tests if it is one of some words, unquoted, in upper or lower case."""
         return self.kind == WORD and self.text.lower() in words
 
     def is_mark(self, mark: str) -> bool:
-        """Whether it is this parenthesis or comma."""
+        """Tests if it is a parenthesis or comma."""
         return self.kind == MARK and self.text == mark
 
 
-def scan(text: str) -> Iterator[Token]:
-    """The tokens of a filter, the last of them its end; raises QueryError."""
+def split_tokens(text: str) -> Iterator[FilterToken]:
+    """Splits a filter into tokens, the last of them its end; raises QueryError."""
     if unfit := UNFIT.search(text):
-        raise failure(text, "a control character, or bytes that are no UTF-8", *unfit.span())
+        raise build_error(text, "a control character, or bytes that are no UTF-8", *unfit.span())
     at = 0
     while at < len(text):
-        found = _TOKEN.match(text, at)
-        if found is None:
-            known = "there are = != < <= > >= ~"
-            why = "is not closed" if text[at] in "\"'" else f"is no operator: {known}"
-            raise failure(text, f"{text[at]} {why}", at, at + 1)
-        kind, said, at = str(found.lastgroup), found[0], found.end()
+        match = _TOKEN.match(text, at)
+        if match is None:
+            operators = "there are = != < <= > >= ~"
+            why = "is not closed" if text[at] in "\"'" else f"is no operator: {operators}"
+            raise build_error(text, f"{text[at]} {why}", at, at + 1)
+        kind, value, at = str(match.lastgroup), match[0], match.end()
         if kind == QUOTED:
-            said = _ESCAPED.sub(r"\1", said[1:-1])
+            value = _ESCAPED.sub(r"\1", value[1:-1])
         if kind != "space":
-            yield Token(kind, _SAME.get(said, said) if kind == OPERATOR else said, *found.span())
-    yield Token(END, "", len(text), len(text) + 1)
+            yield FilterToken(
+                kind, _SAME.get(value, value) if kind == OPERATOR else value, *match.span()
+            )
+    yield FilterToken(END, "", len(text), len(text) + 1)
 
 
-def failure(text: str, why: str, start: int, end: int) -> QueryError:
-    """The error that shows a place in a filter, with carets below it."""
+def build_error(text: str, why: str, start: int, end: int) -> QueryError:
+    """Builds the error that shows a place in a filter, with carets below it."""
     begin = max(0, start - _SHOWN_BEFORE)
-    shown = _tidy(text[begin : begin + _SHOWN])
+    shown = _make_printable(text[begin : begin + _SHOWN])
     before, marked = shown[: start - begin], shown[start - begin : end - begin]
     lead = "…" if begin else ""
     tail = "…" if begin + _SHOWN < len(text) else ""
-    carets = " " * (len(lead) + _columns(before)) + "^" * max(1, _columns(marked))
+    carets = " " * (len(lead) + _text_width(before)) + "^" * max(1, _text_width(marked))
     return QueryError(f"the filter cannot be read: {why}\n  {lead}{shown}{tail}\n  {carets}")
 
 
-def _tidy(text: str) -> str:
-    """One line, in which every character can be shown."""
+def _make_printable(text: str) -> str:
+    """Returns one line of printable characters."""
     return "".join(
         " " if char.isspace() else char if char.isprintable() else "\N{REPLACEMENT CHARACTER}"
         for char in text
     )
 
 
-def _columns(text: str) -> int:
-    """How wide a text is on a terminal."""
+def _text_width(text: str) -> int:
+    """Returns the width of a text on a terminal."""
     return sum(
         0 if unicodedata.combining(char) else 1 + (unicodedata.east_asian_width(char) in "WF")
         for char in text
