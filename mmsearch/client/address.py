@@ -1,4 +1,4 @@
-"""Where a server is: its URL, checked, and the proxy on the way, if there is one."""
+"""The address of a server: its checked URL, and the proxy that leads there."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ _PORTS = {"http": 80, "https": 443}
 
 
 @dataclass(frozen=True, slots=True)
-class Address:
-    """A server; `path` is what stands before `/v1`, empty or beginning with a slash."""
+class ServerAddress:
+    """The address of a server; `path` stands before `/v1`, empty or beginning with a slash."""
 
     scheme: str
     host: str
@@ -31,7 +31,7 @@ class Address:
 
     @property
     def is_loopback(self) -> bool:
-        """Whether it is on this machine."""
+        """Tests if the server is on this machine."""
         if self.host == "localhost":
             return True
         try:
@@ -39,24 +39,26 @@ class Address:
         except ValueError:
             return False
 
-    def proxy(self) -> Address | None:
-        """What http_proxy, https_proxy and no_proxy put on the way, if anything.
+    def proxy(self) -> ServerAddress | None:
+        """Finds the proxy that http_proxy, https_proxy and no_proxy name; none on this machine.
 
-        Nothing does on this machine. Raises ConfigError for a proxy that is no URL.
+        Raises ConfigError for a proxy that is no URL.
         """
         if self.is_loopback:
             return None
-        # Here: who asks a server on this machine does not wait for it.
+        # Not at the top: the import takes time that a server on this machine does not need.
         from urllib.request import getproxies, proxy_bypass
 
-        found = getproxies().get(self.scheme)
-        if not found or proxy_bypass(self.host):
+        proxy = getproxies().get(self.scheme)
+        if not proxy or proxy_bypass(self.host):
             return None
-        return parse(found if "//" in found else f"http://{found}", what=f"{self.scheme}_proxy")
+        return parse_address(
+            proxy if "//" in proxy else f"http://{proxy}", what=f"{self.scheme}_proxy"
+        )
 
 
-def parse(url: str, *, what: str = "--server") -> Address:
-    """A URL as an address; `what` names it in the ConfigError for one that cannot be used."""
+def parse_address(url: str, *, what: str = "--server") -> ServerAddress:
+    """Reads a URL as an address; `what` names it in the ConfigError for one that cannot be used."""
     example = "write one as http://127.0.0.1:8100"
     url = url.strip()
     try:
@@ -70,4 +72,4 @@ def parse(url: str, *, what: str = "--server") -> Address:
         raise ConfigError(f"{what}: a URL is no place for a secret: put it into MMSEARCH_TOKEN")
     if parts.query or parts.fragment or not url.isascii() or not url.isprintable() or " " in url:
         raise ConfigError(f"{what} {url!r} is more than an address: {example}")
-    return Address(parts.scheme, host, port or _PORTS[parts.scheme], parts.path.rstrip("/"))
+    return ServerAddress(parts.scheme, host, port or _PORTS[parts.scheme], parts.path.rstrip("/"))

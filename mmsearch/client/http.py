@@ -1,4 +1,4 @@
-"""One request and its answer, over HTTP: bounded in time and in size, and led nowhere else."""
+"""Sends requests over HTTP and reads their JSON, bounded in time and size, without redirects."""
 
 from __future__ import annotations
 
@@ -10,108 +10,108 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
-from mmsearch.client.address import Address
+from mmsearch.client.address import ServerAddress
 from mmsearch.errors import ConfigError, MmsearchError, QueryError, StoreError
 
 CONNECT_S = 5.0
 ANSWER_BYTES = 64 * 1024**2
 CHUNK = 1 << 16
-SAID_CHARS = 2_000
+DETAIL_CHARS = 2_000
 
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """What is sent: its parts one after another, and their bytes together."""
+    """The body of a request: its parts in their order, and their size together."""
 
     media_type: str
     parts: Iterable[bytes]
     size_bytes: int
 
     @property
-    def is_at_hand(self) -> bool:
-        """Whether it can be sent once more."""
+    def is_repeatable(self) -> bool:
+        """Tests if it can be sent once more."""
         return isinstance(self.parts, tuple)
 
 
 class ServerProblem(Exception):
     """A server answers that something is wrong; `name` is the last word of the problem's type."""
 
-    def __init__(self, status: int, name: str, said: str) -> None:
-        super().__init__(said)
+    def __init__(self, status: int, name: str, detail: str) -> None:
+        super().__init__(detail)
         self.status = status
         self.name = name
-        self.said = said
+        self.detail = detail
 
 
 @dataclass(slots=True)
-class Exchange:
-    """A connection to a server, kept open from one request to the next; for one thread."""
+class ServerConnection:
+    """A connection to a server, kept open between requests; for one thread."""
 
-    address: Address
+    address: ServerAddress
     token: str | None = field(default=None, repr=False)
     timeout_s: float = 60.0
     _connection: http.client.HTTPConnection | None = field(default=None, init=False, repr=False)
     _prefix: str = field(default="", init=False)
 
     def close(self) -> None:
-        """Let go of the connection; the next request opens another."""
+        """Closes the connection; the next request opens another."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None
 
     def ask(self, method: str, path: str, body: Body | None = None) -> Any:
-        """The JSON that a server answers.
+        """Sends a request and reads the JSON of its answer.
 
-        Raises ServerProblem where it answers a problem, StoreError where none answers in time, or
-        something that no mmsearch server says.
+        Raises ServerProblem for an answer that is a problem, StoreError for none in time or one
+        that is not of mmsearch.
         """
         until_s = time.monotonic() + self.timeout_s
         try:
-            with closing(self._answer(method, path, body)) as answer:
-                content = self._content(answer, until_s)
+            with closing(self._send(method, path, body)) as answer:
+                content = self._read(answer, until_s)
         except (OSError, http.client.HTTPException) as exc:
             self.close()
-            raise StoreError(self._unreached(exc)) from exc
+            raise StoreError(self._explain_failure(exc)) from exc
         except BaseException:
             self.close()
             raise
         if answer.will_close:
             self.close()
-        return self._understood(answer, content)
+        return self._parse(answer, content)
 
-    def _answer(self, method: str, path: str, body: Body | None) -> http.client.HTTPResponse:
+    def _send(self, method: str, path: str, body: Body | None) -> http.client.HTTPResponse:
         is_kept = self._connection is not None
         connection = self._connection or self._connect()
         self._connection = connection
         target = f"{self._prefix}{self.address.path}{path}"
         try:
-            _send(connection, method, target, self._headers(body), body)
+            _write_request(connection, method, target, self._build_headers(body), body)
             return connection.getresponse()
         except (http.client.RemoteDisconnected, ConnectionError):
-            if not is_kept or not (body is None or body.is_at_hand):
+            if not is_kept or not (body is None or body.is_repeatable):
                 raise
         # A server may close what was not used for a while: once more, on a connection of its own.
         self.close()
-        return self._answer(method, path, body)
+        return self._send(method, path, body)
 
     def _connect(self) -> http.client.HTTPConnection:
         address, proxy = self.address, self.address.proxy()
-        at = proxy or address
+        peer = proxy or address
         self._prefix = ""
         connection: http.client.HTTPConnection
         if address.scheme == "https":
-            connection = http.client.HTTPSConnection(at.host, at.port, timeout=CONNECT_S)
+            connection = http.client.HTTPSConnection(peer.host, peer.port, timeout=CONNECT_S)
             if proxy is not None:
                 connection.set_tunnel(address.host, address.port)
         else:
-            connection = http.client.HTTPConnection(at.host, at.port, timeout=CONNECT_S)
+            connection = http.client.HTTPConnection(peer.host, peer.port, timeout=CONNECT_S)
             if proxy is not None:
                 self._prefix = f"http://{address.authority}"
         connection.connect()
         connection.sock.settimeout(self.timeout_s)
         return connection
 
-    def _headers(self, body: Body | None) -> dict[str, str]:
+    def _build_headers(self, body: Body | None) -> dict[str, str]:
         headers = {
             "Host": self.address.authority,
             "Accept": "application/json",
@@ -123,36 +123,36 @@ class Exchange:
             headers |= {"Content-Type": body.media_type, "Content-Length": str(body.size_bytes)}
         return headers
 
-    def _content(self, answer: http.client.HTTPResponse, until_s: float) -> bytes:
-        found = bytearray()
+    def _read(self, answer: http.client.HTTPResponse, until_s: float) -> bytes:
+        content = bytearray()
         while chunk := answer.read1(CHUNK):
-            found += chunk
-            if len(found) > ANSWER_BYTES:
+            content += chunk
+            if len(content) > ANSWER_BYTES:
                 raise StoreError(f"{self.address} answers more than {ANSWER_BYTES:,} bytes")
             if time.monotonic() > until_s:
                 raise TimeoutError
-        return bytes(found)
+        return bytes(content)
 
-    def _understood(self, answer: http.client.HTTPResponse, content: bytes) -> Any:
+    def _parse(self, answer: http.client.HTTPResponse, content: bytes) -> Any:
         status = answer.status
         if 300 <= status < 400:
             raise StoreError(
                 f"{self.address} leads elsewhere ({status}), and is not followed: name where "
                 f"mmsearch is served"
             )
-        kind = _shown(answer.headers.get_content_type())
+        kind = _make_printable(answer.headers.get_content_type())
         is_problem = status >= 400
         if kind != ("application/problem+json" if is_problem else "application/json"):
             raise StoreError(f"{self.address} answers {status} {kind}: no mmsearch is served there")
         try:
-            told = json.loads(content)
+            value = json.loads(content)
         except (ValueError, RecursionError) as exc:
             raise StoreError(f"{self.address} answers what is no JSON") from exc
         if is_problem:
-            raise _problem(status, told if isinstance(told, dict) else {})
-        return told
+            raise _read_problem(status, value if isinstance(value, dict) else {})
+        return value
 
-    def _unreached(self, error: Exception) -> str:
+    def _explain_failure(self, error: Exception) -> str:
         if isinstance(error, TimeoutError):
             return f"{self.address} does not answer in {self.timeout_s:g} s: try again later"
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
@@ -162,7 +162,7 @@ class Exchange:
         )
 
 
-def _send(
+def _write_request(
     connection: http.client.HTTPConnection,
     method: str,
     target: str,
@@ -179,36 +179,36 @@ def _send(
     except (BrokenPipeError, ConnectionResetError):
         if body is None:
             raise
-        # It had seen enough: why, its answer says, where it still can be read.
+        # The server refused before the end: its answer, if it can still be read, gives the reason.
 
 
-def _problem(status: int, told: Mapping[str, Any]) -> ServerProblem:
-    """What a server says is wrong (RFC 9457)."""
-    said = told.get("detail") or told.get("title") or f"it answers {status}"
-    name = str(told.get("type", "")).rpartition(":")[2]
-    return ServerProblem(status, name, _shown(str(said)))
+def _read_problem(status: int, members: Mapping[str, Any]) -> ServerProblem:
+    """Reads problem details (RFC 9457)."""
+    detail = members.get("detail") or members.get("title") or f"it answers {status}"
+    name = str(members.get("type", "")).rpartition(":")[2]
+    return ServerProblem(status, name, _make_printable(str(detail)))
 
 
-def _shown(said: str) -> str:
-    """What a server says, fit for a terminal; lines stay lines."""
+def _make_printable(text: str) -> str:
+    """Makes a text of a server fit for a terminal; lines stay lines."""
     return "".join(
         char if char.isprintable() or char == "\n" else "\N{REPLACEMENT CHARACTER}"
-        for char in said[:SAID_CHARS]
+        for char in text[:DETAIL_CHARS]
     )
 
 
-def as_error(problem: ServerProblem, address: Address) -> MmsearchError:
-    """A problem as the error that a library on this machine would raise for it."""
-    said = problem.said
+def to_error(problem: ServerProblem, address: ServerAddress) -> MmsearchError:
+    """Turns a problem into the error that a library on this machine would raise for it."""
+    message = f"{address}: {problem.detail}"
     match problem.status:
         case _ if problem.name in ("bad-query", "bad-media", "invalid-request"):
-            return QueryError(said)
+            return QueryError(problem.detail)
         case 413:
-            return QueryError(f"{address}: {said}")
+            return QueryError(message)
         case 401:
-            return ConfigError(f"{address}: {said}: set MMSEARCH_TOKEN, or name a --token-file")
+            return ConfigError(f"{message}: set MMSEARCH_TOKEN, or name a --token-file")
         case 403 | 404 | 405 | 421:
-            return ConfigError(f"{address}: {said}")
+            return ConfigError(message)
         case 429 | 503 | 504:
-            return StoreError(f"{address}: {said}; try again in a while")
-    return StoreError(f"{address}: {said}")
+            return StoreError(f"{message}; try again in a while")
+    return StoreError(message)

@@ -1,4 +1,4 @@
-"""A request with files, as multipart/form-data (RFC 7578), read from disk while it is sent."""
+"""Builds the bodies of requests: JSON, or multipart/form-data (RFC 7578) read while it is sent."""
 
 from __future__ import annotations
 
@@ -18,52 +18,54 @@ REQUEST = "request"
 CHUNK = 1 << 18
 
 
-def plain(request: Mapping[str, Any]) -> Body:
-    """A request without files."""
-    written = json.dumps(request).encode()
-    return Body("application/json", (written,), len(written))
+def build_json_body(request: Mapping[str, Any]) -> Body:
+    """Builds the body of a request without files."""
+    content = json.dumps(request).encode()
+    return Body("application/json", (content,), len(content))
 
 
-def with_files(request: Mapping[str, Any], files: Mapping[str, Path], stack: ExitStack) -> Body:
-    """A request with files by the names of their parts, which `stack` closes.
+def build_multipart_body(
+    request: Mapping[str, Any], files: Mapping[str, Path], stack: ExitStack
+) -> Body:
+    """Builds the body of a request with files by the names of their parts.
 
-    Raises QueryError for a file that cannot be read.
+    `stack` closes the files. Raises QueryError for a file that cannot be read.
     """
     boundary = secrets.token_hex(16)
     pieces: list[bytes | tuple[BinaryIO, int, Path]] = [
-        _head(boundary, f'name="{REQUEST}"', "application/json"),
+        _format_head(boundary, f'name="{REQUEST}"', "application/json"),
         json.dumps(request).encode(),
     ]
     for part, path in files.items():
-        stream, size_bytes = _opened(path, stack)
-        named = f'name="{part}"; filename="{_name(path)}"'
+        stream, size_bytes = _open_file(path, stack)
+        disposition = f'name="{part}"; filename="{_quote_name(path)}"'
         pieces += [
-            b"\r\n" + _head(boundary, named, "application/octet-stream"),
+            b"\r\n" + _format_head(boundary, disposition, "application/octet-stream"),
             (stream, size_bytes, path),
         ]
     pieces.append(f"\r\n--{boundary}--\r\n".encode())
-    total = sum(len(one) if isinstance(one, bytes) else one[1] for one in pieces)
-    return Body(f"multipart/form-data; boundary={boundary}", _sent(pieces), total)
+    total = sum(len(piece) if isinstance(piece, bytes) else piece[1] for piece in pieces)
+    return Body(f"multipart/form-data; boundary={boundary}", _read_pieces(pieces), total)
 
 
-def _head(boundary: str, disposition: str, media_type: str) -> bytes:
+def _format_head(boundary: str, disposition: str, media_type: str) -> bytes:
     return (
         f"--{boundary}\r\nContent-Disposition: form-data; {disposition}\r\n"
         f"Content-Type: {media_type}\r\n\r\n"
     ).encode()
 
 
-def _name(path: Path) -> str:
-    """The name of a file as browsers write it there (WHATWG HTML, multipart/form-data)."""
+def _quote_name(path: Path) -> str:
+    """Writes the name of a file as browsers do (WHATWG HTML, multipart/form-data)."""
     name = os.fsencode(path.name).decode("utf-8", "replace")
-    for char, written in (("\n", "%0A"), ("\r", "%0D"), ('"', "%22")):
-        name = name.replace(char, written)
+    for char, escape in (("\n", "%0A"), ("\r", "%0D"), ('"', "%22")):
+        name = name.replace(char, escape)
     return name
 
 
-def _opened(path: Path, stack: ExitStack) -> tuple[BinaryIO, int]:
+def _open_file(path: Path, stack: ExitStack) -> tuple[BinaryIO, int]:
     try:
-        # Not to wait for a pipe that bears the name of a file.
+        # O_NONBLOCK: a pipe with the name of a file would be waited for.
         flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
         stream = open(os.open(path, flags), "rb")  # noqa: PTH123, SIM115 - a descriptor
         stack.enter_context(stream)
@@ -76,15 +78,15 @@ def _opened(path: Path, stack: ExitStack) -> tuple[BinaryIO, int]:
     return stream, info.st_size
 
 
-def _sent(pieces: list[bytes | tuple[BinaryIO, int, Path]]) -> Iterator[bytes]:
-    for one in pieces:
-        if isinstance(one, bytes):
-            yield one
+def _read_pieces(pieces: list[bytes | tuple[BinaryIO, int, Path]]) -> Iterator[bytes]:
+    for piece in pieces:
+        if isinstance(piece, bytes):
+            yield piece
             continue
-        stream, left, path = one
-        while left:
-            chunk = stream.read(min(CHUNK, left))
+        stream, remaining, path = piece
+        while remaining:
+            chunk = stream.read(min(CHUNK, remaining))
             if not chunk:
                 raise QueryError(f"{path} became shorter while it was sent: search again")
-            left -= len(chunk)
+            remaining -= len(chunk)
             yield chunk

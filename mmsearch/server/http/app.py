@@ -1,4 +1,4 @@
-"""The HTTP API as an application: routes, errors, and what lives as long as it does."""
+"""Creates the application of the HTTP API: routes, error handlers, lifespan."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from mmsearch.models.provisioning import Runtime
 from mmsearch.server.http import assets, embeddings, jobs, problems, search
 from mmsearch.server.http import openapi as documents
 from mmsearch.server.http.backend import Backend
-from mmsearch.server.http.metrics import Measured, Metrics
-from mmsearch.server.http.settings import Settings
+from mmsearch.server.http.metrics import MeteredApp, Metrics
+from mmsearch.server.http.settings import ServerSettings
 from mmsearch.server.media import routes
 
 _TAGS = [
@@ -34,14 +34,14 @@ _UNOBSERVED: Any = {
     "operation_spans": False,
     "auto_configure": False,
 }
-"""Nothing is reported to anybody, whatever the environment says."""
+"""Options by which FastAPI reports nothing to anybody, whatever the environment says."""
 
 
-def create_app(settings: Settings, library: Library | None = None) -> FastAPI:
-    """The API over the library of `settings`; over `library` where that is open already.
+def create_app(settings: ServerSettings, library: Library | None = None) -> FastAPI:
+    """Creates the API over `library`, or over that of `settings`, opened when it starts.
 
-    The library is opened when the application starts and shared by all requests; whoever opened it
-    closes it. To be served behind `mmsearch.server.guard.guard.Guard`.
+    All requests share the library; whoever opened it closes it. To be served behind
+    `mmsearch.server.guard.guard.Guard`.
     """
 
     @asynccontextmanager
@@ -54,7 +54,7 @@ def create_app(settings: Settings, library: Library | None = None) -> FastAPI:
                 stack.callback(opened.close)
             backend = Backend(settings, opened, app.state.metrics)
             app.state.backend = backend
-            app.state.metrics.jobs(backend.jobs)
+            app.state.metrics.observe_jobs(backend.jobs)
             threading.Thread(target=backend.warm_up, daemon=True).start()
             try:
                 yield
@@ -72,16 +72,16 @@ def create_app(settings: Settings, library: Library | None = None) -> FastAPI:
         redirect_slashes=False,
         telemetry=_UNOBSERVED,
     )
-    problems.install(app)
-    writing = jobs.router(lambda: app.state.backend.jobs, allow_write=settings.allow_write)
+    problems.install_handlers(app)
+    writing = jobs.create_router(lambda: app.state.backend.jobs, allow_write=settings.allow_write)
     for router in (search.router, assets.router, embeddings.router, writing):
         app.include_router(router)
     metrics = Metrics()
     app.state.metrics = metrics
-    app.add_middleware(Measured, metrics=metrics)
-    app.router.routes.append(metrics.route())
+    app.add_middleware(MeteredApp, metrics=metrics)
+    app.router.routes.append(metrics.create_route())
     app.router.routes.extend(
-        routes.routes(
+        routes.create_media_routes(
             lambda: app.state.backend.library, lambda: app.state.backend.previews, prefix="/v1"
         )
     )

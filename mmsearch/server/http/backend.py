@@ -1,4 +1,4 @@
-"""What all handlers share: the library, open and warm, and the pools that work with it."""
+"""The state that all handlers share: the library, open and warm, and its worker pools."""
 
 from __future__ import annotations
 
@@ -21,83 +21,82 @@ from mmsearch.media.isolation import Decoder
 from mmsearch.previews import Previews
 from mmsearch.server.http import worker_pool
 from mmsearch.server.http.spool import Spool
-from mmsearch.server.http.worker_pool import Engine, Observer, Ticket
+from mmsearch.server.http.worker_pool import CancellationToken, PoolObserver, WorkerPool
 
 if TYPE_CHECKING:
     from starlette.requests import Request
 
     from mmsearch.library.library import Library
-    from mmsearch.server.http.settings import Settings
+    from mmsearch.server.http.settings import ServerSettings
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 
 class Backend:
-    """One for each application, made when it starts.
+    """The library of an application, with its pools, previews and jobs; made when it starts.
 
-    `quick` runs searches by words; `slow` what decodes, encodes or counts on request, so that it
-    never keeps a search waiting. `tried` is set when warming up has ended, `ready` when it went
-    well.
+    `quick` runs searches by words; `slow` runs work that decodes, encodes or counts on request, so
+    that no search waits for it.
     """
 
     def __init__(
-        self, settings: Settings, library: Library, observer: Observer | None = None
+        self, settings: ServerSettings, library: Library, observer: PoolObserver | None = None
     ) -> None:
         self.settings = settings
         self.library = library
         self.previews = Previews(library)
         self.jobs = Jobs(library.location, roots=settings.roots)
-        self.ready = threading.Event()
-        self.tried = threading.Event()
-        self.quick = Engine(
+        self.warm_up_succeeded = threading.Event()
+        self.warm_up_ended = threading.Event()
+        self.quick = WorkerPool(
             "search",
             threads=settings.threads,
             queue=settings.queue,
             timeout_s=settings.timeout_s,
             observer=observer,
         )
-        self.slow = Engine(
+        self.slow = WorkerPool(
             "slow",
             threads=settings.slow_threads,
             queue=settings.slow_queue,
             timeout_s=settings.timeout_s,
         )
-        self._decoders = _Decoders()
+        self._decoders = _ThreadDecoders()
         self._receiving = 0
         self._spool = Spool()
 
     @classmethod
-    def of(cls, request: Request) -> Backend:
-        """That of the application that a request goes to."""
+    def get(cls, request: Request) -> Backend:
+        """Returns the backend of the application that a request goes to."""
         return cast("Backend", request.app.state.backend)
 
     def warm_up(self) -> None:
-        """Load what a search needs; what is missing is told where it is asked for."""
+        """Loads the models and tables of a search; each search reports what is missing."""
         try:
             self.library.warm_up()
-            self.ready.set()
+            self.warm_up_succeeded.set()
         except MmsearchError as exc:
             logger.warning("the library could not be warmed up: %s", exc)
         finally:
-            self.tried.set()
+            self.warm_up_ended.set()
 
-    async def search(self, request: Request, work: Callable[[Ticket], T]) -> T:
-        """What work gives that takes milliseconds."""
-        return await self.quick.run(work, gone=partial(left, request))
+    async def run_quick(self, request: Request, work: Callable[[CancellationToken], T]) -> T:
+        """Runs work that takes milliseconds."""
+        return await self.quick.run(work, wait_for_disconnect=partial(wait_for_disconnect, request))
 
-    async def labour(self, request: Request, work: Callable[[Ticket], T]) -> T:
-        """What work gives that may take seconds."""
-        return await self.slow.run(work, gone=partial(left, request))
+    async def run_slow(self, request: Request, work: Callable[[CancellationToken], T]) -> T:
+        """Runs work that may take seconds."""
+        return await self.slow.run(work, wait_for_disconnect=partial(wait_for_disconnect, request))
 
     @contextlib.contextmanager
-    def folder(self) -> Iterator[Path]:
-        """A private folder for the files of one request, gone when it is answered.
+    def open_upload_folder(self) -> Iterator[Path]:
+        """Makes a private folder for the files of a request, which is removed with its answer.
 
-        Raises engine.Full where as many requests with files are here as may be.
+        Raises QueueFull where as many requests with files are being received as may be.
         """
         if self._receiving >= self.settings.slow_threads + self.settings.slow_queue:
-            raise worker_pool.Full(1)
+            raise worker_pool.QueueFull(1)
         self._receiving += 1
         try:
             with tempfile.TemporaryDirectory(dir=self._spool.path) as name:
@@ -105,15 +104,15 @@ class Backend:
         finally:
             self._receiving -= 1
 
-    def decoding(self, ticket: Ticket) -> Decoding:
-        """How files that came with a request are decoded: apart, by a process of this thread."""
+    def create_decoding(self, token: CancellationToken) -> Decoding:
+        """Returns the options of decoding uploaded files, by a process of this thread."""
         limits = replace(self.settings.upload_limits, file_bytes=self.settings.max_upload_bytes)
-        kept = self._decoders.of_thread()
-        kept.ticket = ticket
-        return Decoding(LoadOptions(limits=limits), ticket.is_stopped, kept.decoder)
+        worker = self._decoders.get_for_thread()
+        worker.token = token
+        return Decoding(LoadOptions(limits=limits), token.is_stopped, worker.decoder)
 
     def close(self, within_s: float = 10.0) -> None:
-        """Stop what runs and clear away; the library stays open."""
+        """Stops pools, decoders, previews and jobs; the library stays open."""
         self.quick.close(within_s)
         self.slow.close(within_s)
         self._decoders.close()
@@ -122,37 +121,37 @@ class Backend:
         self._spool.close()
 
 
-class _Kept:
-    """A decoder, and the run that it decodes for."""
+class _ThreadDecoder:
+    """The decoder of a thread, with the token of the run that it decodes for."""
 
     def __init__(self) -> None:
-        self.ticket: Ticket | None = None
+        self.token: CancellationToken | None = None
         self.decoder = Decoder(is_stopped=self._is_stopped)
 
     def _is_stopped(self) -> bool:
-        return self.ticket is not None and self.ticket.is_stopped()
+        return self.token is not None and self.token.is_stopped()
 
 
-class _Decoders:
+class _ThreadDecoders:
     """A decoder for each thread, whose process starts with its first file: a third of a second."""
 
     def __init__(self) -> None:
-        self._here = threading.local()
-        self._all: list[_Kept] = []
+        self._local = threading.local()
+        self._all: list[_ThreadDecoder] = []
 
-    def of_thread(self) -> _Kept:
-        found: _Kept | None = getattr(self._here, "kept", None)
-        if found is None:
-            found = self._here.kept = _Kept()
-            self._all.append(found)
-        return found
+    def get_for_thread(self) -> _ThreadDecoder:
+        if not hasattr(self._local, "worker"):
+            self._local.worker = _ThreadDecoder()
+            self._all.append(self._local.worker)
+        worker: _ThreadDecoder = self._local.worker
+        return worker
 
     def close(self) -> None:
-        for kept in self._all:
-            kept.decoder.close()
+        for worker in self._all:
+            worker.decoder.close()
 
 
-async def left(request: Request) -> None:
-    """Returns when the client has left; to be awaited once the body is read."""
+async def wait_for_disconnect(request: Request) -> None:
+    """Waits until the client has left; to be awaited once the body is read."""
     while (await request.receive())["type"] != "http.disconnect":
         await asyncio.sleep(0)

@@ -1,13 +1,17 @@
-"""Bodies of requests: read within a limit, and checked against their models."""
+"""JSON bodies: reads those of requests within a limit, checks them, writes those of answers."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
+from starlette.responses import Response
 
-from mmsearch.server.http import problems
-from mmsearch.server.http.problems import Problem
+from mmsearch.serialization.json_format import write_json_bytes
+from mmsearch.server import problems
+from mmsearch.server.http.problems import build_invalid
+from mmsearch.server.problems import Problem
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -17,20 +21,20 @@ M = TypeVar("M", bound=BaseModel)
 JSON_BYTES = 2 * 1024**2
 
 
-def media_type(request: Request) -> str:
-    """What the body is said to be, without parameters, in lower case."""
+def get_media_type(request: Request) -> str:
+    """Returns the media type of the body without parameters, in lower case."""
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 async def read_json(request: Request, model: type[M], *, limit: int = JSON_BYTES) -> M:
-    """The body, checked; raises Problem where it is none, too large, or not as described."""
-    said = media_type(request)
-    if said != "application/json":
+    """Reads a body and checks it; raises Problem for another type, one too large or invalid."""
+    media_type = get_media_type(request)
+    if media_type != "application/json":
         raise Problem(
             problems.WRONG_TYPE,
-            f"send JSON with `Content-Type: application/json`, not {said or 'nothing'}",
+            f"send JSON with `Content-Type: application/json`, not {media_type or 'nothing'}",
         )
-    return checked(await _read(request, limit), model)
+    return validate_json(await _read(request, limit), model)
 
 
 async def _read(request: Request, limit: int) -> bytes:
@@ -44,12 +48,19 @@ async def _read(request: Request, limit: int) -> bytes:
     return bytes(body)
 
 
-def checked(body: bytes | bytearray, model: type[M]) -> M:
-    """JSON as a request; raises Problem, which says where it is not as described."""
+def write_response(
+    answer: Any, *, status: int = 200, headers: Mapping[str, str] | None = None
+) -> Response:
+    """Writes an answer as JSON."""
+    return Response(write_json_bytes(answer), status, headers, media_type="application/json")
+
+
+def validate_json(body: bytes | bytearray, model: type[M]) -> M:
+    """Parses JSON as a model; raises Problem with the places that are not as described."""
     try:
         return model.model_validate_json(body)
     except ValidationError as exc:
         errors = exc.errors(include_url=False, include_context=False, include_input=False)
         if errors and errors[0]["type"] == "json_invalid":
             raise Problem(problems.MALFORMED, str(errors[0]["msg"])) from exc
-        raise problems.invalid(errors) from exc
+        raise build_invalid(errors) from exc

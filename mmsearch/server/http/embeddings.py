@@ -1,4 +1,4 @@
-"""`POST /v1/embeddings` and `GET /v1/models` in OpenAI's shape, for texts and pictures."""
+"""Answers `/v1/embeddings` and `/v1/models` in OpenAI's shape, for texts and pictures."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 from fastapi import APIRouter
@@ -18,14 +18,21 @@ from starlette.responses import Response
 
 from mmsearch.errors import MediaError
 from mmsearch.library.examples import encode_file
-from mmsearch.media.isolation import Stopped
-from mmsearch.server.http import answers, openapi, problems
-from mmsearch.server.http.assets import as_json
+from mmsearch.media.isolation import CancelledError
+from mmsearch.server import problems
+from mmsearch.server.http import openapi
+from mmsearch.server.http.answers import (
+    EmbeddingAnswer,
+    EmbeddingsAnswer,
+    ModelAnswer,
+    ModelsAnswer,
+    UsageAnswer,
+)
 from mmsearch.server.http.backend import Backend
-from mmsearch.server.http.bodies import read_json
-from mmsearch.server.http.problems import Problem
+from mmsearch.server.http.bodies import read_json, write_response
 from mmsearch.server.http.requests import EmbeddingsRequest
-from mmsearch.server.http.worker_pool import Ticket, TooSlow
+from mmsearch.server.http.worker_pool import CancellationToken, WorkTimeout
+from mmsearch.server.problems import Problem
 from mmsearch.types import Modality, Space
 
 if TYPE_CHECKING:
@@ -35,10 +42,12 @@ if TYPE_CHECKING:
 
 router = APIRouter()
 
+Inputs = tuple[Literal["text", "image"], ...]
+
 BATCH = 32
 MAX_PICTURES = 64
 MAX_CHARS = 200_000
-"""Of one text. A model reads less of it, but counts its tokens."""
+"""Longest text. A model reads less of it, but counts its tokens."""
 _DATA = "data:"
 _FETCHED = ("http://", "https://", "file://", "ftp://")
 _EXAMPLES = {
@@ -58,8 +67,8 @@ _EXAMPLES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Embedded:
-    """(n, dim) float32 unit rows of a space in the order of the inputs, and the texts' tokens."""
+class EmbeddingBatch:
+    """(n, dim) float32 unit rows of a space in the order of the inputs, and the count of tokens."""
 
     space: Space
     vectors: FloatArray
@@ -71,50 +80,56 @@ class Embedded:
     summary="Vectors of texts and pictures",
     tags=["embeddings"],
     operation_id="embeddings",
-    response_model=answers.Embeddings,
+    response_model=EmbeddingsAnswer,
     responses=openapi.problems(problems.NO_SUCH_MODEL, problems.BAD_MEDIA, body=True, waits=True),
     openapi_extra=openapi.json_body(EmbeddingsRequest, _EXAMPLES),
 )
 async def embeddings(request: Request) -> Response:
-    """As OpenAI's clients ask for them; `model` is a space of the library.
+    """Embeds as OpenAI's clients ask for it; `model` is a space of the library.
 
     A picture is one input: a `data:` URL. What has another scheme is refused: nothing is fetched.
     """
-    backend = Backend.of(request)
-    asked = await read_json(request, EmbeddingsRequest, limit=backend.settings.max_upload_bytes)
-    with backend.folder() as folder:
-        found = await backend.labour(request, partial(_embedded, backend, asked, folder))
-    listed = [
-        {"object": "embedding", "index": at, "embedding": _written(row, asked.encoding_format)}
-        for at, row in enumerate(found.vectors)
-    ]
-    usage = {"prompt_tokens": found.tokens, "total_tokens": found.tokens}
-    return as_json({"object": "list", "data": listed, "model": found.space.name, "usage": usage})
+    backend = Backend.get(request)
+    body = await read_json(request, EmbeddingsRequest, limit=backend.settings.max_upload_bytes)
+    with backend.open_upload_folder() as folder:
+        batch = await backend.run_slow(request, partial(_embed, backend, body, folder))
+    listed = tuple(
+        EmbeddingAnswer("embedding", index, _format_vector(row, body.encoding_format))
+        for index, row in enumerate(batch.vectors)
+    )
+    usage = UsageAnswer(prompt_tokens=batch.tokens, total_tokens=batch.tokens)
+    return write_response(EmbeddingsAnswer("list", listed, batch.space.name, usage))
 
 
-def _written(row: FloatArray, form: str) -> list[float] | str:
+def _format_vector(row: FloatArray, form: str) -> list[float] | str:
     if form == "float":
         return [float(value) for value in row.tolist()]
     return base64.b64encode(row.astype("<f4").tobytes()).decode()
 
 
-def _embedded(backend: Backend, asked: EmbeddingsRequest, folder: Path, ticket: Ticket) -> Embedded:
-    """Raises Problem for what cannot be embedded there, TooSlow where it was given up."""
-    inputs = [asked.input] if isinstance(asked.input, str) else asked.input
+def _embed(
+    backend: Backend, body: EmbeddingsRequest, folder: Path, token: CancellationToken
+) -> EmbeddingBatch:
+    """Embeds the inputs; raises Problem for one that cannot be, TooSlow when it was given up."""
+    inputs = [body.input] if isinstance(body.input, str) else body.input
     encoders = backend.library.encoders
-    space = _space(encoders, asked.model)
-    if asked.dimensions not in (None, space.dim):
+    space = _find_space(encoders, body.model)
+    if body.dimensions not in (None, space.dim):
         raise Problem(
             problems.NO_SUCH_MODEL,
-            f"there is no model {space.name!r} of {asked.dimensions} dimensions: it has "
+            f"there is no model {space.name!r} of {body.dimensions} dimensions: it has "
             f"{space.dim}, and nothing is cut off",
         )
-    pictures = {at: _picture(one) for at, one in enumerate(inputs) if one.startswith(_DATA)}
-    for at, one in enumerate(inputs):
-        if at not in pictures and len(one) > MAX_CHARS:
-            raise _wrong(at, f"has {len(one):,} characters: {MAX_CHARS:,} are read at most")
-        if one.lower().startswith(_FETCHED) and not any(char.isspace() for char in one.strip()):
-            raise _wrong(at, "is a URL, and nothing is ever fetched: send a picture as a data: URL")
+    pictures = {
+        index: _decode_picture(item) for index, item in enumerate(inputs) if item.startswith(_DATA)
+    }
+    for index, item in enumerate(inputs):
+        if index not in pictures and len(item) > MAX_CHARS:
+            raise _refuse(index, f"has {len(item):,} characters: {MAX_CHARS:,} are read at most")
+        if item.lower().startswith(_FETCHED) and not any(char.isspace() for char in item.strip()):
+            raise _refuse(
+                index, "is a URL, and nothing is ever fetched: send a picture as a data: URL"
+            )
     if len(pictures) > MAX_PICTURES:
         raise Problem(problems.INVALID, f"at most {MAX_PICTURES} pictures may be sent at once")
     if pictures and space.name != encoders.image.space.name:
@@ -124,32 +139,34 @@ def _embedded(backend: Backend, asked: EmbeddingsRequest, folder: Path, ticket: 
             index=min(pictures),
         )
     vectors = np.empty((len(inputs), space.dim), dtype=np.float32)
-    texts = [at for at in range(len(inputs)) if at not in pictures]
+    texts = [index for index in range(len(inputs)) if index not in pictures]
     for begin in range(0, len(texts), BATCH):
-        _check(ticket)
+        _check(token)
         rows = texts[begin : begin + BATCH]
-        vectors[rows] = _encode(encoders, space, [inputs[at] for at in rows], asked.input_type)
-    for at, content in pictures.items():
-        _check(ticket)
-        path = folder / f"picture-{at}"
+        vectors[rows] = _encode(encoders, space, [inputs[index] for index in rows], body.input_type)
+    for index, content in pictures.items():
+        _check(token)
+        path = folder / f"picture-{index}"
         path.write_bytes(content)
-        vectors[at] = _encode_picture(path, at, encoders, space, backend.decoding(ticket))
+        vectors[index] = _encode_picture(
+            path, index, encoders, space, backend.create_decoding(token)
+        )
         path.unlink()
-    tokens = sum(encoders.text.count_tokens([inputs[at] for at in texts])) if texts else 0
-    return Embedded(space, vectors, tokens)
+    tokens = sum(encoders.text.count_tokens([inputs[index] for index in texts])) if texts else 0
+    return EmbeddingBatch(space, vectors, tokens)
 
 
-def _check(ticket: Ticket) -> None:
-    if ticket.is_stopped():
-        raise TooSlow
+def _check(token: CancellationToken) -> None:
+    if token.is_stopped():
+        raise WorkTimeout
 
 
-def _wrong(at: int, reason: str) -> Problem:
-    return Problem(problems.INVALID, f"input {at} {reason}", index=at)
+def _refuse(index: int, reason: str) -> Problem:
+    return Problem(problems.INVALID, f"input {index} {reason}", index=index)
 
 
-def _picture(url: str) -> bytes:
-    """The content of a `data:` URL in base64 (RFC 2397)."""
+def _decode_picture(url: str) -> bytes:
+    """Decodes the content of a `data:` URL in base64 (RFC 2397)."""
     header, comma, content = url.partition(",")
     if not comma or not header.lower().endswith(";base64"):
         raise Problem(problems.INVALID, "a picture is sent as data:image/png;base64,...")
@@ -160,18 +177,18 @@ def _picture(url: str) -> bytes:
 
 
 def _encode_picture(
-    path: Path, at: int, encoders: Encoders, space: Space, decoding: Decoding
+    path: Path, index: int, encoders: Encoders, space: Space, decoding: Decoding
 ) -> FloatArray:
-    """(dim,) float32, a unit vector: that of a picture as a whole."""
+    """Encodes a picture as a whole: (dim,) float32, a unit vector."""
     try:
-        modality, found = encode_file(path, encoders, decoding)
+        modality, encoded = encode_file(path, encoders, decoding)
     except MediaError as exc:
-        raise Problem(problems.BAD_MEDIA, f"input {at}: {exc.reason}", index=at) from exc
-    except Stopped as exc:
-        raise TooSlow from exc
+        raise Problem(problems.BAD_MEDIA, f"input {index}: {exc.reason}", index=index) from exc
+    except CancelledError as exc:
+        raise WorkTimeout from exc
     if modality is not Modality.IMAGE:
-        raise Problem(problems.BAD_MEDIA, f"input {at} is {modality}, no picture", index=at)
-    row: FloatArray = found.vectors[space.name][0]
+        raise Problem(problems.BAD_MEDIA, f"input {index} is {modality}, no picture", index=index)
+    row: FloatArray = encoded.vectors[space.name][0]
     return row
 
 
@@ -185,41 +202,43 @@ def _encode(encoders: Encoders, space: Space, texts: Sequence[str], input_type: 
     return encoders.text.encode(texts)
 
 
-def _taken(encoders: Encoders) -> dict[str, tuple[Space, list[str]]]:
-    """The spaces that something can be embedded into, and what: the text space comes first."""
-    found = {encoders.text.space.name: (encoders.text.space, ["text"])}
-    found[encoders.image.space.name] = (encoders.image.space, ["text", "image"])
+def _list_spaces(encoders: Encoders) -> dict[str, tuple[Space, Inputs]]:
+    """Lists the spaces of `/v1/models` with the inputs that they take; the text space is first."""
+    spaces: dict[str, tuple[Space, Inputs]] = {
+        encoders.text.space.name: (encoders.text.space, ("text",)),
+        encoders.image.space.name: (encoders.image.space, ("text", "image")),
+    }
     if encoders.sound.takes_words:
-        found[encoders.sound.space.name] = (encoders.sound.space, ["text"])
-    return found
+        spaces[encoders.sound.space.name] = (encoders.sound.space, ("text",))
+    return spaces
 
 
-def _space(encoders: Encoders, name: str) -> Space:
-    taken = _taken(encoders)
-    if name not in taken:
+def _find_space(encoders: Encoders, name: str) -> Space:
+    spaces = _list_spaces(encoders)
+    if name not in spaces:
         raise Problem(
             problems.NO_SUCH_MODEL,
             f"there is no model {name!r} here: models are spaces of the library, "
-            f"{', '.join(taken)}",
-            models=list(taken),
+            f"{', '.join(spaces)}",
+            models=list(spaces),
         )
-    return taken[name][0]
+    return spaces[name][0]
 
 
-def _model(encoders: Encoders, name: str) -> dict[str, Any]:
-    space = _space(encoders, name)
-    _, takes = _taken(encoders)[name]
+def _build_model(encoders: Encoders, name: str) -> ModelAnswer:
+    space = _find_space(encoders, name)
+    _, takes = _list_spaces(encoders)[name]
     owner, _, _ = space.model.rpartition("/")
-    return {
-        "id": space.name,
-        "object": "model",
-        "created": 0,
-        "owned_by": owner or "mmsearch",
-        "dimensions": space.dim,
-        "takes": takes,
-        "model": space.model,
-        "revision": space.revision,
-    }
+    return ModelAnswer(
+        id=space.name,
+        object="model",
+        created=0,
+        owned_by=owner or "mmsearch",
+        dimensions=space.dim,
+        takes=takes,
+        model=space.model,
+        revision=space.revision,
+    )
 
 
 @router.get(
@@ -227,17 +246,18 @@ def _model(encoders: Encoders, name: str) -> dict[str, Any]:
     summary="The spaces that something can be embedded into",
     tags=["embeddings"],
     operation_id="models",
-    response_model=answers.Models,
+    response_model=ModelsAnswer,
     responses=openapi.problems(waits=True),
 )
 async def list_models(request: Request) -> Response:
     """In OpenAI's shape."""
-    backend = Backend.of(request)
+    backend = Backend.get(request)
     encoders = backend.library.encoders
-    listed = await backend.labour(
-        request, lambda _ticket: [_model(encoders, name) for name in _taken(encoders)]
+    listed = await backend.run_slow(
+        request,
+        lambda _token: tuple(_build_model(encoders, name) for name in _list_spaces(encoders)),
     )
-    return as_json({"object": "list", "data": listed})
+    return write_response(ModelsAnswer("list", listed))
 
 
 @router.get(
@@ -245,13 +265,15 @@ async def list_models(request: Request) -> Response:
     summary="One of them",
     tags=["embeddings"],
     operation_id="model",
-    response_model=answers.Model,
+    response_model=ModelAnswer,
     responses=openapi.problems(problems.NO_SUCH_MODEL, problems.INVALID, waits=True),
 )
-async def one_model(
+async def get_model(
     request: Request, name: Annotated[str, PathParameter(max_length=200)]
 ) -> Response:
     """In OpenAI's shape."""
-    backend = Backend.of(request)
+    backend = Backend.get(request)
     encoders = backend.library.encoders
-    return as_json(await backend.labour(request, lambda _ticket: _model(encoders, name)))
+    return write_response(
+        await backend.run_slow(request, lambda _token: _build_model(encoders, name))
+    )

@@ -1,23 +1,26 @@
-"""What is asked of jobs and told of them over HTTP."""
+"""Declares the JSON of indexing jobs over HTTP, and builds it."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
+from starlette.requests import Request
 
+from mmsearch.jobs import Job, JobFailure
+from mmsearch.jobs.job import JobState
+from mmsearch.serialization.json_format import JsonObject, to_plain
+from mmsearch.server.http.links import get_root_path
 from mmsearch.server.http.requests import Folder, Kind
-
-if TYPE_CHECKING:
-    from starlette.requests import Request
-
-    from mmsearch.jobs import Failure, Job
 
 MAX_PATHS = 100
 
 
 class IndexRequest(BaseModel):
-    """What to bring the library up to date with."""
+    """The folders and files to bring the library up to date with."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -37,11 +40,8 @@ class IndexRequest(BaseModel):
     retry_failed: bool = Field(default=False, description="Try the files again that failed before.")
 
 
-class _Told(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class FailureAnswer(_Told):
+@dataclass(frozen=True, slots=True)
+class FailureAnswer(JsonObject):
     """A file that could not be indexed."""
 
     path: str
@@ -49,64 +49,61 @@ class FailureAnswer(_Told):
     message: str
 
 
-class JobSummary(_Told):
+@dataclass(frozen=True, slots=True)
+class JobSummary(JsonObject):
     """A job as it is now. Times are ISO 8601 in UTC."""
 
     id: str
     url: str
-    paths: list[str]
-    state: Literal["queued", "running", "done", "failed", "cancelled"]
-    seq: int = Field(description="Grows with every change; the id of its event.")
-    created_at: str
-    started_at: str | None
-    finished_at: str | None
-    done: int = Field(description="Files that are dealt with.")
-    total: int | None = Field(description="Files that need work; null until it is known.")
-    rate_per_s: float | None = Field(description="Files a second.")
-    counts: dict[str, int] = Field(
-        description="Files that were indexed, updated, moved, skipped, removed, failed."
+    paths: tuple[str, ...]
+    state: JobState
+    seq: int = field(metadata={"description": "Grows with every change; the id of its event."})
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    done: int = field(metadata={"description": "Files that are dealt with."})
+    total: int | None = field(
+        metadata={"description": "Files that need work; null until it is known."}
     )
-    step: str = Field(description="What is being done.")
-    message: str = Field(description="Why it failed.")
+    rate_per_s: float | None = field(metadata={"description": "Files a second."})
+    counts: Mapping[str, int] = field(
+        metadata={
+            "description": "Files that were indexed, updated, moved, skipped, removed, failed."
+        }
+    )
+    step: str = field(metadata={"description": "What is being done."})
+    message: str = field(metadata={"description": "Why it failed."})
 
 
+@dataclass(frozen=True, slots=True)
 class JobAnswer(JobSummary):
     """A job with the first files that it could not index; `counts` says how many there are."""
 
-    failures: list[FailureAnswer]
+    failures: tuple[FailureAnswer, ...]
 
 
-class JobsAnswer(_Told):
+@dataclass(frozen=True, slots=True)
+class JobsAnswer(JsonObject):
     """The jobs that are remembered, the newest first."""
 
-    jobs: list[JobSummary]
+    jobs: tuple[JobSummary, ...]
 
 
-def summary(job: Job, request: Request) -> dict[str, Any]:
-    """A `JobSummary`."""
-    times = {"created_at": job.created_at, "started_at": job.started_at}
-    times["finished_at"] = job.finished_at
-    return {
-        "id": job.id,
-        "url": f"{request.scope.get('root_path', '')}/v1/jobs/{job.id}",
-        "paths": list(job.paths),
-        "state": job.state.value,
-        "seq": job.seq,
-        **{name: None if time is None else time.isoformat() for name, time in times.items()},
-        "done": job.done,
-        "total": job.total,
-        "rate_per_s": None if job.rate_per_s is None else round(job.rate_per_s, 2),
-        "counts": dict(job.counts),
-        "step": job.step,
-        "message": job.message,
-    }
+def summarize_job(job: Job, request: Request) -> JobSummary:
+    """Builds a job without its failures; its URL is that of the server of `request`."""
+    members: dict[str, Any] = to_plain(job)
+    del members["failures"]
+    url = f"{get_root_path(request)}/v1/jobs/{job.id}"
+    rate_per_s = None if job.rate_per_s is None else round(job.rate_per_s, 2)
+    return JobSummary(**members | {"url": url, "rate_per_s": rate_per_s})
 
 
-def whole(job: Job, request: Request) -> dict[str, Any]:
-    """A `JobAnswer`."""
-    return summary(job, request) | {"failures": [failure(one) for one in job.failures]}
+def build_job(job: Job, request: Request) -> JobAnswer:
+    """Builds a job with the first of its failures."""
+    failures = tuple(map(build_failure, job.failures))
+    return JobAnswer(**to_plain(summarize_job(job, request)), failures=failures)
 
 
-def failure(failure: Failure) -> dict[str, Any]:
-    """A `FailureAnswer`."""
-    return {"path": failure.path, "error": failure.error, "message": failure.message}
+def build_failure(failure: JobFailure) -> FailureAnswer:
+    """Builds a file that could not be indexed."""
+    return FailureAnswer(failure.path, failure.error, failure.message)

@@ -1,4 +1,4 @@
-"""What the OpenAPI document says beyond what FastAPI finds out by itself."""
+"""Describes in the OpenAPI document what FastAPI does not find out by itself."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from fastapi.openapi.utils import get_openapi
 
-from mmsearch.server.guard.refusals import MEDIA_TYPE, PROBLEM
+from mmsearch.server import problems as kinds
 from mmsearch.server.http import answers, requests
-from mmsearch.server.http import problems as kinds
+from mmsearch.server.problems import MEDIA_TYPE, describe_problem
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -19,7 +19,6 @@ machine. Nothing leaves it, and no URL is ever fetched.
 
 Errors are problem details (RFC 9457) of the media type `application/problem+json`; their `type`
 is a stable name. Where a server is busy it answers 429 with `Retry-After`."""
-ID = {"type": "string", "pattern": "^[0-9a-f]{32}$"}
 _EVERYWHERE = (kinds.MALFORMED, kinds.INTERNAL)
 _WITH_BODY = (kinds.TOO_LARGE, kinds.WRONG_TYPE, kinds.INVALID)
 _WAITING = (kinds.BUSY, kinds.UNAVAILABLE, kinds.TOO_SLOW)
@@ -41,52 +40,45 @@ _FILE = {
 
 
 def problems(
-    *found: kinds.Kind, body: bool = False, waits: bool = False
+    *types: kinds.ProblemType, body: bool = False, waits: bool = False
 ) -> dict[int | str, dict[str, Any]]:
-    """The problems that an operation may answer with, as `responses` of a route.
+    """Describes the problems that an operation may answer, as `responses` of a route.
 
-    `body` is whether it reads one, `waits` whether it takes its turn.
+    `body`: it reads a body; `waits`: it waits for its turn.
     """
-    named = (*_EVERYWHERE, *(_WITH_BODY if body else ()), *(_WAITING if waits else ()), *found)
+    types = (*_EVERYWHERE, *(_WITH_BODY if body else ()), *(_WAITING if waits else ()), *types)
     responses: dict[int | str, dict[str, Any]] = {}
-    for status in sorted({one.status for one in named}):
-        alike = [one for one in named if one.status == status]
-        responses[status] = _response("; ".join(dict.fromkeys(one.title for one in alike)), alike)
+    for status in sorted({type_.status for type_ in types}):
+        alike = [type_ for type_ in types if type_.status == status]
+        titles = dict.fromkeys(type_.title for type_ in alike)
+        responses[status] = _describe_response("; ".join(titles), alike)
         if status in (kinds.BUSY.status, kinds.UNAVAILABLE.status):
             responses[status]["headers"] = {
                 "Retry-After": {"description": "In seconds.", "schema": {"type": "integer"}}
             }
-    for status, said in _GUARDED.items():
-        responses.setdefault(status, _response(said, []))
+    for guarded_status, description in _GUARDED.items():
+        responses.setdefault(guarded_status, _describe_response(description, []))
     return responses
 
 
-def _response(description: str, alike: list[kinds.Kind]) -> dict[str, Any]:
+def _describe_response(description: str, alike: list[kinds.ProblemType]) -> dict[str, Any]:
     content: dict[str, Any] = {"schema": {"$ref": "#/components/schemas/ProblemDetails"}}
     if alike:
         content["examples"] = {
-            one.name: {
-                "summary": one.title,
-                "value": {
-                    "type": PROBLEM + one.name,
-                    "title": one.title,
-                    "status": one.status,
-                    "detail": "",
-                },
-            }
-            for one in alike
+            type_.name: {"summary": type_.title, "value": describe_problem(type_)}
+            for type_ in alike
         }
     return {"description": description, "content": {MEDIA_TYPE: content}}
 
 
 def search_body() -> dict[str, Any]:
-    """The body of a search, which its handler reads itself."""
+    """Describes the body of a search, which its handler reads itself."""
     return {
         "requestBody": {
             "required": True,
             "content": {
                 "application/json": {
-                    "schema": _ref(requests.SearchBody.__name__),
+                    "schema": _ref(schema_name(requests.SearchBody)),
                     "examples": {
                         "words": {
                             "summary": "Pictures of something",
@@ -107,7 +99,7 @@ def search_body() -> dict[str, Any]:
                     "schema": {
                         "type": "object",
                         "properties": {
-                            "request": _ref(requests.UploadSearchBody.__name__),
+                            "request": _ref(schema_name(requests.UploadSearchBody)),
                             "file": _FILE,
                         },
                         "required": ["request", "file"],
@@ -121,18 +113,28 @@ def search_body() -> dict[str, Any]:
 
 
 def json_body(model: type[Any], examples: dict[str, Any]) -> dict[str, Any]:
-    """A JSON body that its handler reads itself."""
+    """Describes a JSON body that its handler reads itself."""
     content = {"schema": _ref(model.__name__), "examples": examples}
     return {"requestBody": {"required": True, "content": {"application/json": content}}}
+
+
+def schema_name(model: type[BaseModel]) -> str:
+    """Returns the name of a model in the document: its title, else that of its class."""
+    return model.model_config.get("title") or model.__name__
 
 
 def _ref(name: str) -> dict[str, str]:
     return {"$ref": f"#/components/schemas/{name}"}
 
 
-def _plain_paths() -> dict[str, Any]:
-    """The routes that are plain Starlette, of which FastAPI knows nothing."""
-    asset = {"name": "asset_id", "in": "path", "required": True, "schema": ID}
+def _describe_plain_routes() -> dict[str, Any]:
+    """Describes the routes that are plain Starlette, which FastAPI does not know."""
+    asset = {
+        "name": "asset_id",
+        "in": "path",
+        "required": True,
+        "schema": {"type": "string", "pattern": requests.ID_PATTERN},
+    }
     not_there = (kinds.NO_SUCH_ASSET, kinds.GONE, kinds.INVALID)
     not_pictured = (*not_there, kinds.NO_SUCH_PICTURE, kinds.NOT_INSTALLED)
     return {
@@ -146,7 +148,7 @@ def _plain_paths() -> dict[str, Any]:
                         "description": "Figures in Prometheus' text format.",
                         "content": {"text/plain": {"schema": {"type": "string"}}},
                     },
-                    **_keyed(problems()),
+                    **_key_by_text(problems()),
                 },
             }
         },
@@ -157,19 +159,25 @@ def _plain_paths() -> dict[str, Any]:
                 "summary": "A picture of an asset, of a moment of it, or its waveform",
                 "parameters": [
                     asset,
-                    _parameter("t", "number", "The moment of a film, in seconds.", minimum=0),
-                    _parameter(
+                    _describe_parameter(
+                        "t", "number", "The moment of a film, in seconds.", minimum=0
+                    ),
+                    _describe_parameter(
                         "page", "integer", "The page of an image.", minimum=1, maximum=999_999_999
                     ),
-                    _parameter("px", "integer", "The longer side.", minimum=16, maximum=2048),
-                    _parameter("kind", "string", "What to draw.", enum=["picture", "waveform"]),
-                    _parameter("start_s", "number", "Where a waveform begins.", minimum=0),
-                    _parameter("end_s", "number", "Where a waveform ends.", minimum=0),
+                    _describe_parameter(
+                        "px", "integer", "The longer side.", minimum=16, maximum=2048
+                    ),
+                    _describe_parameter(
+                        "kind", "string", "What to draw.", enum=["picture", "waveform"]
+                    ),
+                    _describe_parameter("start_s", "number", "Where a waveform begins.", minimum=0),
+                    _describe_parameter("end_s", "number", "Where a waveform ends.", minimum=0),
                 ],
                 "responses": {
-                    "200": _bytes("A picture.", "image/jpeg", "image/webp", "image/png"),
+                    "200": _describe_content("A picture.", "image/jpeg", "image/webp", "image/png"),
                     "304": {"description": "It is the one that the client has."},
-                    **_keyed(problems(*not_pictured, waits=True)),
+                    **_key_by_text(problems(*not_pictured, waits=True)),
                 },
             }
         },
@@ -182,35 +190,44 @@ def _plain_paths() -> dict[str, Any]:
                 "sent as text or as an attachment.",
                 "parameters": [
                     asset,
-                    _parameter("download", "boolean", "As an attachment."),
+                    _describe_parameter("download", "boolean", "As an attachment."),
                 ],
                 "responses": {
-                    "200": _bytes("The file.", "*/*"),
-                    "206": _bytes("A part of it.", "*/*"),
+                    "200": _describe_content("The file.", "*/*"),
+                    "206": _describe_content("A part of it.", "*/*"),
                     "304": {"description": "It is the one that the client has."},
-                    "416": _response("There is no such part.", []),
-                    **_keyed(problems(*not_there, waits=True)),
+                    "416": _describe_response("There is no such part.", []),
+                    **_key_by_text(problems(*not_there, waits=True)),
                 },
             }
         },
     }
 
 
-def _parameter(name: str, type_: str, description: str, **more: Any) -> dict[str, Any]:
+def _describe_parameter(name: str, type_: str, description: str, **more: Any) -> dict[str, Any]:
     schema = {"type": type_, **more}
     return {"name": name, "in": "query", "description": description, "schema": schema}
 
 
-def _bytes(description: str, *media_types: str) -> dict[str, Any]:
-    return {"description": description, "content": {one: {} for one in media_types}}
+def _describe_content(description: str, *media_types: str) -> dict[str, Any]:
+    return {"description": description, "content": {media_type: {} for media_type in media_types}}
 
 
-def _keyed(responses: dict[int | str, dict[str, Any]]) -> dict[str, Any]:
-    return {str(status): said for status, said in responses.items()}
+def _key_by_text(responses: dict[int | str, dict[str, Any]]) -> dict[str, Any]:
+    return {str(status): response for status, response in responses.items()}
+
+
+def _drop_time_formats(schemas: dict[str, Any]) -> None:
+    """Removes `format: date-time`: a camera may know no time zone, which RFC 3339 demands."""
+    for schema in schemas.values():
+        for member in schema.get("properties", {}).values():
+            for variant in (member, *member.get("anyOf", ())):
+                if variant.get("format") == "date-time":
+                    del variant["format"]
 
 
 def describe(app: FastAPI, *, has_token: bool) -> dict[str, Any]:
-    """The whole document."""
+    """Builds the OpenAPI document."""
     document = get_openapi(
         title=app.title,
         version=app.version,
@@ -219,14 +236,15 @@ def describe(app: FastAPI, *, has_token: bool) -> dict[str, Any]:
         tags=app.openapi_tags,
     )
     components = document.setdefault("components", {})
-    known = components.setdefault("schemas", {})
+    schemas = components.setdefault("schemas", {})
     described: list[type[BaseModel]] = [*requests.REQUESTS, answers.ProblemDetails]
     for model in described:
         schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
         for name, part in schema.pop("$defs", {}).items():
-            known.setdefault(name, part)
-        known[model.__name__] = schema
-    document["paths"] |= _plain_paths()
+            schemas.setdefault(name, part)
+        schemas[schema_name(model)] = schema
+    _drop_time_formats(schemas)
+    document["paths"] |= _describe_plain_routes()
     if has_token:
         components["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
         for path, operations in document["paths"].items():

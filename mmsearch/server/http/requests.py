@@ -1,4 +1,4 @@
-"""What requests are made of, as pydantic checks and OpenAPI describes them."""
+"""Bodies of requests, as pydantic checks and OpenAPI describes them."""
 
 from __future__ import annotations
 
@@ -13,23 +13,33 @@ from pydantic import (
     model_validator,
 )
 
+from mmsearch.query.algebra import MAX_WEIGHT
+from mmsearch.query.ranking import DEFAULT_RANKING
+from mmsearch.query.request import (
+    DEFAULT_LIMIT,
+    HIGHEST_SCORE,
+    LOWEST_SCORE,
+    MAX_LIMIT_HTTP,
+    MIN_LIMIT,
+)
+
 MAX_TERMS = 32
-"""In a line that is asked for."""
+"""In the line of a query."""
 MAX_FURTHER = 16
 """Terms beside it, and terms to avoid."""
-MAX_HITS = 1000
-MAX_WEIGHT = 1000.0
 MAX_LISTED = 1000
 MAX_FOLDERS = 100
 MAX_CHARS = 10_000
 
-Id = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
+ID_PATTERN = "^[0-9a-f]{32}$"
+"""Ids of assets and segments."""
+Id = Annotated[str, StringConstraints(pattern=ID_PATTERN)]
 Words = Annotated[
     str,
     StringConstraints(min_length=1, max_length=MAX_CHARS, pattern=r"\S"),
 ]
 Input = Annotated[str, StringConstraints(min_length=1, pattern=r"\S")]
-"""A text, or a picture, which is longer."""
+"""A text, or a picture as a data URL, which is longer."""
 Line = Annotated[
     str,
     StringConstraints(min_length=1, max_length=MAX_CHARS, pattern=r"\S"),
@@ -37,13 +47,13 @@ Line = Annotated[
 ]
 
 
-def _whole(value: object) -> object:
-    """2.0 is an integer to JSON Schema, and to some clients."""
+def _accept_whole_float(value: object) -> object:
+    """Turns 2.0 into 2, which is an integer to JSON Schema and to some clients."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-Whole = Annotated[int, BeforeValidator(_whole)]
-Count = Annotated[int, Field(ge=1), BeforeValidator(_whole)]
+Whole = Annotated[int, BeforeValidator(_accept_whole_float)]
+Count = Annotated[int, Field(ge=1), BeforeValidator(_accept_whole_float)]
 Weight = Annotated[float, Field(gt=0, le=MAX_WEIGHT, allow_inf_nan=False)]
 Folder = Annotated[str, StringConstraints(pattern=r"^(/|[A-Za-z]:[\\/]|\\\\)", max_length=4096)]
 Day = Annotated[
@@ -54,7 +64,7 @@ SegmentKind = Literal["image", "frame", "sound", "speech", "text", "ocr", "other
 
 
 class _Request(BaseModel):
-    """What is not described is an error, and nothing is turned into another type."""
+    """A body: unknown members are errors, and nothing is turned into another type."""
 
     model_config = ConfigDict(extra="forbid", strict=True, validate_by_name=True)
 
@@ -67,14 +77,14 @@ class TextTerm(_Request):
 
 
 class AssetTerm(_Request):
-    """What is like something that the library has."""
+    """A term that is like an asset of the library."""
 
     asset: Id
     weight: Weight = 1.0
 
 
 class UploadTerm(_Request):
-    """What is like a file that is sent along, by the name of its part."""
+    """A term that is like a file that is sent along, by the name of its part."""
 
     upload: Annotated[
         str,
@@ -97,6 +107,7 @@ class SearchBody(_Request):
     """
 
     model_config = ConfigDict(
+        title="SearchRequest",
         json_schema_extra={
             "anyOf": [
                 {"required": ["query"], "properties": {"query": {"type": "string"}}},
@@ -108,7 +119,7 @@ class SearchBody(_Request):
                 {"required": ["where"], "properties": {"where": {"type": "string"}}},
             ],
             "examples": [{"query": "dog on a beach", "limit": 5, "kinds": ["image"]}],
-        }
+        },
     )
 
     query: Line | None = Field(
@@ -120,7 +131,9 @@ class SearchBody(_Request):
     avoided: list[Term] = Field(
         default=[], max_length=MAX_FURTHER, alias="not", description="Terms to avoid."
     )
-    limit: Whole = Field(default=10, ge=1, le=MAX_HITS, description="At most so many hits.")
+    limit: Whole = Field(
+        default=DEFAULT_LIMIT, ge=MIN_LIMIT, le=MAX_LIMIT_HTTP, description="At most so many hits."
+    )
     kinds: list[Kind] = Field(default=[], max_length=16, description="Only these kinds.")
     under: list[Folder] = Field(
         default=[],
@@ -140,13 +153,16 @@ class SearchBody(_Request):
     )
     min_score: float | None = Field(
         default=None,
-        ge=0,
-        le=1,
+        ge=LOWEST_SCORE,
+        le=HIGHEST_SCORE,
         description="Hits below are none; 0 gives the best there are, whatever they are.",
     )
-    group: bool = Field(default=True, description="One hit a file, or one for every moment.")
+    group: bool = Field(
+        default=DEFAULT_RANKING.group, description="One hit a file, or one for every moment."
+    )
     dedupe: bool = Field(
-        default=True, description="Near-duplicates under the best of them, or each by itself."
+        default=DEFAULT_RANKING.dedupe,
+        description="Near-duplicates under the best of them, or each by itself.",
     )
     without: list[Id] = Field(
         default=[], max_length=MAX_LISTED, description="Assets that are not wanted."
@@ -163,9 +179,9 @@ class SearchBody(_Request):
 
     @property
     def is_narrowed(self) -> bool:
-        """Whether it says by filters what is wanted."""
-        times = (self.after, self.before, self.where)
-        return bool(self.kinds or self.under) or any(one is not None for one in times)
+        """True if a filter says which assets are meant."""
+        conditions = (self.after, self.before, self.where)
+        return bool(self.kinds or self.under) or any(one is not None for one in conditions)
 
     @model_validator(mode="after")
     def _asks_for_something(self) -> Self:
@@ -181,9 +197,7 @@ class UploadSearchBody(SearchBody):
     """
 
     model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [{"limit": 5}],
-        }
+        title="UploadSearchRequest", json_schema_extra={"examples": [{"limit": 5}]}
     )
 
     terms: list[AnyTerm] = Field(default=[], max_length=MAX_FURTHER)  # type: ignore[assignment]

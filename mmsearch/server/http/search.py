@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from mmsearch import serialization
 from mmsearch.errors import QueryError
-from mmsearch.media.isolation import Stopped
+from mmsearch.media.isolation import CancelledError
 from mmsearch.query import algebra as queries
 from mmsearch.query.algebra import Query, TermKind
 from mmsearch.query.ranking import Ranking
-from mmsearch.search.highlight import highlights
-from mmsearch.server.http import answers, openapi, problems, requests, uploads
+from mmsearch.query.request import as_request
+from mmsearch.search.highlight import find_highlights
+from mmsearch.serialization.answers import build_hit
+from mmsearch.serialization.json_format import to_plain, write_json_bytes
+from mmsearch.server import problems
+from mmsearch.server.http import openapi, requests, uploads
+from mmsearch.server.http.answers import LinkedHitAnswer, LinkedSearchAnswer
 from mmsearch.server.http.backend import Backend
-from mmsearch.server.http.bodies import checked, media_type, read_json
-from mmsearch.server.http.links import hit_links
-from mmsearch.server.http.problems import Problem
+from mmsearch.server.http.bodies import get_media_type, read_json, validate_json
+from mmsearch.server.http.links import build_hit_links, get_root_path
 from mmsearch.server.http.requests import (
     AssetTerm,
     SearchBody,
@@ -31,11 +33,13 @@ from mmsearch.server.http.requests import (
     UploadSearchBody,
     UploadTerm,
 )
-from mmsearch.server.http.uploads import Upload
-from mmsearch.server.http.worker_pool import Ticket, TooSlow
+from mmsearch.server.http.uploads import UploadedPart
+from mmsearch.server.http.worker_pool import CancellationToken, WorkTimeout
+from mmsearch.server.problems import Problem
 
 if TYPE_CHECKING:
     from mmsearch.library.library import Library
+    from mmsearch.query.request import SearchRequest
     from mmsearch.types import Hit
 
 router = APIRouter()
@@ -48,7 +52,7 @@ MULTIPART = "multipart/form-data"
     summary="Search by words, by example, by files",
     tags=["search"],
     operation_id="search",
-    response_model=answers.SearchAnswer,
+    response_model=LinkedSearchAnswer,
     response_model_exclude_unset=True,
     responses=openapi.problems(
         problems.NO_SUCH_ASSET, problems.BAD_QUERY, problems.BAD_MEDIA, body=True, waits=True
@@ -62,93 +66,114 @@ async def search(request: Request) -> Response:
     search by: those called `file` are looked for, others by the terms that name them. Files are
     decoded apart, and deleted when the answer is there.
     """
-    backend = Backend.of(request)
-    root = request.scope.get("root_path", "")
-    if media_type(request) != MULTIPART:
-        asked = await read_json(request, SearchBody)
-        body = await backend.search(
-            request, lambda ticket: _answer(backend, asked, (), root, ticket)
+    backend = Backend.get(request)
+    root = get_root_path(request)
+    if get_media_type(request) != MULTIPART:
+        body = await read_json(request, SearchBody)
+        answer = await backend.run_quick(
+            request, lambda token: _answer(backend, build_request(body), (), root, token)
         )
-        return Response(body, media_type="application/json")
-    with backend.folder() as folder:
-        received = await uploads.receive(
+        return Response(answer, media_type="application/json")
+    with backend.open_upload_folder() as folder:
+        received = await uploads.read_multipart(
             request, folder, max_bytes=backend.settings.max_upload_bytes
         )
-        with_files = checked(received.request, UploadSearchBody)
-        body = await backend.labour(
-            request, lambda ticket: _answer(backend, with_files, received.uploads, root, ticket)
+        files = received.parts
+        with_files = validate_json(received.request, UploadSearchBody)
+        answer = await backend.run_slow(
+            request,
+            lambda token: _answer(backend, build_request(with_files, files), files, root, token),
         )
-    return Response(body, media_type="application/json")
+    return Response(answer, media_type="application/json")
 
 
 def _answer(
     backend: Backend,
-    asked: SearchBody,
-    files: Sequence[Upload],
+    request: SearchRequest,
+    files: Sequence[UploadedPart],
     root: str,
-    ticket: Ticket,
+    token: CancellationToken,
 ) -> bytes:
-    """The answer as JSON; raises QueryError, and TooSlow where decoding was given up."""
-    query = build_query(asked, files)
-    _check_assets(query, backend.library)
+    """Answers a request in JSON; raises QueryError, and TooSlow where decoding was given up."""
+    query, library = request.query, backend.library
+    _check_assets(query, library)
     started = time.perf_counter()
     try:
-        hits = _hits(backend, asked, query, ticket)
+        hits = library.search(request, decoding=backend.create_decoding(token))
     except QueryError as exc:
-        raise _named(exc, files) from exc
-    except Stopped as exc:
-        raise TooSlow from exc
+        raise _hide_paths(exc, files) from exc
+    except CancelledError as exc:
+        raise WorkTimeout from exc
     took_ms = (time.perf_counter() - started) * 1000
-    shown = str(_shown(query, files))
-    answer = serialization.answer_object(shown, backend.library.manifest.preset, took_ms, hits)
-    words = _words(query) if asked.explain else ""
-    for hit, told in zip(hits, answer["hits"], strict=True):
-        told |= hit_links(hit, root)
-        if asked.explain:
-            _explain(told, hit, words)
-    if not hits:
-        answer["hint"] = _hint(asked, query, backend.library)
-    return json.dumps(answer, ensure_ascii=False).encode("utf-8", "replace")
+    words = query.words if request.explain else None
+    answer = LinkedSearchAnswer(
+        query=str(_name_uploads(query, files)),
+        preset=library.manifest.preset,
+        took_ms=round(took_ms, 1),
+        total=len(hits),
+        hits=tuple(_build_linked_hit(hit, root, words) for hit in hits),
+        hint=None if hits else _suggest(request, library),
+    )
+    return write_json_bytes(answer)
 
 
-def build_query(asked: SearchBody, files: Sequence[Upload]) -> Query:
-    """What is asked for; raises QueryError for a line that cannot be read, Problem for a file."""
+def build_request(body: SearchBody, files: Sequence[UploadedPart] = ()) -> SearchRequest:
+    """Builds the request of a body and the files that came with it.
+
+    Raises QueryError for a line or a ranking that cannot be read, Problem for a file.
+    """
+    ranking = Ranking.parse(body.ranking)
+    return as_request(
+        _build_query(body, files),
+        kinds=body.kinds,
+        under=body.under,
+        after=body.after,
+        before=body.before,
+        where=body.where,
+        without=body.without,
+        limit=body.limit,
+        min_score=body.min_score,
+        ranking=replace(ranking, group=body.group, dedupe=body.dedupe),
+        explain=body.explain,
+    )
+
+
+def _build_query(body: SearchBody, files: Sequence[UploadedPart]) -> Query:
     query = Query(())
-    if asked.query is not None:
-        query += queries.parse(queries.split(asked.query), reads_files=False)
-    named: set[str] = set()
+    if body.query is not None:
+        query += queries.parse(queries.split(body.query), reads_files=False)
     if len(query.terms) > requests.MAX_TERMS:
         raise QueryError(
             f"the query has {len(query.terms)} terms: at most {requests.MAX_TERMS} are looked for"
         )
-    for terms, sign in ((asked.terms, 1.0), (asked.avoided, -1.0)):
-        for one in terms:
-            if isinstance(one, UploadTerm):
-                named.add(one.upload)
-            query += sign * _query(one, files)
+    for terms, sign in ((body.terms, 1.0), (body.avoided, -1.0)):
+        for term in terms:
+            query += sign * term.weight * _build_term(term, files)
+    parts = {one.upload for one in (*body.terms, *body.avoided) if isinstance(one, UploadTerm)}
     for file in files:
-        if file.part == uploads.LOOSE:
+        if file.field_name == uploads.FILE_PART:
             query += queries.file(file.path)
-        elif file.part not in named:
+        elif file.field_name not in parts:
             raise Problem(
                 problems.INVALID,
-                f"the part {file.part!r} is called neither {uploads.LOOSE!r}, nor as a term says",
+                f"the part {file.field_name!r} is called neither {uploads.FILE_PART!r}, "
+                f"nor as a term says",
             )
-    if not query.seeks and not asked.is_narrowed:
+    if not query.seeks and not body.is_narrowed:
         raise QueryError("the query is empty: say what to look for, not only what to avoid")
     return query
 
 
-def _query(one: requests.AnyTerm, files: Sequence[Upload]) -> Query:
-    match one:
+def _build_term(term: requests.AnyTerm, files: Sequence[UploadedPart]) -> Query:
+    match term:
         case TextTerm():
-            return one.weight * queries.text(one.text.strip())
+            return queries.text(term.text.strip())
         case AssetTerm():
-            return one.weight * queries.asset(one.asset)
-    found = [queries.file(file.path) for file in files if file.part == one.upload]
-    if not found:
-        raise Problem(problems.INVALID, f"no file was sent as the part {one.upload!r}")
-    return one.weight * sum(found[1:], found[0])
+            return queries.asset(term.asset)
+    sent = [queries.file(file.path) for file in files if file.field_name == term.upload]
+    if not sent:
+        raise Problem(problems.INVALID, f"no file was sent as the part {term.upload!r}")
+    return sum(sent[1:], sent[0])
 
 
 def _check_assets(query: Query, library: Library) -> None:
@@ -162,62 +187,40 @@ def _check_assets(query: Query, library: Library) -> None:
             )
 
 
-def _hits(backend: Backend, asked: SearchBody, query: Query, ticket: Ticket) -> list[Hit]:
-    ranking = replace(Ranking.parse(asked.ranking), group=asked.group, dedupe=asked.dedupe)
-    return backend.library.search(
-        query,
-        limit=asked.limit,
-        kinds=asked.kinds,
-        under=asked.under,
-        after=asked.after,
-        before=asked.before,
-        where=asked.where,
-        without=asked.without,
-        min_score=asked.min_score,
-        ranking=ranking,
-        decoding=backend.decoding(ticket),
-    )
-
-
-def _named(error: QueryError, files: Sequence[Upload]) -> Exception:
-    """The same without the paths of this server: files go by the names they were sent under."""
-    said = str(error)
-    for one in files:
-        if str(one.path) in said:
+def _hide_paths(error: QueryError, files: Sequence[UploadedPart]) -> Exception:
+    """Returns the error with the names that files were sent under instead of their paths."""
+    message = str(error)
+    for file in files:
+        if str(file.path) in message:
             # How to raise a limit is told to who indexes.
-            detail = said.replace(str(one.path), one.called).partition(": raise it with")[0]
-            return Problem(problems.BAD_MEDIA, detail, part=one.part)
+            detail = message.replace(str(file.path), file.file_name).partition(": raise it with")[0]
+            return Problem(problems.BAD_MEDIA, detail, part=file.field_name)
     return error
 
 
-def _shown(query: Query, files: Sequence[Upload]) -> Query:
-    called = {str(one.path): one.called for one in files}
-    return Query(
-        tuple(replace(term, value=called.get(term.value, term.value)) for term in query.terms)
-    )
+def _name_uploads(query: Query, files: Sequence[UploadedPart]) -> Query:
+    """Returns the query with the names that files were sent under instead of their paths."""
+    names = {str(file.path): file.file_name for file in files}
+    terms = (replace(term, value=names.get(term.value, term.value)) for term in query.terms)
+    return Query(tuple(terms))
 
 
-def _words(query: Query) -> str:
-    """The words that are looked for."""
-    return " ".join(
-        term.value for term in query.terms if term.kind is TermKind.TEXT and term.weight > 0
-    )
+def _build_linked_hit(hit: Hit, root: str, words: str | None) -> LinkedHitAnswer:
+    """A hit with its URLs, and explained where the words of the query are given."""
+    members = to_plain(build_hit(hit, explains=words is not None)) | build_hit_links(hit, root)
+    matches = None
+    if words is not None:
+        matches = find_highlights(hit.segment.text, words) if hit.segment.text else ()
+    return LinkedHitAnswer(**members, matches=matches)
 
 
-def _explain(told: dict[str, Any], hit: Hit, words: str) -> None:
-    text = hit.segment.text or ""
-    told["matches"] = [list(one) for one in highlights(text, words)] if text and words else []
-    for name, one in serialization.rounded(hit).spaces.items():
-        told["spaces"][name]["similarity"] = one.similarity
-
-
-def _hint(asked: SearchBody, query: Query, library: Library) -> str:
+def _suggest(request: SearchRequest, library: Library) -> str:
+    """Returns what to try where there is no hit."""
     if not library.snapshot().asset_keys.size:
         return "the library is empty: index something first"
-    filters = (asked.kinds, asked.under, asked.after, asked.before, asked.where, asked.without)
-    fewer = ", fewer filters" if any(filters) else ""
-    if not query.seeks:
+    if not request.query.seeks:
         return "nothing passes: try fewer filters"
-    if asked.min_score == 0:
+    fewer = ", fewer filters" if request.is_narrowed or request.without else ""
+    if request.min_score == 0:
         return f"nothing passes: try other words{fewer}" if fewer else "nothing is there to compare"
     return f"nothing matches well enough: try other words{fewer}, or `min_score` 0 for the nearest"

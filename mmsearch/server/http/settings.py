@@ -1,4 +1,4 @@
-"""What a server is started with."""
+"""Settings of the HTTP server."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ UPLOAD_LIMITS = Limits(
     memory_bytes=1024 * MIB,
     contents=2_000,
 )
-"""What is decoded of a file that is sent to be searched by: of a longer recording the first minute,
-of a longer text the first hundred thousand characters."""
+"""Limits of decoding an uploaded file: of a longer recording the first minute is read, of a longer
+text the first hundred thousand characters."""
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
-    """How a library is served.
+class ServerSettings:
+    """The settings by which a library is served.
 
-    `token` is what every request must carry, None for none. Nothing is written to the library
-    without `allow_write`, and then only what lies below `roots` is indexed. `threads` searches run
-    at once and `queue` more may wait; each may take `timeout_s`, waiting included. The same holds
-    for `slow_threads` and `slow_queue`, for what is encoded or counted on request. One upload may
-    have `max_upload_bytes`; what is in it is decoded within `upload_limits`.
+    Every request must carry `token`, if there is one. Nothing is indexed without `allow_write`,
+    and then only files below `roots`. `threads` searches run at once and `queue` more may wait;
+    each may take `timeout_s`, waiting included. `slow_threads` and `slow_queue` are the same for
+    encoding and counting on request. One upload may have `max_upload_bytes`, and is decoded within
+    `upload_limits`.
     """
 
     library: Path
     token: str | None = field(default=None, repr=False)
     allow_write: bool = False
     roots: tuple[Path, ...] = ()
-    threads: int = field(default_factory=lambda: usual_threads(cpu_count()))
+    threads: int = field(default_factory=lambda: choose_thread_count(cpu_count()))
     queue: int = 128
     slow_threads: int = 1
     slow_queue: int = 32
@@ -50,10 +50,10 @@ class Settings:
 
     @property
     def max_body_bytes(self) -> int:
-        """What any request may have, with what holds its parts together."""
+        """The most bytes of any body, with the headers of its parts."""
         return self.max_upload_bytes + 2 * MIB
 
 
-def usual_threads(processors: int) -> int:
-    """How many searches run at once where nothing is said."""
+def choose_thread_count(processors: int) -> int:
+    """Returns the default number of searches that run at once."""
     return max(2, min(16, processors + 1))

@@ -1,4 +1,4 @@
-"""The private folder in which the files of requests lie while they are answered."""
+"""A private folder for the files of requests while these are answered."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ LOCK, FILES = "lock", "files"
 class Spool:
     """A folder that nobody else can read, in the folder for temporary files.
 
-    It goes when it is closed. One whose server was killed goes when the next is made: each holds a
-    lock as long as it lives.
+    It is removed when it is closed. The folder of a server that was killed is removed by the next:
+    each holds a lock as long as it lives.
     """
 
     def __init__(self) -> None:
-        sweep(Path(tempfile.gettempdir()))
+        remove_abandoned(Path(tempfile.gettempdir()))
         self._folder = Path(tempfile.mkdtemp(prefix=PREFIX))
         self._lock = FileLock(self._folder / LOCK)
         self._lock.acquire()
@@ -30,18 +30,18 @@ class Spool:
         self.path.mkdir()
 
     def close(self) -> None:
-        """Remove it and all that is in it."""
+        """Removes the folder with its files."""
         self._lock.release()
         shutil.rmtree(self._folder, ignore_errors=True)
 
 
-def sweep(parent: Path) -> None:
-    """Remove the folders that were left behind there; those of others are not touched."""
+def remove_abandoned(parent: Path) -> None:
+    """Removes the spools of servers that were killed; those of other users are not touched."""
     for folder in parent.glob(PREFIX + "*"):
         with contextlib.suppress(OSError, Timeout):
-            known = folder.lstat()
+            info = folder.lstat()
             # One without a lock is being made at this moment.
-            if known.st_uid != os.getuid() or folder.is_symlink() or not (folder / LOCK).is_file():
+            if info.st_uid != os.getuid() or folder.is_symlink() or not (folder / LOCK).is_file():
                 continue
             with FileLock(folder / LOCK, timeout=0):
                 shutil.rmtree(folder)

@@ -1,4 +1,4 @@
-"""Runs blocking work in a bounded pool of threads: so much at once, so much waiting, so long."""
+"""Runs blocking work in a pool of threads, with bounds on its queue and its time."""
 
 from __future__ import annotations
 
@@ -14,81 +14,81 @@ from typing import Any, Protocol, TypeVar
 T = TypeVar("T")
 
 MAX_RETRY_S = 60
-_FORGOTTEN = 0.1
-"""How much the last run counts for the time that a run is expected to take."""
+_SMOOTHING = 0.1
+"""Weight of the last run in the exponential average of their times."""
 
 
-class Refused(Exception):
-    """There was no room, or no time, to begin; trying again helps. `retry_after_s` says when."""
+class PoolRefusal(Exception):
+    """Raised where work could not begin; it is worth trying again after `retry_after_s`."""
 
     def __init__(self, retry_after_s: int) -> None:
         super().__init__(f"try again in {retry_after_s} s")
         self.retry_after_s = retry_after_s
 
 
-class Full(Refused):
-    """As many wait already as may."""
+class QueueFull(PoolRefusal):
+    """Raised where as much work waits as may."""
 
 
-class Late(Refused):
-    """The time was over before its turn came."""
+class QueueTimeout(PoolRefusal):
+    """Raised where the time of work was over before its turn came."""
 
 
-class Stopping(Refused):
-    """The pool is being closed."""
+class PoolClosing(PoolRefusal):
+    """Raised while the pool is being closed."""
 
 
-class TooSlow(Exception):
-    """The work took longer than it may; it was told to stop, and its result is dropped."""
+class WorkTimeout(Exception):
+    """Raised where work took too long; it is told to stop, and its result is dropped."""
 
 
-class Abandoned(Exception):
-    """Nobody waits for the result any more."""
+class ClientGone(Exception):
+    """Raised where nobody waits for the result any more."""
 
 
-class Observer(Protocol):
-    """Who is told how the pool does; called from the event loop and from the pool's threads."""
+class PoolObserver(Protocol):
+    """Records the runs of a pool; called from the event loop and from the pool's threads."""
 
-    def began(self, waited_s: float) -> None:
-        """A run began after it had waited so long."""
+    def record_start(self, waited_s: float) -> None:
+        """Records a run that begins after it has waited."""
         ...
 
-    def ended(self) -> None:
-        """A run ended."""
+    def record_end(self) -> None:
+        """Records a run that has ended."""
         ...
 
-    def refused(self, reason: str) -> None:
-        """A run was refused: "full", "late" or "stopping"."""
+    def record_refusal(self, reason: str) -> None:
+        """Records a refused run, for the reason "full", "late" or "stopping"."""
         ...
 
 
-class Ticket:
-    """What a run holds: it may ask whether to go on."""
+class CancellationToken:
+    """Tells a run if it should go on."""
 
     def __init__(self, timeout_s: float) -> None:
         self._stopped = threading.Event()
         self._deadline = time.monotonic() + timeout_s
-        self._since = time.monotonic()
+        self._created_s = time.monotonic()
 
     def is_stopped(self) -> bool:
-        """Whether nobody waits for the result, or its time is over."""
+        """Returns True where nobody waits for the result, or its time is over."""
         return self._stopped.is_set() or time.monotonic() > self._deadline
 
     def stop(self) -> None:
-        """Tell the run that nobody waits for it."""
+        """Tells the run that nobody waits for it."""
         self._stopped.set()
 
     @property
     def age_s(self) -> float:
-        """How long ago it was handed out."""
-        return time.monotonic() - self._since
+        """The time since the token was made."""
+        return time.monotonic() - self._created_s
 
 
-class Engine:
-    """A pool of `threads`; at most `queue` more wait, and each has `timeout_s` from its beginning.
+class WorkerPool:
+    """A pool of `threads` with `queue` more runs that may wait, each of at most `timeout_s`.
 
-    Work is a function of its `Ticket`. What cannot be interrupted keeps its thread until it is
-    done, so that there are never more than `threads` at work, whoever gave up.
+    Work is a function of its CancellationToken. Work that cannot be interrupted keeps its thread
+    until it is done, so that never more than `threads` run.
     """
 
     def __init__(
@@ -98,108 +98,115 @@ class Engine:
         threads: int,
         queue: int,
         timeout_s: float,
-        observer: Observer | None = None,
+        observer: PoolObserver | None = None,
     ) -> None:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix=f"mmsearch-{name}")
         self._threads = threads
-        self._most = threads + queue
+        self._max_pending = threads + queue
         self._timeout_s = timeout_s
         self._observer = observer
         self._lock = threading.Lock()
-        self._live: dict[Future[Any], Ticket] = {}
-        self._usual_s = 0.05
+        self._pending: dict[Future[Any], CancellationToken] = {}
+        self._average_s = 0.05
         self._is_closed = False
 
     @property
-    def live(self) -> int:
-        """How many runs are at work or wait."""
-        return len(self._live)
+    def pending_count(self) -> int:
+        """The number of runs that are at work or wait."""
+        return len(self._pending)
 
-    async def run(self, work: Callable[[Ticket], T], *, gone: Callable[[], Awaitable[object]]) -> T:
-        """What `work` gives; `gone` is awaited beside it, and ends when the caller leaves.
+    async def run(
+        self,
+        work: Callable[[CancellationToken], T],
+        *,
+        wait_for_disconnect: Callable[[], Awaitable[object]],
+    ) -> T:
+        """Runs `work` until it ends, its time is over, or `wait_for_disconnect` returns.
 
-        Raises Full, Late or Stopping where it did not begin, TooSlow, Abandoned, and what the work
-        raises.
+        Raises QueueFull, QueueTimeout or PoolClosing where work did not begin, WorkTimeout,
+        ClientGone, and the errors of the work.
         """
-        ticket = Ticket(self._timeout_s)
-        submitted = self._submit(work, ticket)
+        token = CancellationToken(self._timeout_s)
+        submitted = self._submit(work, token)
         result = asyncio.wrap_future(submitted)
-        result.add_done_callback(_retrieved)
-        leaving = asyncio.ensure_future(gone())
+        result.add_done_callback(_retrieve_error)
+        disconnect = asyncio.ensure_future(wait_for_disconnect())
         try:
             await asyncio.wait(
-                (result, leaving),
+                (result, disconnect),
                 timeout=self._timeout_s,
                 return_when=asyncio.FIRST_COMPLETED,
             )
             if result.cancelled():  # by `close`
-                self._tell_refused("stopping")
-                raise Stopping(1)
+                self._record_refusal("stopping")
+                raise PoolClosing(1)
             if result.done():
                 return result.result()
-            if leaving.done():
-                raise Abandoned
+            if disconnect.done():
+                raise ClientGone
             if submitted.cancel():
-                self._tell_refused("late")
-                raise Late(self._retry_after_s())
-            raise TooSlow
+                self._record_refusal("late")
+                raise QueueTimeout(self._retry_after_s())
+            raise WorkTimeout
         finally:
-            leaving.cancel()
+            disconnect.cancel()
             if not submitted.done():
-                ticket.stop()
+                token.stop()
                 submitted.cancel()
 
-    def _submit(self, work: Callable[[Ticket], T], ticket: Ticket) -> Future[T]:
+    def _submit(
+        self, work: Callable[[CancellationToken], T], token: CancellationToken
+    ) -> Future[T]:
         with self._lock:
             if self._is_closed:
-                self._tell_refused("stopping")
-                raise Stopping(1)
-            if len(self._live) >= self._most:
-                self._tell_refused("full")
-                raise Full(self._retry_after_s())
-            submitted = self._pool.submit(self._run, work, ticket)
-            self._live[submitted] = ticket
-        submitted.add_done_callback(self._forget)
+                self._record_refusal("stopping")
+                raise PoolClosing(1)
+            if len(self._pending) >= self._max_pending:
+                self._record_refusal("full")
+                raise QueueFull(self._retry_after_s())
+            submitted = self._pool.submit(self._run, work, token)
+            self._pending[submitted] = token
+        submitted.add_done_callback(self._remove_pending)
         return submitted
 
-    def _run(self, work: Callable[[Ticket], T], ticket: Ticket) -> T:
+    def _run(self, work: Callable[[CancellationToken], T], token: CancellationToken) -> T:
         if self._observer is not None:
-            self._observer.began(ticket.age_s)
+            self._observer.record_start(token.age_s)
         began = time.monotonic()
         try:
-            return work(ticket)
+            return work(token)
         finally:
             took_s = time.monotonic() - began
-            self._usual_s += _FORGOTTEN * (took_s - self._usual_s)
+            self._average_s += _SMOOTHING * (took_s - self._average_s)
             if self._observer is not None:
-                self._observer.ended()
+                self._observer.record_end()
 
-    def _forget(self, done: Future[Any]) -> None:
+    def _remove_pending(self, done: Future[Any]) -> None:
         with self._lock:
-            self._live.pop(done, None)
+            self._pending.pop(done, None)
 
     def _retry_after_s(self) -> int:
-        """When there is likely to be room: what waits, at the pace of the last runs."""
-        expected_s = self._usual_s * len(self._live) / self._threads
+        """Estimates when there is room: the waiting runs, at the average of their times."""
+        expected_s = self._average_s * len(self._pending) / self._threads
         return max(1, min(MAX_RETRY_S, math.ceil(expected_s)))
 
-    def _tell_refused(self, reason: str) -> None:
+    def _record_refusal(self, reason: str) -> None:
         if self._observer is not None:
-            self._observer.refused(reason)
+            self._observer.record_refusal(reason)
 
     def close(self, within_s: float = 10.0) -> None:
-        """Let nothing in, drop what waits, tell what runs to stop, and wait for it so long."""
+        """Drops waiting work, tells running work to stop, and waits `within_s` for it."""
         with self._lock:
             self._is_closed = True
-            live = dict(self._live)
-        for submitted, ticket in live.items():
-            ticket.stop()
+            pending = dict(self._pending)
+        for submitted, token in pending.items():
+            token.stop()
             submitted.cancel()
-        wait_for_all([one for one in live if not one.done()], within_s)
+        wait_for_all([run for run in pending if not run.done()], within_s)
         self._pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _retrieved(result: asyncio.Future[Any]) -> None:
-    """An error that nobody waits for any more is no error."""
+def _retrieve_error(result: asyncio.Future[Any]) -> None:
+    """Marks an error as retrieved, so that asyncio does not report it."""
     if not result.cancelled():
         result.exception()

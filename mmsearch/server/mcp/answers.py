@@ -1,4 +1,4 @@
-"""What the tools of the MCP server answer: typed, and small however large the files are."""
+"""Declares the answers of the MCP tools, which are small however large the files are."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from pydantic import BaseModel, ConfigDict
 
 from mmsearch.jobs import Job
-from mmsearch.library.assets import Shelved
+from mmsearch.library.assets import LocatedAsset
 from mmsearch.library.stats import Status
-from mmsearch.search.explanation import excerpt, shortened
+from mmsearch.search.explanation import select_sentence, shorten
+from mmsearch.serialization.json_format import to_plain
 from mmsearch.types import Hit, Metadata, Moment, Segment, Span
 
 NOTE = (
@@ -31,13 +32,13 @@ MAX_FAILURES = 10
 _QUOTING = ("text: ", "speech: ", "ocr: ", "seen: ")
 
 
-class Answer(BaseModel):
-    """What all answers are: frozen, their fields described in the schema that clients see."""
+class ToolAnswer(BaseModel):
+    """Base of the answers: the texts below the fields stand in the schema that clients see."""
 
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 
 
-class Part(Answer):
+class PartAnswer(ToolAnswer):
     """A part of a file, and where in it it lies."""
 
     segment_id: str
@@ -55,7 +56,7 @@ class Part(Answer):
     """What a model saw or heard there, and how sure it was."""
 
 
-class Found(Answer):
+class FileHitAnswer(ToolAnswer):
     """A file that was found."""
 
     rank: int
@@ -66,9 +67,9 @@ class Found(Answer):
     path: str
     asset_id: str
     """Give it to similar, or write asset:ID in a query."""
-    best: Part
+    best: PartAnswer
     """What in the file matched best."""
-    more: tuple[Part, ...] = ()
+    more: tuple[PartAnswer, ...] = ()
     """Further parts of the file that match, the best first."""
     why: str = ""
     """What else made it a hit."""
@@ -76,18 +77,18 @@ class Found(Answer):
     """Copies of the same content."""
 
 
-class SearchAnswer(Answer):
+class SearchToolAnswer(ToolAnswer):
     """The hits, best first."""
 
     note: str = NOTE
     total: int
     """How many hits are below."""
-    hits: tuple[Found, ...]
+    hits: tuple[FileHitAnswer, ...]
     advice: str = ""
     """What to try where nothing was found."""
 
 
-class AssetPart(Answer):
+class PartAssetAnswer(ToolAnswer):
     """The file that a segment is a part of."""
 
     asset_id: str
@@ -98,30 +99,30 @@ class AssetPart(Answer):
     """What the file says of itself: taken_at, camera, duration_s, width_px, title, artist."""
 
 
-class SegmentAnswer(Answer):
+class SegmentToolAnswer(ToolAnswer):
     """A part of a file, with what comes before and after it."""
 
     note: str = NOTE
-    asset: AssetPart
-    segment: Part
-    before: tuple[Part, ...] = ()
+    asset: PartAssetAnswer
+    segment: PartAnswer
+    before: tuple[PartAnswer, ...] = ()
     """The parts of the same kind just before it, in their order."""
-    after: tuple[Part, ...] = ()
+    after: tuple[PartAnswer, ...] = ()
     """Those just after it."""
     picture: str
     """Whether a picture comes along, or why there is none."""
 
 
-class Indexing(Answer):
-    """Whether this server may index files, and which."""
+class IndexingPermission(ToolAnswer):
+    """The folders that this server may index, if any."""
 
     is_allowed: bool
     roots: tuple[str, ...] = ()
     """Only what lies below these folders."""
 
 
-class StatusAnswer(Answer):
-    """What is in the library."""
+class StatusToolAnswer(ToolAnswer):
+    """The state of the library."""
 
     note: str = NOTE
     library: str
@@ -135,10 +136,10 @@ class StatusAnswer(Answer):
     """Files that could not be read."""
     size_bytes: int
     last_indexed_at: str | None = None
-    indexing: Indexing
+    indexing: IndexingPermission
 
 
-class FailedFile(Answer):
+class FailedFileAnswer(ToolAnswer):
     """A file that could not be indexed, and why."""
 
     path: str
@@ -146,7 +147,7 @@ class FailedFile(Answer):
     message: str
 
 
-class JobAnswer(Answer):
+class JobToolAnswer(ToolAnswer):
     """An indexing job, as it is now."""
 
     note: str = NOTE
@@ -162,130 +163,110 @@ class JobAnswer(Answer):
     """Why it failed."""
     counts: dict[str, int] = {}
     """Files that were indexed, updated, moved, skipped (unchanged), removed and failed."""
-    failures: tuple[FailedFile, ...] = ()
+    failures: tuple[FailedFileAnswer, ...] = ()
     """The first of the files that failed."""
 
 
-def cut(text: str, limit: int) -> str:
+def cut_text(text: str, limit: int) -> str:
     """At most `limit` characters, line breaks and all."""
     return text if len(text) <= limit else f"{text[: limit - 1].rstrip()}…"
 
 
-def search_answer(hits: Sequence[Hit], words: str, *, is_listed: bool = False) -> SearchAnswer:
-    """Hits as a tool gives them; excerpts begin where most of `words` are.
+def build_search(hits: Sequence[Hit], words: str, *, is_listed: bool = False) -> SearchToolAnswer:
+    """Builds the answer to a search; excerpts begin where most of `words` are.
 
-    `is_listed`: nothing was asked for but what passes the filters.
+    `is_listed`: the query had filters alone.
     """
-    found = tuple(_found(hit, words) for hit in hits)
-    advice = NOTHING_PASSES if is_listed else NO_MATCH
-    return SearchAnswer(total=len(found), hits=found, advice="" if found else advice)
+    advice = "" if hits else NOTHING_PASSES if is_listed else NO_MATCH
+    files = tuple(_build_file(hit, words) for hit in hits)
+    return SearchToolAnswer(total=len(hits), hits=files, advice=advice)
 
 
-def _found(hit: Hit, words: str) -> Found:
+def _build_file(hit: Hit, words: str) -> FileHitAnswer:
     best, *others = hit.moments or (Moment(hit.segment, hit.score),)
-    return Found(
+    return FileHitAnswer(
         rank=hit.rank,
         score=round(hit.score, 3),
         kind=hit.kind.value,
         path=hit.path,
         asset_id=hit.asset.id,
-        best=_matched(best, words, EXCERPT_CHARS),
-        more=tuple(_matched(one, words, MOMENT_CHARS) for one in others[:MAX_MOMENTS]),
-        why="" if hit.why.startswith(_QUOTING) else cut(hit.why, LINE_CHARS),
+        best=_build_excerpt(best, words, EXCERPT_CHARS),
+        more=tuple(_build_excerpt(other, words, MOMENT_CHARS) for other in others[:MAX_MOMENTS]),
+        why="" if hit.why.startswith(_QUOTING) else cut_text(hit.why, LINE_CHARS),
         also_at=hit.also_at[:MAX_COPIES],
     )
 
 
-def _matched(moment: Moment, words: str, limit: int) -> Part:
+def _build_excerpt(moment: Moment, words: str, limit: int) -> PartAnswer:
     segment = moment.segment
-    text = segment.text and shortened(excerpt(segment.text, words), limit)
-    return _part(segment, text, moment.span or segment.span)
+    text = segment.text and shorten(select_sentence(segment.text, words), limit)
+    return _build_part(segment, text, moment.span or segment.span)
 
 
-def whole_part(segment: Segment, limit: int = TEXT_CHARS) -> Part:
-    """A segment with its text, as long as that is at most `limit` characters."""
-    return _part(segment, segment.text and cut(segment.text, limit), segment.span)
+def build_whole_part(segment: Segment, limit: int = TEXT_CHARS) -> PartAnswer:
+    """Builds a segment with its text, cut to `limit` characters."""
+    return _build_part(segment, segment.text and cut_text(segment.text, limit), segment.span)
 
 
-def _part(segment: Segment, text: str | None, span: Span | None) -> Part:
-    tags = (f"{cut(tag.name, LINE_CHARS)} {tag.probability:.0%}" for tag in segment.tags[:MAX_TAGS])
-    return Part(
+def _build_part(segment: Segment, text: str | None, span: Span | None) -> PartAnswer:
+    return PartAnswer(
         segment_id=segment.id,
         part=segment.kind.value,
         start_s=None if span is None else round(span.start_s, 2),
         end_s=None if span is None else round(span.end_s, 2),
         page=segment.place.page,
         text=text or None,
-        tags=tuple(tags),
+        tags=tuple(
+            f"{cut_text(tag.name, LINE_CHARS)} {tag.probability:.0%}"
+            for tag in segment.tags[:MAX_TAGS]
+        ),
     )
 
 
-def asset_part(found: Shelved) -> AssetPart:
-    """An asset, its first paths, and what is known of it."""
-    asset = found.asset
-    return AssetPart(
+def build_asset(located: LocatedAsset) -> PartAssetAnswer:
+    """Builds an asset with its first paths and its facts."""
+    asset = located.asset
+    return PartAssetAnswer(
         asset_id=asset.id,
         kind=asset.modality.value,
-        paths=found.paths[: MAX_COPIES + 1],
+        paths=located.paths[: MAX_COPIES + 1],
         size_bytes=asset.size_bytes,
-        facts=_facts(asset.metadata),
+        facts=_list_facts(asset.metadata),
     )
 
 
-def _facts(metadata: Metadata) -> dict[str, str | float]:
-    taken_at = metadata.taken_at
-    facts: dict[str, str | float | None] = {
-        "format": metadata.format,
-        "taken_at": None if taken_at is None else taken_at.isoformat(),
-        "duration_s": metadata.duration_s and round(metadata.duration_s, 2),
-        "width_px": metadata.width_px,
-        "height_px": metadata.height_px,
-        "pages": metadata.page_count,
-        "camera": metadata.camera,
-        "latitude": metadata.latitude,
-        "longitude": metadata.longitude,
-        "title": metadata.title,
-        "artist": metadata.artist,
-        "album": metadata.album,
-        "language": metadata.language,
-        "description": metadata.description,
-    }
+def _list_facts(metadata: Metadata) -> dict[str, str | float]:
+    facts = to_plain(metadata)
+    facts["taken_at"] = metadata.taken_at and metadata.taken_at.isoformat()
+    facts["duration_s"] = metadata.duration_s and round(metadata.duration_s, 2)
+    facts["pages"] = facts.pop("page_count")
     return {
-        name: cut(value, LINE_CHARS) if isinstance(value, str) else value
+        name: cut_text(value, LINE_CHARS) if isinstance(value, str) else value
         for name, value in facts.items()
         if value not in (None, "")
     }
 
 
-def status_answer(status: Status, indexing: Indexing) -> StatusAnswer:
-    """What is in a library, in short."""
+def build_status(status: Status, indexing: IndexingPermission) -> StatusToolAnswer:
+    """Builds the state of a library, in short."""
     last = status.last_indexed_at
-    return StatusAnswer(
-        library=status.library,
-        preset=status.preset,
-        files=status.files,
-        assets=status.assets,
-        segments=status.segments,
-        failed=status.failed,
-        size_bytes=status.size_bytes,
-        last_indexed_at=None if last is None else last.isoformat(),
-        indexing=indexing,
-    )
+    members = to_plain(status) | {"last_indexed_at": last and last.isoformat()}
+    return StatusToolAnswer(**members, indexing=indexing)
 
 
-def job_answer(job: Job) -> JobAnswer:
-    """A job, with the first of its failures."""
-    return JobAnswer(
-        job_id=job.id,
-        state=job.state.value,
-        done=job.done,
-        total=job.total,
-        rate_per_s=None if job.rate_per_s is None else round(job.rate_per_s, 2),
-        step=job.step,
-        message=cut(job.message, TEXT_CHARS),
-        counts=dict(job.counts),
-        failures=tuple(
-            FailedFile(path=one.path, error=one.error, message=cut(one.message, LINE_CHARS))
-            for one in job.failures[:MAX_FAILURES]
+def build_job(job: Job) -> JobToolAnswer:
+    """Builds a job with the first of its failures."""
+    members = to_plain(job) | {
+        "job_id": job.id,
+        "rate_per_s": None if job.rate_per_s is None else round(job.rate_per_s, 2),
+        "message": cut_text(job.message, TEXT_CHARS),
+        "failures": tuple(
+            FailedFileAnswer(
+                path=failure.path,
+                error=failure.error,
+                message=cut_text(failure.message, LINE_CHARS),
+            )
+            for failure in job.failures[:MAX_FAILURES]
         ),
-    )
+    }
+    return JobToolAnswer(**members)

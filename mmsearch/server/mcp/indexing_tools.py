@@ -1,4 +1,4 @@
-"""The tools of the MCP server that write: index, and job, which tells how far one is."""
+"""The tools of the MCP server that write: index, and job, which reports its progress."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from mcp_types import CallToolResult
 from pydantic import Field
 
 from mmsearch.errors import QueryError
-from mmsearch.query.filters.parser import folder
-from mmsearch.server.mcp.answers import JobAnswer, job_answer
-from mmsearch.server.mcp.search_tools import answered, told_errors
+from mmsearch.query.filters.parser import parse_folder
+from mmsearch.server.mcp.answers import JobToolAnswer, build_job
+from mmsearch.server.mcp.search_tools import build_result, raise_tool_errors
 
 if TYPE_CHECKING:
     from mmsearch.jobs import Job, Jobs
@@ -30,8 +30,8 @@ Wait = Annotated[
 ]
 
 
-class Indexing:
-    """The tools, over the jobs of a library, which know below which folders they may index."""
+class IndexingTools:
+    """The tools over the jobs of a library, which hold the folders that may be indexed."""
 
     def __init__(self, jobs: Callable[[], Jobs]) -> None:
         self._jobs = jobs
@@ -46,16 +46,16 @@ class Indexing:
         ],
         context: Context,
         wait_s: Wait = 20,
-    ) -> Annotated[CallToolResult, JobAnswer]:
+    ) -> Annotated[CallToolResult, JobToolAnswer]:
         """Bring the library up to date with folders and files below the roots that status lists.
 
         It goes on in the background when it takes longer than wait_s: ask the tool job how far it
         is. What is unchanged costs nothing, and nothing on disk is touched.
         """
-        with told_errors():
-            asked = [folder(path) for path in paths]
-            started = await to_thread.run_sync(self._jobs().start, asked)
-            return await self._at_last(started, wait_s, context)
+        with raise_tool_errors():
+            folders = [parse_folder(path) for path in paths]
+            job = await to_thread.run_sync(self._jobs().start, folders)
+            return await self._wait(job, wait_s, context)
 
     async def job(
         self,
@@ -64,22 +64,22 @@ class Indexing:
         ],
         context: Context,
         wait_s: Wait = 0,
-    ) -> Annotated[CallToolResult, JobAnswer]:
+    ) -> Annotated[CallToolResult, JobToolAnswer]:
         """Tell how far an indexing job is, what it did, and which files it could not read."""
-        with told_errors():
-            found = self._jobs().get(job_id)
-            if found is None:
+        with raise_tool_errors():
+            job = self._jobs().get(job_id)
+            if job is None:
                 raise QueryError(f"there is no job {job_id}: it is of another run, or long over")
-            return await self._at_last(found, wait_s, context)
+            return await self._wait(job, wait_s, context)
 
-    async def _at_last(self, job: Job, wait_s: float, context: Context) -> CallToolResult:
-        """How a job is at its end, or after a time; progress is told on the way."""
+    async def _wait(self, job: Job, wait_s: float, context: Context) -> CallToolResult:
+        """Answers a job at its end, or after `wait_s`; reports progress until then."""
         until_s = time.monotonic() + wait_s
-        while not job.is_over and (left_s := until_s - time.monotonic()) > 0:
+        while not job.is_over and (remaining_s := until_s - time.monotonic()) > 0:
             await context.report_progress(job.done, job.total, job.step)
-            wait = partial(self._jobs().wait_for_change, job.id, job.seq, min(left_s, 1.0))
-            later = await to_thread.run_sync(wait)
-            if later is None:  # forgotten, being long over
+            wait = partial(self._jobs().wait_for_change, job.id, job.seq, min(remaining_s, 1.0))
+            changed = await to_thread.run_sync(wait)
+            if changed is None:  # forgotten, being long over
                 break
-            job = later
-        return answered(job_answer(job))
+            job = changed
+        return build_result(build_job(job))

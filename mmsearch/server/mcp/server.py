@@ -18,8 +18,8 @@ from mcp_types import ToolAnnotations
 
 from mmsearch.errors import ConfigError, LibraryNotFound, MmsearchError
 from mmsearch.server.mcp import answers
-from mmsearch.server.mcp.indexing_tools import Indexing
-from mmsearch.server.mcp.search_tools import Reading
+from mmsearch.server.mcp.indexing_tools import IndexingTools
+from mmsearch.server.mcp.search_tools import ReadingTools
 
 if TYPE_CHECKING:
     from mmsearch.jobs import Jobs
@@ -38,15 +38,15 @@ _WRITES = ToolAnnotations(
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
-    """What is served: nothing is indexed without `allow_write`, and then only below `roots`."""
+class MCPSettings:
+    """The library to serve; nothing is indexed without `allow_write`, and then below `roots`."""
 
     library: Path
     allow_write: bool = False
     roots: tuple[Path, ...] = ()
 
-    def checked(self) -> Settings:
-        """Itself; raises ConfigError for what does not go together, or a root that is not there."""
+    def checked(self) -> MCPSettings:
+        """Returns itself; raises ConfigError for settings at odds, or a root that is not there."""
         if self.allow_write and not self.roots:
             raise ConfigError("--allow-write needs --root DIR: say below which folders to index")
         if self.roots and not self.allow_write:
@@ -57,10 +57,10 @@ class Settings:
         return self
 
 
-class Opened:
-    """The library, its previews and its jobs: each opened once, when it is first asked for."""
+class LazyLibrary:
+    """The library, its previews and its jobs, each opened once, when it is first needed."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: MCPSettings) -> None:
         self._path = settings.library
         self._roots = settings.roots
         self._lock = threading.RLock()
@@ -68,8 +68,8 @@ class Opened:
         self._previews: Previews | None = None
         self._jobs: Jobs | None = None
 
-    def library(self) -> Library:
-        """The library; raises what `Library.open` raises, each time anew."""
+    def open_library(self) -> Library:
+        """Opens the library; raises what `Library.open` raises, each time anew."""
         from mmsearch.library.library import Library
         from mmsearch.models.provisioning import Runtime
 
@@ -81,17 +81,17 @@ class Opened:
                 )
             return self._library
 
-    def previews(self) -> Previews:
-        """What makes pictures of files; raises what `library` raises."""
+    def open_previews(self) -> Previews:
+        """Opens the maker of pictures; raises what `library` raises."""
         from mmsearch.previews import Previews
 
         with self._lock:
             if self._previews is None:
-                self._previews = Previews(self.library(), workers=1)
+                self._previews = Previews(self.open_library(), workers=1)
             return self._previews
 
-    def jobs(self) -> Jobs:
-        """What is indexed in the background."""
+    def open_jobs(self) -> Jobs:
+        """Opens the runner of indexing jobs."""
         from mmsearch.jobs import Jobs
 
         with self._lock:
@@ -100,43 +100,43 @@ class Opened:
             return self._jobs
 
     def warm_up(self) -> None:
-        """Load what a search needs, in a thread of its own."""
+        """Loads what a search needs, in a thread of its own."""
 
         def load() -> None:
             # What goes wrong here goes wrong again, and is told, where it is used.
             with contextlib.suppress(MmsearchError):
-                self.library().warm_up()
+                self.open_library().warm_up()
 
         threading.Thread(target=load, daemon=True, name="warm-up").start()
 
     def close(self) -> None:
-        """End the jobs and the decoders; what the jobs have finished is kept."""
-        for one in (self._jobs, self._previews, self._library):
-            if one is not None:
-                one.close()
+        """Ends the jobs and the decoders; what the jobs have finished is kept."""
+        for service in (self._jobs, self._previews, self._library):
+            if service is not None:
+                service.close()
 
 
-def create_server(settings: Settings, opened: Opened) -> MCPServer[Any]:
-    """The server with its tools: those that write only where that is allowed."""
+def create_server(settings: MCPSettings, library: LazyLibrary) -> MCPServer[Any]:
+    """Creates the server with its tools, those that write only where that is allowed."""
     from importlib.metadata import version
 
     roots = tuple(os.path.realpath(root) for root in settings.roots)
-    reading = Reading(
-        opened.library,
-        opened.previews,
-        answers.Indexing(is_allowed=settings.allow_write, roots=roots),
+    reading = ReadingTools(
+        library.open_library,
+        library.open_previews,
+        answers.IndexingPermission(is_allowed=settings.allow_write, roots=roots),
     )
     tools = [
-        _tool(reading.search, "Search my files", _READS),
-        _tool(reading.similar, "More like this", _READS),
-        _tool(reading.get_segment, "Read a part of a file", _READS),
-        _tool(reading.status, "What is in the library", _READS),
+        _make_tool(reading.search, "Search my files", _READS),
+        _make_tool(reading.similar, "More like this", _READS),
+        _make_tool(reading.get_segment, "Read a part of a file", _READS),
+        _make_tool(reading.status, "What is in the library", _READS),
     ]
     if settings.allow_write:
-        indexing = Indexing(opened.jobs)
+        indexing = IndexingTools(library.open_jobs)
         tools += [
-            _tool(indexing.index, "Index folders and files", _WRITES),
-            _tool(indexing.job, "How far an indexing job is", _READS),
+            _make_tool(indexing.index, "Index folders and files", _WRITES),
+            _make_tool(indexing.job, "How far an indexing job is", _READS),
         ]
     return MCPServer(
         "mmsearch",
@@ -148,8 +148,8 @@ def create_server(settings: Settings, opened: Opened) -> MCPServer[Any]:
     )
 
 
-def _tool(function: Callable[..., Any], title: str, annotations: ToolAnnotations) -> Tool:
-    """A tool that refuses arguments it does not know: a filter must not be passed over silently."""
+def _make_tool(function: Callable[..., Any], title: str, annotations: ToolAnnotations) -> Tool:
+    """Makes a tool that refuses unknown arguments: a filter must not be ignored silently."""
     tool = Tool.from_function(function, title=title, annotations=annotations)
     arguments = tool.fn_metadata.arg_model
     arguments.model_config["extra"] = "forbid"
@@ -158,32 +158,32 @@ def _tool(function: Callable[..., Any], title: str, annotations: ToolAnnotations
     return tool
 
 
-def run(settings: Settings) -> None:
-    """Serve until standard input ends.
+def run(settings: MCPSettings) -> None:
+    """Serves until standard input ends.
 
-    Raises ConfigError for settings that cannot be, and, where nothing could be indexed,
-    LibraryNotFound and what else `Library.open` raises.
+    Raises ConfigError for settings that cannot be, what `Library.open` raises, and LibraryNotFound
+    where nothing may be indexed.
     """
-    opened = Opened(settings.checked())
+    library = LazyLibrary(settings.checked())
     try:
-        opened.library()
+        library.open_library()
     except LibraryNotFound:
         if not settings.allow_write:  # else `index` makes one
             raise
-    server = create_server(settings, opened)
-    _end_on_signals(opened)
-    opened.warm_up()
+    server = create_server(settings, library)
+    _end_on_signals(library)
+    library.warm_up()
     try:
         server.run("stdio")
     finally:
-        opened.close()
+        library.close()
 
 
-def _end_on_signals(opened: Opened) -> None:
-    """End at once when asked to: a thread that waits for a line would hold the usual way up.
+def _end_on_signals(library: LazyLibrary) -> None:
+    """Ends the process at once on a signal, though a thread waits for a line.
 
-    A thread of its own hears of signals through a pipe. Handlers in Python run in the main thread,
-    which sleeps on when a signal comes in the moment before it begins to wait.
+    A thread of its own reads signals from a pipe. Handlers in Python run in the main thread, which
+    sleeps on when a signal comes in the moment before it begins to wait.
     """
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
@@ -191,16 +191,16 @@ def _end_on_signals(opened: Opened) -> None:
 
     def give_way(number: int, frame: FrameType | None) -> None:
         del number, frame
-        for one in ending:
-            signal.signal(one, signal.SIG_DFL)  # who asks twice means it
+        for ending_signal in ending:
+            signal.signal(ending_signal, signal.SIG_DFL)  # who asks twice means it
 
     def end() -> None:
         while (number := os.read(reading, 1)[0]) not in ending:
             pass
-        opened.close()
+        library.close()
         os._exit(128 + number)
 
     threading.Thread(target=end, daemon=True, name="signals").start()
     signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
-    for one in ending:
-        signal.signal(one, give_way)
+    for ending_signal in ending:
+        signal.signal(ending_signal, give_way)

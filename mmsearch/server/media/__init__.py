@@ -1,1 +1,1 @@
-"""What the HTTP server and the web pages share: media by id over HTTP, guarded."""
+"""Serves media by id over HTTP, for the HTTP server and the web pages."""

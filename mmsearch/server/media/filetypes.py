@@ -1,7 +1,8 @@
-"""As what a file of the library is sent to a browser, and whether browsers are known to play it."""
+"""Media types of the files of a library, and the formats that browsers play."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePath
 from types import MappingProxyType
@@ -17,91 +18,80 @@ UNKNOWN = "application/octet-stream"
 PLAIN = "text/plain; charset=utf-8"
 
 # By what the decoder found the content to be, not by name. HTML and SVG are among the texts.
-_IMAGES = MappingProxyType(
+_TYPES: Mapping[Modality, Mapping[str, str]] = MappingProxyType(
     {
-        "JPEG": "image/jpeg",
-        "MPO": "image/jpeg",
-        "PNG": "image/png",
-        "GIF": "image/gif",
-        "WEBP": "image/webp",
-        "AVIF": "image/avif",
-        "BMP": "image/bmp",
-        "ICO": "image/x-icon",
-        "TIFF": "image/tiff",
-        "HEIF": "image/heif",
-        "JPEG2000": "image/jp2",
+        Modality.IMAGE: {
+            "JPEG": "image/jpeg",
+            "MPO": "image/jpeg",
+            "PNG": "image/png",
+            "GIF": "image/gif",
+            "WEBP": "image/webp",
+            "AVIF": "image/avif",
+            "BMP": "image/bmp",
+            "ICO": "image/x-icon",
+            "TIFF": "image/tiff",
+            "HEIF": "image/heif",
+            "JPEG2000": "image/jp2",
+        },
+        Modality.AUDIO: {
+            "mp3": "audio/mpeg",
+            "flac": "audio/flac",
+            "wav": "audio/wav",
+            "ogg": "audio/ogg",
+            "mov": "audio/mp4",
+            "aac": "audio/aac",
+            "matroska": "audio/x-matroska",
+            "aiff": "audio/aiff",
+        },
+        Modality.VIDEO: {
+            "mov": "video/mp4",
+            "ogg": "video/ogg",
+            "matroska": "video/x-matroska",
+            "avi": "video/x-msvideo",
+            "mpeg": "video/mpeg",
+            "mpegts": "video/mp2t",
+        },
     }
 )
-_SOUNDS = MappingProxyType(
-    {
-        "mp3": "audio/mpeg",
-        "flac": "audio/flac",
-        "wav": "audio/wav",
-        "ogg": "audio/ogg",
-        "mov": "audio/mp4",
-        "aac": "audio/aac",
-        "matroska": "audio/x-matroska",
-        "aiff": "audio/aiff",
-    }
-)
-_FILMS = MappingProxyType(
-    {
-        "mov": "video/mp4",
-        "ogg": "video/ogg",
-        "matroska": "video/x-matroska",
-        "avi": "video/x-msvideo",
-        "mpeg": "video/mpeg",
-        "mpegts": "video/mp2t",
-    }
-)
-_TYPES = MappingProxyType(
-    {Modality.IMAGE: _IMAGES, Modality.AUDIO: _SOUNDS, Modality.VIDEO: _FILMS}
-)
-# https://developer.mozilla.org/docs/Web/Media/Guides/Formats: what all browsers of today take, with
-# the codecs that are usual in it. Matroska is not told from WebM by its content alone.
-_PLAYED = MappingProxyType(
-    {
-        Modality.IMAGE: frozenset({"JPEG", "MPO", "PNG", "GIF", "WEBP", "AVIF", "BMP", "ICO"}),
-        Modality.AUDIO: frozenset({"mp3", "flac", "wav", "ogg", "mov", "aac", "matroska"}),
-        Modality.VIDEO: frozenset({"mov", "ogg", "matroska"}),
-    }
-)
+# The others are played by all browsers of today with their usual codecs:
+# https://developer.mozilla.org/docs/Web/Media/Guides/Formats. Matroska is not told from WebM by its
+# content alone.
+_NOT_PLAYED = frozenset({"TIFF", "HEIF", "JPEG2000", "aiff", "avi", "mpeg", "mpegts"})
 
 
 @dataclass(frozen=True, slots=True)
-class Served:
-    """A media type, and whether a browser may show the file itself; else it is only kept."""
+class ContentType:
+    """A media type, and True where a browser may show the file itself."""
 
     media_type: str
     is_inline: bool
 
 
-def served_as(asset: Asset, name: str = "") -> Served:
-    """How a file is sent: as what it is where that is harmless, text as plain text.
+def choose_content_type(asset: Asset, name: str = "") -> ContentType:
+    """Chooses the type that a file is sent as: its own where that is harmless, plain for text.
 
-    All else is sent as bytes to be kept. `name` is that of the file; of Matroska it tells WebM.
+    All else is sent as an attachment of bytes. The file `name` tells WebM from other Matroska.
     """
     form = asset.metadata.format
     if asset.modality is Modality.TEXT:
         if form in ("pdf", "docx"):
-            return Served("application/pdf" if form == "pdf" else UNKNOWN, is_inline=False)
-        return Served(PLAIN, is_inline=True)
-    found = _TYPES.get(asset.modality, _IMAGES).get(form)
-    if found is None or asset.modality not in _TYPES:
-        return Served(UNKNOWN, is_inline=False)
+            return ContentType("application/pdf" if form == "pdf" else UNKNOWN, is_inline=False)
+        return ContentType(PLAIN, is_inline=True)
+    media_type = _TYPES.get(asset.modality, {}).get(form)
+    if media_type is None:
+        return ContentType(UNKNOWN, is_inline=False)
     if _is_webm(form, name):
-        found = found.replace("x-matroska", "webm")
-    return Served(found, is_inline=True)
+        media_type = media_type.replace("x-matroska", "webm")
+    return ContentType(media_type, is_inline=True)
 
 
-def playable(asset: Asset, name: str = "") -> bool:
-    """Whether browsers are expected to show or play the file itself.
+def is_playable(asset: Asset, name: str = "") -> bool:
+    """Tests if browsers are expected to show or play the file itself; codecs are not looked at.
 
-    They may not after all: codecs are not looked at. Where `name`, that of the file, says that
-    Matroska is no WebM, not all browsers do.
+    Not all browsers play Matroska that is no WebM by the file `name`.
     """
     form = asset.metadata.format
-    if form not in _PLAYED.get(asset.modality, frozenset()):
+    if form not in _TYPES.get(asset.modality, {}) or form in _NOT_PLAYED:
         return False
     return form != "matroska" or not name or _is_webm(form, name)
 
@@ -110,11 +100,11 @@ def _is_webm(form: str, name: str) -> bool:
     return form == "matroska" and PurePath(name).suffix.lower() in (".webm", ".weba")
 
 
-def disposition(name: str, *, is_inline: bool) -> str:
-    """The value of Content-Disposition for a file of that name (RFC 6266)."""
-    how = "inline" if is_inline else "attachment"
-    plain = "".join(one if " " <= one <= "~" and one not in '"\\%' else "_" for one in name)
-    told = f'{how}; filename="{plain}"'
+def format_content_disposition(name: str, *, is_inline: bool) -> str:
+    """Formats the value of Content-Disposition for a file of that name (RFC 6266)."""
+    kind = "inline" if is_inline else "attachment"
+    plain = "".join(char if " " <= char <= "~" and char not in '"\\%' else "_" for char in name)
+    value = f'{kind}; filename="{plain}"'
     if plain == name:
-        return told
-    return f"{told}; filename*=UTF-8''{quote(name.encode('utf-8', 'replace'), safe='')}"
+        return value
+    return f"{value}; filename*=UTF-8''{quote(name.encode('utf-8', 'replace'), safe='')}"

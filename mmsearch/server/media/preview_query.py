@@ -1,4 +1,4 @@
-"""What the address of a picture or a file asks for, read with care."""
+"""Parses the query parameters of previews and files."""
 
 from __future__ import annotations
 
@@ -9,93 +9,89 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from mmsearch.errors import QueryError
-from mmsearch.previews import preview_request as forms
+from mmsearch.previews.preview_request import MAX_SOUND_S, request_image, request_waveform
+from mmsearch.server import problems
+from mmsearch.server.problems import Problem
 from mmsearch.types import Modality, Span
 
 if TYPE_CHECKING:
     from mmsearch.previews import Previews
-    from mmsearch.previews.preview_request import Wanted
+    from mmsearch.previews.preview_request import PreviewRequest
 
 PX = range(16, 2049)
 DEFAULT_PX = 320
-_WIDE = 16 / 3
+_WAVEFORM_ASPECT = 16 / 3
 _NUMBER = re.compile(r"(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
-_LONGEST = 400
-_WHOLE = re.compile(r"\d{1,9}", re.ASCII)
+_MAX_CHARS = 400
+_INTEGER = re.compile(r"\d{1,9}", re.ASCII)
 _SWITCHES = MappingProxyType({"": False, "0": False, "false": False, "1": True, "true": True})
 
 
-class Problem(Exception):
-    """An answer that is an error; `name` is the last word of its type (RFC 9457)."""
-
-    def __init__(self, status: int, name: str, title: str, detail: str) -> None:
-        super().__init__(detail)
-        self.status = status
-        self.name = name
-        self.title = title
-        self.detail = detail
-
-
-def preview(previews: Previews, asset_id: str, asked: Mapping[str, str]) -> Wanted:
-    """The preview that a query asks for; raises Problem."""
-    px = _whole(asked, "px", PX)
-    at_s, page = _number(asked, "t"), _whole(asked, "page", range(1, 10**9))
-    start_s, end_s = _number(asked, "start_s"), _number(asked, "end_s")
-    kind = asked.get("kind", "")
+def parse_preview_request(
+    previews: Previews, asset_id: str, parameters: Mapping[str, str]
+) -> PreviewRequest:
+    """Parses the request for a preview of an asset; raises Problem."""
+    px = _parse_integer(parameters, "px", PX)
+    at_s, page = (
+        _parse_seconds(parameters, "t"),
+        _parse_integer(parameters, "page", range(1, 10**9)),
+    )
+    start_s, end_s = _parse_seconds(parameters, "start_s"), _parse_seconds(parameters, "end_s")
+    kind = parameters.get("kind", "")
     if kind not in ("", "picture", "waveform"):
-        raise _invalid("kind", "picture or waveform")
+        raise _refuse_parameter("kind", "picture or waveform")
     asset = previews.asset(asset_id)
     if asset is None:
-        raise no_such_asset()
-    is_wave = kind == "waveform" or (not kind and asset.modality is Modality.AUDIO)
+        raise refuse_asset()
+    is_waveform = kind == "waveform" or (not kind and asset.modality is Modality.AUDIO)
     try:
-        if not is_wave:
-            return forms.picture(asset, at_s=at_s, page=page, px=px or DEFAULT_PX)
+        if not is_waveform:
+            return request_image(asset, at_s=at_s, page=page, px=px or DEFAULT_PX)
         width_px = px or 2 * DEFAULT_PX
         span = None
         if start_s is not None or end_s is not None:
             start_s = start_s or 0.0
-            span = Span(start_s, start_s + forms.MAX_SOUND_S if end_s is None else end_s)
-        height_px = round(width_px / _WIDE)
-        return forms.waveform(asset, span=span, width_px=width_px, height_px=height_px)
+            span = Span(start_s, start_s + MAX_SOUND_S if end_s is None else end_s)
+        height_px = round(width_px / _WAVEFORM_ASPECT)
+        return request_waveform(asset, span=span, width_px=width_px, height_px=height_px)
     except QueryError as exc:
-        raise Problem(404, "no-such-picture", "There is no such picture", str(exc)) from exc
+        raise Problem(problems.NO_SUCH_PICTURE, str(exc)) from exc
 
 
-def no_such_asset() -> Problem:
-    """Told also of what is no id at all."""
-    return Problem(
-        404, "no-such-asset", "The library has no such asset", "ids are those that a search gives"
-    )
+def refuse_asset() -> Problem:
+    """Returns the problem of an id that no asset has, or that is no id at all."""
+    return Problem(problems.NO_SUCH_ASSET, "ids are those that a search gives")
 
 
-def _invalid(name: str, wanted: str) -> Problem:
-    detail = f"{name} is {wanted}"
-    return Problem(422, "invalid-request", "The request is not as described", detail)
+def parse_switch(parameters: Mapping[str, str], name: str) -> bool:
+    """Parses a parameter that is on or off, and off by default; raises Problem."""
+    is_on = _SWITCHES.get(parameters.get(name, ""))
+    if is_on is None:
+        raise _refuse_parameter(name, "1, true, 0 or false")
+    return is_on
 
 
-def _number(asked: Mapping[str, str], name: str) -> float | None:
-    """Seconds, from 0."""
-    text = asked.get(name)
+def _parse_seconds(parameters: Mapping[str, str], name: str) -> float | None:
+    text = parameters.get(name)
     if text is None:
         return None
-    if len(text) <= _LONGEST and _NUMBER.fullmatch(text) and math.isfinite(found := float(text)):
-        return found
-    raise _invalid(name, "a number of seconds, at least 0")
+    if (
+        len(text) <= _MAX_CHARS
+        and _NUMBER.fullmatch(text)
+        and math.isfinite(seconds := float(text))
+    ):
+        return seconds
+    raise _refuse_parameter(name, "a number of seconds, at least 0")
 
 
-def _whole(asked: Mapping[str, str], name: str, allowed: range) -> int | None:
-    text = asked.get(name)
+def _parse_integer(parameters: Mapping[str, str], name: str, allowed: range) -> int | None:
+    text = parameters.get(name)
     if text is None:
         return None
-    if _WHOLE.fullmatch(text) is None or int(text) not in allowed:
-        raise _invalid(name, f"a whole number from {allowed[0]} to {allowed[-1]}")
+    if _INTEGER.fullmatch(text) is None or int(text) not in allowed:
+        raise _refuse_parameter(name, f"a whole number from {allowed[0]} to {allowed[-1]}")
     return int(text)
 
 
-def switch(asked: Mapping[str, str], name: str) -> bool:
-    """Whether something is asked for; raises Problem."""
-    found = _SWITCHES.get(asked.get(name, ""))
-    if found is None:
-        raise _invalid(name, "1, true, 0 or false")
-    return found
+def _refuse_parameter(name: str, requirement: str) -> Problem:
+    return Problem(problems.INVALID, f"{name} is {requirement}")

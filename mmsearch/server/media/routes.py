@@ -1,13 +1,12 @@
-"""Routes that give the files of a library and small pictures of them, by ids alone."""
+"""Routes that answer the files of a library and small pictures of them, by ids alone."""
 
 from __future__ import annotations
 
 import asyncio
-import json
-import logging
 import re
-from collections.abc import Callable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import PurePath
 from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeVar
@@ -17,11 +16,20 @@ from starlette.routing import Route
 
 from mmsearch.errors import MediaError, MediaGone, MmsearchError, PluginError
 from mmsearch.previews import Busy
-from mmsearch.server.guard.refusals import MEDIA_TYPE, PROBLEM
-from mmsearch.server.media.file_responses import FilePart
-from mmsearch.server.media.filetypes import disposition, playable, served_as
-from mmsearch.server.media.preview_query import Problem, no_such_asset, preview, switch
-from mmsearch.server.media.ranges import Part, Unsatisfiable, Version, part_of
+from mmsearch.server import problems
+from mmsearch.server.media.file_responses import FileRangeResponse
+from mmsearch.server.media.filetypes import (
+    choose_content_type,
+    format_content_disposition,
+    is_playable,
+)
+from mmsearch.server.media.preview_query import (
+    parse_preview_request,
+    parse_switch,
+    refuse_asset,
+)
+from mmsearch.server.media.ranges import ByteRange, FileVersion, UnsatisfiableRange, parse_range
+from mmsearch.server.problems import Problem
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -31,9 +39,7 @@ if TYPE_CHECKING:
     from mmsearch.previews import Preview, Previews
     from mmsearch.types import Asset
 
-__all__ = ["playable", "routes"]
-
-logger = logging.getLogger(__name__)
+__all__ = ["create_media_routes", "is_playable"]
 
 T = TypeVar("T")
 THUMBNAIL_AGE_S = 24 * 3600
@@ -54,24 +60,24 @@ _HEADERS = MappingProxyType(
 )
 
 
-def routes(
+def create_media_routes(
     library: Callable[[], Library], previews: Callable[[], Previews], prefix: str = ""
 ) -> list[Route]:
-    """`GET {prefix}/assets/{asset_id}/thumbnail` and `GET {prefix}/assets/{asset_id}/media`.
+    """Creates the routes `{prefix}/assets/{asset_id}/thumbnail` and `.../media` for GET.
 
-    `library` and `previews` are called for each request, in threads; what they raise is answered.
+    `library` and `previews` are called for each request, in threads; their errors are answered.
     A thumbnail takes `t` (seconds) for films, `page` for images, `px`, and `kind`: `picture`, or
     `waveform` with `start_s` and `end_s`. Media takes ranges and `download=1`.
     """
-    shown = _Shown(library, previews)
+    handlers = _MediaHandlers(library, previews)
     return [
-        Route(f"{prefix}/assets/{{asset_id}}/thumbnail", shown.thumbnail, methods=["GET"]),
-        Route(f"{prefix}/assets/{{asset_id}}/media", shown.media, methods=["GET"]),
+        Route(f"{prefix}/assets/{{asset_id}}/thumbnail", handlers.thumbnail, methods=["GET"]),
+        Route(f"{prefix}/assets/{{asset_id}}/media", handlers.media, methods=["GET"]),
     ]
 
 
-class _Shown:
-    """What the two routes do."""
+class _MediaHandlers:
+    """The handlers of the two routes, and the threads in which they read."""
 
     def __init__(self, library: Callable[[], Library], previews: Callable[[], Previews]) -> None:
         self._library = library
@@ -80,146 +86,125 @@ class _Shown:
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="media-reader")
 
     async def thumbnail(self, request: Request) -> Response:
-        """A small picture."""
+        """Answers a small picture."""
         try:
-            asset_id = _asset_id(request)
-            asked = dict(request.query_params)
-            tags = _tags(request)
-            etag, coming = await self._aside(lambda: self._begun(asset_id, asked, tags))
+            etag, rendering = await self._run_lookup(partial(self._start_preview, request))
             headers = {
                 **_HEADERS,
                 "ETag": etag,
                 "Cache-Control": f"private, max-age={THUMBNAIL_AGE_S}",
             }
-            if coming is None:
+            if rendering is None:
                 return Response(status_code=304, headers=headers)
-            if not coming.done():
-                # Whoever leaves must not take it from others who wait for the same.
-                await asyncio.shield(asyncio.wrap_future(coming))
-            made = coming.result()
+            if not rendering.done():
+                # Shielded: a client that leaves must not cancel it for others who wait for it.
+                await asyncio.shield(asyncio.wrap_future(rendering))
+            preview = rendering.result()
         except (MmsearchError, Problem) as exc:
-            return _answer(exc)
-        headers["Content-Length"] = str(len(made.data))
-        body = b"" if request.method == "HEAD" else made.data
-        return Response(body, headers=headers, media_type=made.media_type)
+            return _build_error_response(exc)
+        headers["Content-Length"] = str(len(preview.data))
+        body = b"" if request.method == "HEAD" else preview.data
+        return Response(body, headers=headers, media_type=preview.media_type)
 
-    async def media(self, request: Request) -> Response | FilePart:
-        """A file, or a part of it."""
+    async def media(self, request: Request) -> Response | FileRangeResponse:
+        """Answers a file, or a part of it."""
         try:
-            asset_id = _asset_id(request)
-            is_kept = switch(dict(request.query_params), "download")
-            asset, opened = await self._aside(lambda: self._opened(asset_id))
+            asset_id = _get_asset_id(request)
+            is_attachment = parse_switch(request.query_params, "download")
+            asset, file = await self._run_lookup(partial(self._open_file, asset_id))
         except (MmsearchError, Problem) as exc:
-            return _answer(exc)
+            return _build_error_response(exc)
         try:
-            return self._file(request, asset, opened, is_kept=is_kept)
+            response = _build_file_response(
+                request, asset, file, self._readers, is_attachment=is_attachment
+            )
         except BaseException:
-            opened.stream.close()
+            file.stream.close()
             raise
+        if not isinstance(response, FileRangeResponse):
+            file.stream.close()
+        return response
 
-    def _file(
-        self, request: Request, asset: Asset, opened: OpenFile, *, is_kept: bool
-    ) -> Response | FilePart:
-        name, size = PurePath(opened.path).name, opened.size_bytes
-        version = Version(f'"{asset.id}-{size:x}"', opened.mtime_ns / 1e9)
-        served = served_as(asset, name)
-        headers = {
-            **_HEADERS,
-            "ETag": version.etag,
-            "Accept-Ranges": "bytes",
-            "Cache-Control": "private, no-cache",
-            PLAYABLE: "?1" if playable(asset, name) else "?0",  # a boolean of RFC 9651
-        }
-        if version.last_modified is not None:
-            headers["Last-Modified"] = version.last_modified
-        status = version.status_for(request.headers)
-        if status != 200:
-            opened.stream.close()
-            return Response(status_code=status, headers=headers)
-        part = None
-        if request.method == "GET" and version.has_part_of(request.headers.get("if-range")):
-            try:
-                part = part_of(request.headers.get("range"), size)
-            except Unsatisfiable:
-                opened.stream.close()
-                outside = Problem(
-                    416, "no-such-part", "There is no such part", f"the file has {size} bytes"
-                )
-                return _answer(outside, {**headers, "Content-Range": f"bytes */{size}"})
-        headers["Content-Type"] = served.media_type
-        headers["Content-Disposition"] = disposition(
-            name, is_inline=served.is_inline and not is_kept
-        )
-        if part is None:
-            return FilePart(opened, Part(0, size), self._readers, status=200, headers=headers)
-        headers["Content-Range"] = part.content_range(size)
-        return FilePart(opened, part, self._readers, status=206, headers=headers)
+    async def _run_lookup(self, look_up: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._lookups, look_up)
 
-    async def _aside(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._lookups, work)
-
-    def _opened(self, asset_id: str) -> tuple[Asset, OpenFile]:
+    def _open_file(self, asset_id: str) -> tuple[Asset, OpenFile]:
         library = self._library()
-        shelved = library.asset(asset_id)
-        if shelved is None:
-            raise no_such_asset()
-        return shelved.asset, library.open_file(asset_id)
+        located = library.asset(asset_id)
+        if located is None:
+            raise refuse_asset()
+        return located.asset, library.open_file(asset_id)
 
-    def _begun(
-        self, asset_id: str, asked: Mapping[str, str], tags: Mapping[str, str]
-    ) -> tuple[str, Future[Preview] | None]:
-        """The entity tag of a preview, and the preview to come; none where the client has it."""
-        previews = self._previews()
-        wanted = preview(previews, asset_id, asked)
-        has_it = Version(wanted.etag, 0.0).status_for(tags) == 304
-        return wanted.etag, None if has_it else previews.soon(wanted)
-
-
-def _asset_id(request: Request) -> str:
-    found: str = request.path_params["asset_id"]
-    if _ID.fullmatch(found) is None:
-        raise no_such_asset()
-    return found
+    def _start_preview(self, request: Request) -> tuple[str, Future[Preview] | None]:
+        """Returns the entity tag of a preview and its rendering, None where the client has it."""
+        asset_id, previews = _get_asset_id(request), self._previews()
+        preview_request = parse_preview_request(previews, asset_id, request.query_params)
+        version = FileVersion(preview_request.etag, 0.0)
+        # A preview has no date: other conditions do not concern it.
+        is_cached = version.matches_none(request.headers.get("if-none-match"))
+        return version.etag, None if is_cached else previews.submit(preview_request)
 
 
-def _tags(request: Request) -> Mapping[str, str]:
-    """The conditions of a request that a thumbnail has to do with: it has no date."""
-    value = request.headers.get("if-none-match")
-    return {} if value is None else {"if-none-match": value}
-
-
-def _answer(
-    error: MmsearchError | Problem, headers: Mapping[str, str] = MappingProxyType({})
-) -> Response:
-    """An error as problem details (RFC 9457). No path of the server stands in it."""
-    problem = error if isinstance(error, Problem) else _problem_of(error)
-    shown = {
-        "type": PROBLEM + problem.name,
-        "title": problem.title,
-        "status": problem.status,
-        "detail": problem.detail,
+def _build_file_response(
+    request: Request, asset: Asset, file: OpenFile, readers: Executor, *, is_attachment: bool
+) -> Response | FileRangeResponse:
+    name, size_bytes = PurePath(file.path).name, file.size_bytes
+    version = FileVersion(f'"{asset.id}-{size_bytes:x}"', file.mtime_ns / 1e9)
+    content_type = choose_content_type(asset, name)
+    headers = {
+        **_HEADERS,
+        "ETag": version.etag,
+        "Accept-Ranges": "bytes",
+        "Cache-Control": "private, no-cache",
+        PLAYABLE: "?1" if is_playable(asset, name) else "?0",  # a boolean of RFC 9651
     }
-    more = {"Retry-After": str(RETRY_AFTER_S)} if problem.status in (429, 503) else {}
-    return Response(
-        json.dumps(shown, ensure_ascii=False).encode("utf-8", "replace"),
-        status_code=problem.status,
-        headers={**_HEADERS, **headers, **more, "Content-Type": MEDIA_TYPE},
+    if version.last_modified is not None:
+        headers["Last-Modified"] = version.last_modified
+    status = version.evaluate_conditions(request.headers)
+    if status != 200:
+        return Response(status_code=status, headers=headers)
+    byte_range = None
+    if request.method == "GET" and version.matches_if_range(request.headers.get("if-range")):
+        try:
+            byte_range = parse_range(request.headers.get("range"), size_bytes)
+        except UnsatisfiableRange:
+            headers["Content-Range"] = f"bytes */{size_bytes}"
+            problem = Problem(problems.NO_SUCH_PART, f"the file has {size_bytes} bytes")
+            return problem.build_response(headers)
+    headers["Content-Type"] = content_type.media_type
+    headers["Content-Disposition"] = format_content_disposition(
+        name, is_inline=content_type.is_inline and not is_attachment
+    )
+    if byte_range is not None:
+        headers["Content-Range"] = byte_range.content_range(size_bytes)
+        status = 206
+    return FileRangeResponse(
+        file, byte_range or ByteRange(0, size_bytes), readers, status=status, headers=headers
     )
 
 
-def _problem_of(error: MmsearchError) -> Problem:
+def _get_asset_id(request: Request) -> str:
+    asset_id: str = request.path_params["asset_id"]
+    if _ID.fullmatch(asset_id) is None:
+        raise refuse_asset()
+    return asset_id
+
+
+def _build_error_response(error: MmsearchError | Problem) -> Response:
+    """Answers an error as a problem. No path of the server stands in it."""
+    problem = error if isinstance(error, Problem) else _convert_error(error)
+    retry = {"Retry-After": str(RETRY_AFTER_S)} if problem.type.status in (429, 503) else {}
+    return problem.build_response({**_HEADERS, **retry})
+
+
+def _convert_error(error: MmsearchError) -> Problem:
     match error:
         case MediaGone():
-            title = "The file is not there any more as it was indexed"
-            return Problem(410, "media-gone", title, error.reason)
+            return Problem(problems.GONE, error.reason)
         case MediaError():
-            return Problem(404, "no-such-picture", "There is no such picture", error.reason)
+            return Problem(problems.NO_SUCH_PICTURE, error.reason)
         case Busy():
-            return Problem(429, "busy", "Too many requests wait already", str(error))
+            return Problem(problems.BUSY, str(error))
         case PluginError():
-            title = "A part that this takes is not installed"
-            return Problem(501, "not-installed", title, "a decoder of the server does not run")
-    # What other errors say names folders of the server.
-    logger.warning("%s: %s", type(error).__name__, error)
-    detail = "the library cannot be used: the server's log says why"
-    return Problem(503, "unavailable", "Not now", detail)
+            return Problem(problems.NOT_INSTALLED, "a decoder of the server does not run")
+    return problems.hide_error(error)
