@@ -1,4 +1,4 @@
-"""The command `mmsearch`: wires commands together, and turns errors into exit codes."""
+"""The command `mmsearch`: registers the commands and turns errors into exit codes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperOption
 
 from mmsearch.cli import evaluate, index, labels, maintenance, mcp, models, search, serve, ui
-from mmsearch.cli.lazy_pandas import leave_pandas_out
+from mmsearch.cli.lazy_pandas import hide_pandas
 from mmsearch.config import settings
 from mmsearch.errors import MmsearchError
 
@@ -47,8 +47,8 @@ for _name, _command in _COMMANDS:
 app.add_typer(models.app, name="models")
 
 
-def _show_version(wanted: bool) -> None:
-    if wanted:
+def _show_version(is_requested: bool) -> None:
+    if is_requested:
         from importlib.metadata import version
 
         typer.echo(f"mmsearch {version('mmsearch')}")
@@ -56,40 +56,40 @@ def _show_version(wanted: bool) -> None:
 
 
 @app.callback()
-def start(
+def apply_settings(
     context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show version.")
     ] = False,
 ) -> None:
-    """Fill in what the environment and config.toml say, below what the command line says."""
+    """Applies the settings of environment and config.toml below those of the command line."""
     del version
-    given = settings(frozenset(_keys(context.command)))
-    context.default_map = _defaults(context.command, given)
+    values = settings(frozenset(_setting_names(context.command)))
+    context.default_map = _build_defaults(context.command, values)
 
 
-def _keys(command: Any) -> Iterator[str]:
-    """What the options of all commands below are called in the environment and in config.toml."""
-    for below in getattr(command, "commands", {}).values():
-        yield from _options(below)
-        yield from _keys(below)
+def _setting_names(command: Any) -> Iterator[str]:
+    """Yields the names that options have in the environment and in config.toml."""
+    for subcommand in getattr(command, "commands", {}).values():
+        yield from _options_by_name(subcommand)
+        yield from _setting_names(subcommand)
 
 
-def _defaults(command: Any, given: Mapping[str, object]) -> dict[str, Any]:
-    """What is given, by command and option."""
+def _build_defaults(command: Any, values: Mapping[str, object]) -> dict[str, Any]:
+    """Returns the settings by command and option."""
     return {
         name: {
-            option.name: _value(option, given[key])
-            for key, option in _options(below).items()
-            if key in given
+            option.name: _parse_value(option, values[key])
+            for key, option in _options_by_name(subcommand).items()
+            if key in values
         }
-        | _defaults(below, given)
-        for name, below in getattr(command, "commands", {}).items()
+        | _build_defaults(subcommand, values)
+        for name, subcommand in getattr(command, "commands", {}).items()
     }
 
 
-def _options(command: Any) -> dict[str, TyperOption]:
-    """The options of a command by their long names, which variables and config.toml use too."""
+def _options_by_name(command: Any) -> dict[str, TyperOption]:
+    """Returns the options of a command by their long names."""
     return {
         max(option.opts, key=len).lstrip("-").replace("-", "_"): option
         for option in command.params
@@ -97,16 +97,16 @@ def _options(command: Any) -> dict[str, TyperOption]:
     }
 
 
-def _value(option: TyperOption, value: object) -> object:
-    """A variable holds several values as `PATH` does."""
+def _parse_value(option: TyperOption, value: object) -> object:
+    """Parses a setting; a variable holds several values as `PATH` does."""
     if option.multiple and isinstance(value, str):
         return [part for part in value.split(os.pathsep) if part]
     return value
 
 
 def main() -> None:
-    """Run the command line; never returns."""
-    leave_pandas_out()
+    """Runs the command line; never returns."""
+    hide_pandas()
     code: object = 0
     try:
         typer.main.get_command(app)()

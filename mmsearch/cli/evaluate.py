@@ -16,15 +16,22 @@ from mmsearch.config import default_library
 from mmsearch.errors import ConfigError
 
 if TYPE_CHECKING:
-    from mmsearch.evaluation import Answer, HeldFile, Judged, KnownQuery, Located, Report
+    from mmsearch.evaluation import (
+        EvaluationReport,
+        JudgedHit,
+        Judgements,
+        KnownQuery,
+        LibraryFile,
+        LocatedQueries,
+    )
     from mmsearch.query.ranking import Ranking
 
 NAMED_FILES = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Side:
-    """What is measured: a library, and how it ranks where that is not as always."""
+class EvaluationSide:
+    """A library to measure, and its ranking where that is not the default."""
 
     name: str
     library: Path | str
@@ -33,18 +40,18 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class EvaluationOptions:
-    """What every side is asked.
+    """The queries that every side is measured by, and how to measure.
 
-    `itself` is the path of the queries; `files` how many there are of the kinds asked for.
+    `query_file` is the path of the queries, `file_count` the number of files of their kinds.
     """
 
-    itself: str
+    query_file: str
     layout: str
-    located: Located
-    held: Mapping[str, HeldFile]
+    located: LocatedQueries
+    held_files: Mapping[str, LibraryFile]
     cut_off: float
-    files: int
-    is_bar_shown: bool
+    file_count: int
+    has_bar: bool
 
 
 def evaluate(
@@ -68,9 +75,7 @@ def evaluate(
     layout: Annotated[
         str,
         typer.Option(
-            "--layout",
-            metavar="L",
-            help="auto, jsonl, coco, flickr, clotho, audiocaps or esc50.",
+            "--layout", metavar="L", help="auto, jsonl, coco, flickr, clotho, audiocaps or esc50."
         ),
     ] = "auto",
     media: Annotated[
@@ -91,69 +96,76 @@ def evaluate(
     """Measure how well the library answers queries whose answers are known."""
     from mmsearch import evaluation
     from mmsearch.cli import evaluation_report
-    from mmsearch.media.files import absolute, storable
+    from mmsearch.media.files import make_absolute, make_storable
     from mmsearch.query.ranking import DEFAULT_CUTOFF
     from mmsearch.store.location import Location
 
-    evaluation.require_measures()
+    evaluation.import_ir_measures()
     default = library or default_library()
-    sides = [_side(text, default) for text in compare or ()] or [Side("", default)]
-    there = {side.library: evaluation.files_of(Location.parse(side.library)) for side in sides}
-    held = evaluation.held_by_all(list(there.values()))
-    layout, known = evaluation.read(queries, held, layout=layout, media=media, split=split)
-    located = evaluation.located(known, held)
-    asked = EvaluationOptions(
-        itself=storable(absolute(queries)),
+    sides = [_parse_side(text, default) for text in compare or ()] or [EvaluationSide("", default)]
+    libraries = {side.library: Location.parse(side.library) for side in sides}
+    files = evaluation.intersect_files([*map(evaluation.list_files, libraries.values())])
+    layout, known_queries = evaluation.read_layout(
+        queries, files, layout=layout, media=media, split=split
+    )
+    located = evaluation.locate_queries(known_queries, files)
+    kinds = {kind for query in known_queries for kind in query.kinds}
+    options = EvaluationOptions(
+        query_file=make_storable(make_absolute(queries)),
         layout=layout,
         located=located,
-        held=held,
+        held_files=files,
         cut_off=DEFAULT_CUTOFF.first if min_score is None else min_score,
-        files=_of_kinds(known, held),
-        is_bar_shown=not json_object,
+        file_count=max(1, sum(file.kind in kinds for file in files.values())),
+        has_bar=not json_object,
     )
-    _warn(asked, known, where="the library" if len(sides) == 1 else "both libraries")
-    measured = [_measured(side, asked) for side in sides]
+    _print_warnings(
+        options, known_queries, where="the library" if len(sides) == 1 else "both libraries"
+    )
+    results = [_measure_side(side, options) for side in sides]
     if compare:
-        compared = evaluation.differences(measured[0][0], measured[1][0])
+        differences = evaluation.compare_judgements(results[0][0], results[1][0])
         names = [side.name for side in sides]
-        reports = [report for _, report in measured]
+        reports = [report for _, report in results]
         if json_object:
-            told: dict[str, Any] = {
+            answer: dict[str, Any] = {
                 key: {"name": name, **dataclasses.asdict(report)}
                 for key, name, report in zip("ab", names, reports, strict=True)
             }
-            told |= {
-                "differences": [dataclasses.asdict(one) for one in compared],
-                "verdict": evaluation.verdict(compared),
-                **_told(asked),
+            answer |= {
+                "differences": [dataclasses.asdict(difference) for difference in differences],
+                "verdict": evaluation.write_verdict(differences),
+                **_describe_options(options),
             }
-            typer.echo(json.dumps(told, ensure_ascii=False))
+            typer.echo(json.dumps(answer, ensure_ascii=False))
         else:
-            evaluation_report.print_comparison(names, reports, compared)
+            evaluation_report.print_comparison(names, reports, differences)
     elif json_object:
-        told = {**dataclasses.asdict(measured[0][1]), **_told(asked)}
-        typer.echo(json.dumps(told, ensure_ascii=False))
+        answer = {**dataclasses.asdict(results[0][1]), **_describe_options(options)}
+        typer.echo(json.dumps(answer, ensure_ascii=False))
     else:
-        evaluation_report.print_report(measured[0][1], cut_off=asked.cut_off)
+        evaluation_report.print_report(results[0][1], cut_off=options.cut_off)
 
 
-def _side(text: str, default: Path | str) -> Side:
-    """What one side of a comparison names; raises ConfigError where it names nothing."""
+def _parse_side(text: str, default: Path | str) -> EvaluationSide:
+    """Reads one side of a comparison; raises ConfigError where it names nothing."""
     from mmsearch.store import manifest
     from mmsearch.store.location import Location
 
     if manifest.exists(Location.parse(text)):
-        return Side(text, text)
+        return EvaluationSide(text, text)
     if "=" in text:
         from mmsearch.query.ranking import Ranking
 
-        return Side(text, default, Ranking.parse(text))
+        return EvaluationSide(text, default, Ranking.parse(text))
     raise ConfigError(
         f"{text!r} is neither a library nor settings: name a folder, or settings as in fusion=rrf"
     )
 
 
-def _measured(side: Side, asked: EvaluationOptions) -> tuple[Judged, Report]:
+def _measure_side(
+    side: EvaluationSide, options: EvaluationOptions
+) -> tuple[Judgements, EvaluationReport]:
     from mmsearch import evaluation
     from mmsearch.cli import evaluation_report
     from mmsearch.library.library import Library
@@ -164,74 +176,71 @@ def _measured(side: Side, asked: EvaluationOptions) -> tuple[Judged, Report]:
     # As a search from the command line does, so that latencies are what it takes.
     with (
         Library.open(side.library, create=False, runtime=Runtime(device="cpu")) as opened,
-        evaluation_report.counting(
-            len(asked.located.queries), is_shown=asked.is_bar_shown
+        evaluation_report.show_progress(
+            len(options.located.queries), is_shown=options.has_bar
         ) as count,
     ):
         opened.warm_up()
 
         # A file that quotes every query would be the first answer to each.
-        more = int(asked.itself in asked.held)
+        extra = int(options.query_file in options.held_files)
 
-        def search(query: KnownQuery, limit: int) -> list[Answer]:
+        def search(query: KnownQuery, limit: int) -> list[JudgedHit]:
             hits = opened.search(
                 wording.text(query.query),
-                limit=limit + more,
+                limit=limit + extra,
                 kinds=query.kinds,
                 min_score=0.0,
                 ranking=side.ranking or DEFAULT_RANKING,
             )
-            answers = [evaluation.Answer.of(hit) for hit in hits]
-            return [answer for answer in answers if asked.itself not in answer.paths][:limit]
+            answers = [evaluation.JudgedHit.from_hit(hit) for hit in hits]
+            return [answer for answer in answers if options.query_file not in answer.paths][:limit]
 
-        queries = asked.located.queries
-        judged = evaluation.judge(
-            queries, search, cut_off=asked.cut_off, held=asked.held, on_answer=count
+        queries = options.located.queries
+        judged = evaluation.run_queries(
+            queries, search, cut_off=options.cut_off, files=options.held_files, on_answer=count
         )
-        report = evaluation.report(judged)
-        if asked.layout == evaluation.ESC50:
-            accuracy = evaluation.class_accuracy(queries, search, limit=asked.files)
+        report = evaluation.build_report(judged)
+        if options.layout == evaluation.ESC50:
+            accuracy = evaluation.compute_class_accuracy(queries, search, limit=options.file_count)
             report = dataclasses.replace(report, class_accuracy=accuracy)
     return judged, report
 
 
-def _of_kinds(known: Sequence[KnownQuery], held: Mapping[str, HeldFile]) -> int:
-    kinds = {kind for query in known for kind in query.kinds}
-    return max(1, sum(file.kind in kinds for file in held.values()))
-
-
-def _warn(asked: EvaluationOptions, known: Sequence[KnownQuery], *, where: str) -> None:
-    """Say what makes the figures other than they look."""
+def _print_warnings(
+    options: EvaluationOptions, known_queries: Sequence[KnownQuery], *, where: str
+) -> None:
+    """Warns of missing files, files without annotation, and queries among the answers."""
     from mmsearch.cli import render
 
-    located = asked.located
-    right = {path for query in known for path in query.relevant}
+    located = options.located
+    relevant = {path for query in known_queries for path in query.relevant}
     if located.missing:
-        named = ", ".join(render.shown_path(path) for path in located.missing[:NAMED_FILES])
+        named = ", ".join(render.shorten_path(path) for path in located.missing[:NAMED_FILES])
         more = " and more" if len(located.missing) > NAMED_FILES else ""
         typer.echo(
-            f"{len(located.missing):,} of {len(right):,} right files are not in {where} and "
+            f"{len(located.missing):,} of {len(relevant):,} right files are not in {where} and "
             f"are not counted, nor are {located.left_out:,} queries that only they answer: "
             f"{named}{more}",
             err=True,
         )
-    others = asked.files - sum(path in asked.held for path in right)
-    if asked.layout != "jsonl" and others > 0:
+    others = options.file_count - sum(path in options.held_files for path in relevant)
+    if options.layout != "jsonl" and others > 0:
         typer.echo(
             f"{others:,} more files of the kind that is asked for are in {where}: published "
             "figures rank among the annotated ones alone.",
             err=True,
         )
-    if asked.itself in asked.held:
-        name = render.shown_path(asked.itself)
+    if options.query_file in options.held_files:
+        name = render.shorten_path(options.query_file)
         typer.echo(f"{name} is in {where} itself, and is passed over as an answer.", err=True)
 
 
-def _told(asked: EvaluationOptions) -> dict[str, Any]:
-    located = asked.located
+def _describe_options(options: EvaluationOptions) -> dict[str, Any]:
+    located = options.located
     return {
-        "layout": asked.layout,
-        "cut_off": asked.cut_off,
+        "layout": options.layout,
+        "cut_off": options.cut_off,
         "missing": {
             "files": len(located.missing),
             "queries_left_out": located.left_out,

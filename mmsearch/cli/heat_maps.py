@@ -1,8 +1,7 @@
-"""`--heat-maps`: a PNG for each picture that was found, of where in it the query matched."""
+"""`--heat-maps`: writes a PNG of the place that matched for each hit with a picture."""
 
 from __future__ import annotations
 
-import os
 import re
 import tempfile
 from collections.abc import Sequence
@@ -32,7 +31,7 @@ _UNFIT = re.compile(r"[^A-Za-z0-9_-]+")
 
 
 def check_folder(folder: Path | None) -> None:
-    """Make the folder where it is not there; raises ConfigError where nothing can be written."""
+    """Makes the folder where it is not there; raises ConfigError where nothing can be written."""
     if folder is None:
         return
     try:
@@ -40,42 +39,43 @@ def check_folder(folder: Path | None) -> None:
         with tempfile.TemporaryFile(dir=folder):
             pass
     except (OSError, ValueError) as exc:
-        raise _unwritable(folder, exc) from exc
+        raise _explain_unwritable(folder, exc) from exc
 
 
 def write_heat_maps(
     folder: Path | None, library: Library, hits: Sequence[Hit], query: Query
 ) -> None:
-    """Write the maps, and name each on standard error, or say why there is none.
+    """Writes the maps, and names each on standard error, or says why there is none.
 
     Hits without a picture are passed over. Raises ConfigError where the folder takes no more.
     """
     if folder is None:
         return
-    from mmsearch.cli.render import printable, shown_path
+    from mmsearch.cli.render import make_printable, shorten_path
     from mmsearch.library.localization import find_picture_moment
+    from mmsearch.runtime.atomic_files import write_atomically
 
-    told: set[str] = set()
+    messages: set[str] = set()
     for hit in hits:
         if find_picture_moment(hit) is None:
             continue
         try:
-            painted = library.heat_map(hit, query).overlay()
+            png = library.heat_map(hit, query).overlay()
         except QueryError as exc:
-            if str(exc) not in told:
-                typer.echo(f"no heat map: {printable(str(exc))}", err=True)
-                told.add(str(exc))
+            if str(exc) not in messages:
+                typer.echo(f"no heat map: {make_printable(str(exc))}", err=True)
+                messages.add(str(exc))
             continue
-        target = folder / file_name(hit)
+        target = folder / format_file_name(hit)
         try:
-            _write(target, painted)
+            write_atomically(target, png)
         except OSError as exc:
-            raise _unwritable(folder, exc) from exc
-        typer.echo(f"heat map: {shown_path(str(target))}", err=True)
+            raise _explain_unwritable(folder, exc) from exc
+        typer.echo(f"heat map: {shorten_path(str(target))}", err=True)
 
 
-def file_name(hit: Hit) -> str:
-    """`001-beach-1a2b3c4d.png`: rank, name and content of the file that was found.
+def format_file_name(hit: Hit) -> str:
+    """Returns `001-beach-1a2b3c4d.png`: rank, name and content of the file of a hit.
 
     Two hits of a search have different ranks; nothing of the path but letters and digits is kept.
     """
@@ -83,20 +83,7 @@ def file_name(hit: Hit) -> str:
     return "-".join(part for part in (f"{hit.rank:03d}", name, hit.asset.id[:8]) if part) + ".png"
 
 
-def _write(target: Path, data: bytes) -> None:
-    """In whole or not at all; what lies at the target is replaced, a link is not followed."""
-    handle, temporary = tempfile.mkstemp(dir=target.parent, suffix=".part")
-    part = Path(temporary)
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(data)
-        part.chmod(0o644)
-        part.replace(target)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def _unwritable(folder: Path, error: Exception) -> ConfigError:
+def _explain_unwritable(folder: Path, error: Exception) -> ConfigError:
     reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return ConfigError(
         f"heat maps cannot be written to {folder}: {reason}; name another folder with --heat-maps"

@@ -25,12 +25,12 @@ from mmsearch.cli.options import (
     SoundModelOption,
     SpeechModelOption,
     TextModelOption,
-    models,
+    collect_models,
+    parse_index_config,
     split_kinds,
-    wish,
 )
 from mmsearch.config import default_library
-from mmsearch.index.index_config import AUTO, WANTED_RECALL
+from mmsearch.index.index_config import AUTO, DEFAULT_RECALL
 
 if TYPE_CHECKING:
     from mmsearch_indexers.events import Event
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 EXIT_FAILED_FILES = 3
 MEGA = 1_000_000
 PROGRESS_S = 0.5
-"""How often `--progress` tells how far the run is."""
+"""The seconds between two lines of `--progress`."""
 
 
 def index(
@@ -106,22 +106,23 @@ def index(
     ] = 2.0,
     index_kind: IndexKindOption = AUTO,
     index_memory: IndexMemoryOption = None,
-    index_recall: IndexRecallOption = WANTED_RECALL,
+    index_recall: IndexRecallOption = DEFAULT_RECALL,
     json_lines: JsonOption = False,
     progress: Annotated[
         bool, typer.Option("--progress", help="With --json: also how far it is, twice a second.")
     ] = False,
 ) -> None:
     """Bring the library up to date with folders or files; unchanged files cost nothing."""
-    from mmsearch_indexers.discovery import Selection, check_roots
-    from mmsearch_indexers.local import Wishes
+    from mmsearch_indexers.discovery import FileSelection, check_roots
+    from mmsearch_indexers.local import IndexOptions
 
-    from mmsearch.cli.provisioning_display import SupplyDisplay
+    from mmsearch.cli.provisioning_display import ProvisioningDisplay
     from mmsearch.cli.render import IndexDisplay, print_advice, print_summary
-    from mmsearch.library.library import Library, parse_kinds
+    from mmsearch.library.library import Library
     from mmsearch.media.base import Limits, LoadOptions
     from mmsearch.models.provisioning import Runtime
-    from mmsearch.runtime.device import resolve
+    from mmsearch.query.request import parse_kinds
+    from mmsearch.runtime.device import resolve_device
     from mmsearch.store import manifest
     from mmsearch.store.location import Location
 
@@ -133,8 +134,8 @@ def index(
         stall_s=decode_timeout,
         memory_bytes=int(decode_memory_gb * 1024**3),
     )
-    wishes = Wishes(
-        selection=Selection(
+    wishes = IndexOptions(
+        selection=FileSelection(
             tuple(include or ()),
             tuple(exclude or ()),
             hidden,
@@ -147,23 +148,22 @@ def index(
         retry_failed=retry_failed,
     )
     is_new = not manifest.exists(folder)
-    with SupplyDisplay(is_shown=not json_lines) as supplying:
+    with ProvisioningDisplay(is_shown=not json_lines) as provisioning:
         opened = Library.open(
             folder,
             preset=preset,
-            models=models(image_model, sound_model, speech_model, text_model) | _reading(ocr),
+            models=collect_models(image_model, sound_model, speech_model, text_model)
+            | ({} if ocr is None else {"ocr": "rapidocr" if ocr else "none"}),
             runtime=Runtime(device=device, precision=precision, language=language),
-            index=wish(index_kind, index_memory, index_recall),
-            on_supply=supplying.show,
+            index=parse_index_config(index_kind, index_memory, index_recall),
+            on_provisioning=provisioning.show,
         )
     with opened:
-        if (reason := resolve(device).reason) and not json_lines:
+        if (reason := resolve_device(device).reason) and not json_lines:
             typer.echo(f"On the CPU: {reason}", err=True)
         if is_new and opened.manifest.preset == "mini" and not json_lines:
             typer.echo(
-                f"New library {folder}, preset mini: small models, offline, English.", err=True
-            )
-            typer.echo(
+                f"New library {folder}, preset mini: small models, offline, English.\n"
                 "For CLIP and CLAP quality: pip install 'mmsearch[clip]', then --preset clip with "
                 "a new --library.",
                 err=True,
@@ -179,33 +179,27 @@ def index(
         raise typer.Exit(EXIT_FAILED_FILES)
 
 
-def _reading(ocr: bool | None) -> dict[str, str]:
-    return {} if ocr is None else {"ocr": "rapidocr" if ocr else "none"}
-
-
 class _JsonLines:
-    """An event a line on standard output; how far the run is only where that is asked for."""
+    """Prints events as JSON lines on standard output, and progress only if asked for."""
 
     def __init__(self, *, with_progress: bool) -> None:
         self._with_progress = with_progress
-        self._told_s = 0.0
+        self._shown_s = 0.0
 
     def show(self, event: Event) -> None:
-        """Print an event; what is printed reaches a reader with the next line of progress."""
+        """Prints an event; a reader has it at the next line of progress at the latest."""
         from mmsearch_indexers.events import Finished, Progress
 
-        from mmsearch.snapshot.maintenance import Building
+        from mmsearch.snapshot.maintenance import IndexProgress
 
-        if isinstance(event, Progress | Building):
+        if isinstance(event, Progress | IndexProgress):
             is_last = isinstance(event, Progress) and event.done == event.total
-            if not self._with_progress or not (is_last or self._is_due()):
+            is_due = time.monotonic() - self._shown_s >= PROGRESS_S
+            if not self._with_progress or not (is_last or is_due):
                 return
-            self._told_s = time.monotonic()
+            self._shown_s = time.monotonic()
         name = type(event).__name__.lower()
         fields = dataclasses.asdict(event)
         sys.stdout.write(json.dumps({"event": name, **fields}, ensure_ascii=False) + "\n")
-        if isinstance(event, Progress | Building | Finished):
+        if isinstance(event, Progress | IndexProgress | Finished):
             sys.stdout.flush()
-
-    def _is_due(self) -> bool:
-        return time.monotonic() - self._told_s >= PROGRESS_S

@@ -14,8 +14,8 @@ from mmsearch.config import default_library
 from mmsearch.errors import ConfigError
 
 if TYPE_CHECKING:
-    from mmsearch.labels.classifier import Classified
-    from mmsearch.labels.tagging import Report
+    from mmsearch.labels.classifier import Classification
+    from mmsearch.labels.tagging import TaggingReport
 
 SHOWN_LABELS = 10
 KEPT_PROBABILITY = 0.3
@@ -83,10 +83,10 @@ def tag(
         else:
             typer.echo(f"{count:,} segments lost the tags that labels gave", err=True)
         return
-    wanted = _labels(labels)
+    names = _parse_labels(labels)
     with Library.open(library or default_library(), create=False) as opened:
         report = opened.tag(
-            wanted,
+            names,
             templates=template or (),
             sound_templates=sound_template or (),
             min_probability=min_probability,
@@ -108,73 +108,73 @@ def classify(
 ) -> None:
     """How probable each of some labels is for one file."""
     from mmsearch.library.library import Library
-    from mmsearch.media.files import storable
+    from mmsearch.media.files import make_storable
     from mmsearch.models.provisioning import Runtime
 
-    wanted = _labels(labels)
+    names = _parse_labels(labels)
     with Library.open(
         library or default_library(), create=False, runtime=Runtime(device="cpu")
     ) as opened:
-        found = opened.classify(
-            file, wanted, templates=template or (), sound_templates=sound_template or ()
+        classification = opened.classify(
+            file, names, templates=template or (), sound_templates=sound_template or ()
         )
     if json_object:
-        told = {"path": storable(str(file)), **_classified_object(found)}
-        typer.echo(json.dumps(told, ensure_ascii=False))
+        answer = {"path": make_storable(str(file)), **_classification_object(classification)}
+        typer.echo(json.dumps(answer, ensure_ascii=False))
     else:
-        _print_classified(found)
+        _print_classification(classification)
 
 
-def _labels(written: str | None) -> tuple[str, ...]:
-    """What `--labels` names: a file, or the labels themselves."""
-    from mmsearch.labels.label_files import checked_labels, read_labels
+def _parse_labels(text: str | None) -> tuple[str, ...]:
+    """Reads `--labels`: a file, or the labels themselves."""
+    from mmsearch.labels.label_files import check_labels, read_labels
 
-    if written is None:
+    if text is None:
         raise typer.BadParameter("--labels is missing: a file, or labels with commas between")
-    path = Path(written).expanduser()
+    path = Path(text).expanduser()
     if path.is_file():
         return read_labels(path)
-    if "," not in written:
+    if "," not in text:
         raise ConfigError(
-            f"there is no file {written} with labels: name one, or write labels with commas "
+            f"there is no file {text} with labels: name one, or write labels with commas "
             f"between, as in cat,dog,something else"
         )
-    return checked_labels(written.split(","))
+    return check_labels(text.split(","))
 
 
-def _print_report(report: Report) -> None:
-    from mmsearch.cli.render import printable
+def _print_report(report: TaggingReport) -> None:
+    from mmsearch.cli.render import make_printable
 
     for name, count in list(report.labels.items())[:SHOWN_LABELS]:
-        typer.echo(f"{count:>7,}  {printable(name)}")
+        typer.echo(f"{count:>7,}  {make_printable(name)}")
     if len(report.labels) > SHOWN_LABELS:
         typer.echo(f"and {len(report.labels) - SHOWN_LABELS} more labels", err=True)
     typer.echo(
         f"{report.tagged:,} of {report.segments:,} segments tagged, {report.changed:,} changed",
         err=True,
     )
-    _print_left_out(report.left_out)
+    _print_omissions(report.left_out)
 
 
-def _print_classified(found: Classified) -> None:
-    from mmsearch.cli.render import printable
+def _print_classification(classification: Classification) -> None:
+    from mmsearch.cli.render import make_printable
 
-    for space, tags in found.spaces.items():
-        if len(found.spaces) > 1:
+    for space, tags in classification.spaces.items():
+        if len(classification.spaces) > 1:
             typer.echo(f"{space}:")
-        for one in tags:
-            typer.echo(f"{one.probability:6.3f}  {printable(one.name)}")
-    _print_left_out(found.left_out)
+        for label in tags:
+            typer.echo(f"{label.probability:6.3f}  {make_printable(label.name)}")
+    _print_omissions(classification.left_out)
 
 
-def _print_left_out(reasons: tuple[str, ...]) -> None:
+def _print_omissions(reasons: tuple[str, ...]) -> None:
     for reason in reasons:
         typer.secho(reason, err=True, dim=True)
 
 
-def _classified_object(found: Classified) -> dict[str, object]:
+def _classification_object(classification: Classification) -> dict[str, object]:
     spaces = {
-        space: [{"label": one.name, "probability": round(one.probability, 4)} for one in tags]
-        for space, tags in found.spaces.items()
+        space: [{"label": label.name, "probability": round(label.probability, 4)} for label in tags]
+        for space, tags in classification.spaces.items()
     }
-    return {"spaces": spaces, "left_out": list(found.left_out)}
+    return {"spaces": spaces, "left_out": list(classification.left_out)}

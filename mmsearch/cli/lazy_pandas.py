@@ -1,4 +1,4 @@
-"""Keeps pandas out of the command: pyarrow imports it where it is, half a second for nothing."""
+"""Keeps pandas out of the command: pyarrow imports it where installed, for half a second."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from types import ModuleType
 
 
 class _WithoutPandas(MetaPathFinder):
-    """Says that pandas is not installed."""
+    """An import finder that says that pandas is not installed."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
@@ -19,11 +19,11 @@ class _WithoutPandas(MetaPathFinder):
             raise ModuleNotFoundError("the mmsearch command runs without pandas", name=fullname)
 
 
-def leave_pandas_out() -> None:
-    """From here on, this process does without; for the command only, never for the library."""
+def hide_pandas() -> None:
+    """Hides pandas from this process; for the command only, never for the library."""
     sys.meta_path.insert(0, _WithoutPandas())
 
 
-def let_pandas_in() -> None:
-    """Undo it, for a command that is made of it; before anything asked for pandas."""
-    sys.meta_path[:] = [one for one in sys.meta_path if not isinstance(one, _WithoutPandas)]
+def show_pandas() -> None:
+    """Shows pandas again, for a command that needs it, before anything imports it."""
+    sys.meta_path[:] = [hook for hook in sys.meta_path if not isinstance(hook, _WithoutPandas)]

@@ -20,27 +20,27 @@ def status(
     ] = False,
     json_object: JsonOption = False,
 ) -> None:
-    """What is in the library."""
-    from mmsearch import serialization
+    """Show what is in the library."""
     from mmsearch.cli import render
     from mmsearch.library.library import Library
+    from mmsearch.serialization.json_format import write_json
 
     with Library.open(library or default_library(), create=False) as opened:
         if failed:
             rows = opened.failed()
             if json_object:
-                listed = [
+                failures = [
                     {"path": row.path, "error": row.error, "message": row.message} for row in rows
                 ]
-                typer.echo(json.dumps({"failed": listed}, ensure_ascii=False))
+                typer.echo(json.dumps({"failed": failures}, ensure_ascii=False))
             else:
                 render.print_failures(rows)
             return
-        told = opened.status()
+        library_status = opened.status()
     if json_object:
-        typer.echo(json.dumps(serialization.status_object(told), ensure_ascii=False))
+        typer.echo(write_json(library_status))
     else:
-        render.print_status(told)
+        render.print_status(library_status)
 
 
 def remove(
@@ -52,8 +52,8 @@ def remove(
     from mmsearch.library.library import Library
 
     with Library.open(library or default_library(), create=False) as opened:
-        gone = opened.remove(*paths)
-    _tell_removed(gone, json_object=json_object)
+        removed = opened.remove(*paths)
+    _print_removed(removed, json_object=json_object)
 
 
 def prune(library: LibraryOption = None, json_object: JsonOption = False) -> None:
@@ -61,15 +61,15 @@ def prune(library: LibraryOption = None, json_object: JsonOption = False) -> Non
     from mmsearch.library.library import Library
 
     with Library.open(library or default_library(), create=False) as opened:
-        gone = opened.prune()
-    _tell_removed(gone, json_object=json_object)
+        removed = opened.prune()
+    _print_removed(removed, json_object=json_object)
 
 
-def _tell_removed(gone: list[str], *, json_object: bool) -> None:
+def _print_removed(removed: list[str], *, json_object: bool) -> None:
     if json_object:
-        typer.echo(json.dumps({"removed": gone}, ensure_ascii=False))
+        typer.echo(json.dumps({"removed": removed}, ensure_ascii=False))
     else:
-        typer.echo(f"{len(gone)} removed from the library", err=True)
+        typer.echo(f"{len(removed)} removed from the library", err=True)
 
 
 def doctor(
@@ -83,10 +83,10 @@ def doctor(
     from mmsearch.cli import render
     from mmsearch.library import doctor as checkup
 
-    findings = checkup.examine(library or default_library(), repair=repair)
+    findings = checkup.examine_library(library or default_library(), repair=repair)
     if json_object:
-        listed = [dataclasses.asdict(finding) for finding in findings]
-        typer.echo(json.dumps({"findings": listed}, ensure_ascii=False))
+        objects = [dataclasses.asdict(finding) for finding in findings]
+        typer.echo(json.dumps({"findings": objects}, ensure_ascii=False))
     else:
         render.print_findings(findings)
     if not all(finding.is_well for finding in findings):

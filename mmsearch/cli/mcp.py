@@ -12,8 +12,7 @@ from mmsearch.config import default_library
 from mmsearch.errors import MissingExtra
 
 AllowWriteOption = Annotated[
-    bool,
-    typer.Option("--allow-write", help="The model may index what lies below a --root."),
+    bool, typer.Option("--allow-write", help="The model may index what lies below a --root.")
 ]
 RootOption = Annotated[
     list[Path] | None,
@@ -22,9 +21,7 @@ RootOption = Annotated[
 
 
 def mcp(
-    library: LibraryOption = None,
-    allow_write: AllowWriteOption = False,
-    root: RootOption = None,
+    library: LibraryOption = None, allow_write: AllowWriteOption = False, root: RootOption = None
 ) -> None:
     """Serve the library to a model that speaks MCP, over standard input and output."""
     try:
@@ -36,9 +33,9 @@ def mcp(
             "the MCP server needs the extra: pip install 'mmsearch[server]'"
         ) from exc
     server.run(
-        server.Settings(
+        server.MCPSettings(
             (library or default_library()).expanduser(),
             allow_write=allow_write,
-            roots=tuple(one.expanduser() for one in root or ()),
+            roots=tuple(folder.expanduser() for folder in root or ()),
         )
     )

@@ -11,7 +11,7 @@ import typer
 from mmsearch.cli.options import JsonOption
 
 if TYPE_CHECKING:
-    from mmsearch.models.registry import Listed
+    from mmsearch.models.registry import ModelListing
 
 NamesArgument = Annotated[
     list[str] | None,
@@ -30,43 +30,47 @@ def list_models(json_object: JsonOption = False) -> None:
     """Every preset, its models, their licences, and what of them is on this machine."""
     from mmsearch.models import registry
 
-    listed = registry.listed()
+    presets = registry.list_presets()
     if json_object:
-        told = {
+        answer = {
             "presets": [
-                {"name": preset, "summary": summary, "models": [_object(one) for one in models]}
-                for preset, summary, models in listed
+                {
+                    "name": preset,
+                    "summary": summary,
+                    "models": [_model_object(listing) for listing in models],
+                }
+                for preset, summary, models in presets
             ]
         }
-        typer.echo(json.dumps(told, ensure_ascii=False))
+        typer.echo(json.dumps(answer, ensure_ascii=False))
         return
-    for preset, summary, models in listed:
+    for preset, summary, models in presets:
         typer.echo(f"{typer.style(preset, bold=True)}  {summary}")
-        for one in models:
-            name = one.spec.source or one.spec.encoder
-            licence = one.spec.licence or "licence unknown"
-            typer.echo(f"  {one.place:<7} {name:<48} {licence:<11} {_state(one)}")
+        for listing in models:
+            name = listing.spec.source or listing.spec.encoder
+            licence = listing.spec.licence or "licence unknown"
+            typer.echo(f"  {listing.role:<7} {name:<48} {licence:<11} {_describe_state(listing)}")
 
 
-def _object(one: Listed) -> dict[str, object]:
+def _model_object(listing: ModelListing) -> dict[str, object]:
     return {
-        "place": one.place,
-        "encoder": one.spec.encoder,
-        "source": one.spec.source,
-        "licence": one.spec.licence,
-        "state": one.state,
-        "size_bytes": one.size_bytes,
-        "folder": None if one.folder is None else str(one.folder),
+        "place": listing.role,
+        "encoder": listing.spec.encoder,
+        "source": listing.spec.source,
+        "licence": listing.spec.licence,
+        "state": listing.state,
+        "size_bytes": listing.size_bytes,
+        "folder": None if listing.folder is None else str(listing.folder),
     }
 
 
-def _state(one: Listed) -> str:
-    from mmsearch.cli.render import size
+def _describe_state(listing: ModelListing) -> str:
+    from mmsearch.formatting import format_size
 
-    said = {"packaged": "comes with mmsearch", "here": "here", "missing": "not here"}[one.state]
-    colour = {"packaged": "green", "here": "green", "missing": "yellow"}[one.state]
-    amount = f", {size(one.size_bytes)}" if one.size_bytes else ""
-    return typer.style(said + amount, fg=colour)
+    texts = {"packaged": "comes with mmsearch", "here": "here", "missing": "not here"}
+    colour = {"packaged": "green", "here": "green", "missing": "yellow"}[listing.state]
+    amount = f", {format_size(listing.size_bytes)}" if listing.size_bytes else ""
+    return typer.style(texts[listing.state] + amount, fg=colour)
 
 
 @app.command()
@@ -84,18 +88,18 @@ def pull(
     ] = False,
 ) -> None:
     """Fetch models and convert them for this machine; what is here already costs nothing."""
-    from mmsearch.cli.provisioning_display import SupplyDisplay
+    from mmsearch.cli.provisioning_display import ProvisioningDisplay
     from mmsearch.models import registry
 
     if source is not None:
-        for stored in registry.take(source, names or []):
+        for stored in registry.import_models(source, names or []):
             typer.echo(str(stored.folder))
         return
     if not names:
         raise typer.BadParameter("name a preset or a model to pull: mmsearch models list")
-    specs = registry.named(names)
-    with SupplyDisplay(is_shown=True) as display:
-        for stored in registry.pull(specs, display.show, again=again):
+    specs = registry.find_models(names)
+    with ProvisioningDisplay(is_shown=True) as display:
+        for stored in registry.pull_models(specs, display.show, again=again):
             typer.echo(str(stored.folder))
 
 
@@ -104,19 +108,21 @@ def verify(names: NamesArgument = None, json_object: JsonOption = False) -> None
     """Hash every file of the models that are here; exit code 1 where one is not as it was."""
     from mmsearch.models import registry
 
-    checked = registry.verify(names or [])
+    results = registry.verify_models(names or [])
     if json_object:
-        told = [{"folder": str(stored.folder), "problems": wrong} for stored, wrong in checked]
-        typer.echo(json.dumps({"models": told}, ensure_ascii=False))
+        checks = [
+            {"folder": str(stored.folder), "problems": problems} for stored, problems in results
+        ]
+        typer.echo(json.dumps({"models": checks}, ensure_ascii=False))
     else:
-        for stored, wrong in checked:
-            mark = typer.style("BAD ", fg="red") if wrong else typer.style("ok  ", fg="green")
+        for stored, problems in results:
+            mark = typer.style("BAD ", fg="red") if problems else typer.style("ok  ", fg="green")
             typer.echo(f"{mark} {stored.card.source}  {stored.folder}")
-            for problem in wrong:
+            for problem in problems:
                 typer.echo(f"     {problem}")
-        if not checked:
+        if not results:
             typer.echo("No models are here besides those that come with mmsearch.", err=True)
-    if any(wrong for _, wrong in checked):
+    if any(problems for _, problems in results):
         raise typer.Exit(1)
 
 
@@ -132,7 +138,7 @@ def export(
 
     if to is None or not names:
         raise typer.BadParameter("name what to export, and where: mmsearch models export clip --to")
-    for folder in registry.export(names, to):
+    for folder in registry.export_models(names, to):
         typer.echo(str(folder))
 
 
@@ -141,5 +147,5 @@ def path(names: NamesArgument = None) -> None:
     """Where models are: the store, or the folder of each that is named."""
     from mmsearch.models import registry
 
-    for folder in registry.folders(names or []):
+    for folder in registry.list_folders(names or []):
         typer.echo(str(folder))

@@ -1,21 +1,20 @@
-"""Draws how models are fetched and converted, on stderr."""
+"""Shows on stderr how models are fetched and converted."""
 
 from __future__ import annotations
 
-from types import TracebackType
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
-from mmsearch.cli.render import size
+from mmsearch.formatting import format_size
 
 if TYPE_CHECKING:
-    from mmsearch.models.provisioning import Supplying
+    from mmsearch.models.provisioning import ProvisioningEvent
 
 
-class SupplyDisplay:
-    """A bar for each step where stderr is a terminal, else a line a step; nothing when hidden."""
+class ProvisioningDisplay:
+    """A bar for each step where stderr is a terminal, else a line; nothing when hidden."""
 
     def __init__(self, *, is_shown: bool) -> None:
         self._is_shown = is_shown
@@ -24,26 +23,21 @@ class SupplyDisplay:
         self._tasks: dict[tuple[str, str], TaskID] = {}
         self._last: tuple[str, str] | None = None
 
-    def __enter__(self) -> SupplyDisplay:
+    def __enter__(self) -> ProvisioningDisplay:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._progress is not None:
             self._progress.stop()
 
-    def show(self, event: Supplying) -> None:
-        """Take one event of `mmsearch.models.provisioning`."""
+    def show(self, event: ProvisioningEvent) -> None:
+        """Shows one event of `mmsearch.models.provisioning`."""
         if not self._is_shown:
             return
         step = (event.model, event.what)
         if not self._console.is_terminal:
             if step != self._last:
-                total = f" ({size(event.total_bytes)})" if event.total_bytes else ""
+                total = f" ({format_size(event.total_bytes)})" if event.total_bytes else ""
                 self._console.print(f"{event.model}: {event.what}{total}", markup=False)
             self._last = step
             return
@@ -57,7 +51,7 @@ class SupplyDisplay:
             self._progress.start()
         self._draw(self._progress, step, event)
 
-    def _draw(self, progress: Progress, step: tuple[str, str], event: Supplying) -> None:
+    def _draw(self, progress: Progress, step: tuple[str, str], event: ProvisioningEvent) -> None:
         if step not in self._tasks:
             for task in self._tasks.values():  # the steps before are done
                 progress.update(task, total=1.0, completed=1.0)
@@ -68,7 +62,7 @@ class SupplyDisplay:
                 self._tasks[step],
                 total=event.total_bytes,
                 completed=event.done_bytes,
-                amount=f"{size(event.done_bytes)} of {size(event.total_bytes)}",
+                amount=f"{format_size(event.done_bytes)} of {format_size(event.total_bytes)}",
             )
         elif event.share is not None:
             progress.update(self._tasks[step], total=1.0, completed=event.share)

@@ -3,75 +3,63 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mmsearch.cli.export import (
-    DEFAULT_FPS,
-    CopyToOption,
-    ExportAsOption,
-    ExportOption,
-    FpsOption,
-    LinkToOption,
-    Outlet,
-    SymlinkToOption,
-    deliver,
-    outlet,
-)
-from mmsearch.cli.filter_options import (
-    AfterOption,
-    ArtistOption,
-    BeforeOption,
-    BoxOption,
-    CameraOption,
-    DurationOption,
-    ExtOption,
-    HeightOption,
-    LangOption,
-    NearOption,
-    SizeOption,
-    WhereOption,
-    WidthOption,
-)
+from mmsearch.cli.export import ExportOptions, deliver
+from mmsearch.cli.filter_options import RequestOptions
 from mmsearch.cli.heat_maps import HeatMapsOption, check_folder, write_heat_maps
-from mmsearch.cli.options import (
-    DedupeOption,
-    ExplainOption,
-    GroupOption,
-    IndexKindOption,
-    JsonOption,
-    KindsOption,
-    LibraryOption,
-    LimitOption,
-    MinScoreOption,
-    NulOption,
-    PathsOption,
-    RankingOption,
-    UnderOption,
-    WithoutOption,
-    split_kinds,
-    wish,
-)
-from mmsearch.cli.remote import ServerAddress, ServerOption, TokenFileOption, choose_server
-from mmsearch.config import default_library
+from mmsearch.cli.option_groups import flatten_options
+from mmsearch.cli.options import IndexKindOption, JsonOption, parse_index_config
+from mmsearch.cli.remote import LibraryTarget
 from mmsearch.errors import QueryError
-from mmsearch.index.index_config import AUTO, Wish
-from mmsearch.query.filters.shorthand import narrowed
+from mmsearch.index.index_config import AUTO
+from mmsearch.query import algebra as queries
 
 if TYPE_CHECKING:
     from mmsearch.client import RemoteLibrary
     from mmsearch.library.library import Library
-    from mmsearch.query.algebra import Query
-    from mmsearch.query.ranking import Ranking
+    from mmsearch.query.request import SearchRequest
     from mmsearch.types import Hit
 
 EXIT_NO_MATCH = 4
 
 
+@dataclass(frozen=True, slots=True)
+class DisplayOptions:
+    """The options that say how hits are shown."""
+
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Show what each space said of each hit.")
+    ] = False
+    heat_maps: HeatMapsOption = None
+    json_object: JsonOption = False
+    paths: Annotated[bool, typer.Option("--paths", help="Only paths, one a line.")] = False
+    null: Annotated[
+        bool,
+        typer.Option("-0", "--null", help="With --paths: end each with NUL instead of newline."),
+    ] = False
+
+    def format(self) -> str:
+        """Returns json, paths, nul, explained or table; raises typer.BadParameter."""
+        if self.json_object and self.paths:
+            raise typer.BadParameter("--json and --paths exclude each other")
+        if self.null and not self.paths:
+            raise typer.BadParameter("-0 goes with --paths")
+        if self.json_object:
+            return "json"
+        if self.paths:
+            return "nul" if self.null else "paths"
+        return "explained" if self.explain else "table"
+
+
+@flatten_options
 def search(
     context: typer.Context,
     query: Annotated[
@@ -89,243 +77,109 @@ def search(
     audio: Annotated[
         list[Path] | None, typer.Option("--audio", metavar="FILE", help="Like this recording.")
     ] = None,
-    without: WithoutOption = None,
-    library: LibraryOption = None,
-    server: ServerOption = None,
-    token_file: TokenFileOption = None,
-    limit: LimitOption = 10,
-    kinds: KindsOption = None,
-    under: UnderOption = None,
-    after: AfterOption = None,
-    before: BeforeOption = None,
-    ext: ExtOption = None,
-    size: SizeOption = None,
-    duration: DurationOption = None,
-    width: WidthOption = None,
-    height: HeightOption = None,
-    camera: CameraOption = None,
-    artist: ArtistOption = None,
-    lang: LangOption = None,
-    near: NearOption = None,
-    box: BoxOption = None,
-    where: WhereOption = None,
-    min_score: MinScoreOption = None,
-    group: GroupOption = True,
-    dedupe: DedupeOption = True,
-    ranking: RankingOption = "",
+    without: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--not",
+            metavar="TERM",
+            help="Nothing that matches this: words, or an example; repeatable.",
+        ),
+    ] = None,
+    *,
+    target: LibraryTarget,
+    request: RequestOptions,
     index_kind: IndexKindOption = AUTO,
-    explain: ExplainOption = False,
-    heat_maps: HeatMapsOption = None,
-    json_object: JsonOption = False,
-    paths: PathsOption = False,
-    null: NulOption = False,
-    export: ExportOption = None,
-    export_as: ExportAsOption = None,
-    fps: FpsOption = DEFAULT_FPS,
-    copy_to: CopyToOption = None,
-    link_to: LinkToOption = None,
-    symlink_to: SymlinkToOption = None,
+    display: DisplayOptions,
+    export: ExportOptions,
 ) -> None:
     """Find by meaning: pictures, sounds, moments of videos, texts.
 
     With filters alone, all that passes them, the newest first.
     """
-    from mmsearch.query import algebra as queries
-
-    asked = queries.parse(query or [], without=without or [])
+    terms = queries.parse(query or [], without=without or [])
     for picture in image or []:
-        asked += queries.image(picture)
+        terms += queries.image(picture)
     for recording in audio or []:
-        asked += queries.audio(recording)
-    passing = narrowed(
-        where,
-        after=after,
-        before=before,
-        ext=ext,
-        size=size,
-        duration=duration,
-        width=width,
-        height=height,
-        camera=camera,
-        artist=artist,
-        lang=lang,
-        near=near,
-        box=box,
-    )
+        terms += queries.audio(recording)
+    built = request.build(terms, explain=display.format() == "explained")
     _answer(
-        asked,
-        lambda opened, ranking: opened.search(
-            asked,
-            limit=limit,
-            kinds=split_kinds(kinds),
-            under=under or (),
-            where=passing,
-            min_score=min_score,
-            ranking=ranking,
-        ),
-        library=library,
-        server=choose_server(context, server, token_file),
-        index=wish(index_kind),
-        ranking=settings(ranking, group=group, dedupe=dedupe),
-        form=_form(explain=explain, json_object=json_object, paths=paths, null=null),
-        heat_maps=heat_maps,
-        to=outlet(export, export_as, fps, copy_to=copy_to, link_to=link_to, symlink_to=symlink_to),
+        context, lambda library: library.search(built), built, target, index_kind, display, export
     )
 
 
+@flatten_options
 def similar(
     context: typer.Context,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Any file, indexed or not.")],
-    library: LibraryOption = None,
-    server: ServerOption = None,
-    token_file: TokenFileOption = None,
-    limit: LimitOption = 10,
-    kinds: KindsOption = None,
-    under: UnderOption = None,
-    after: AfterOption = None,
-    before: BeforeOption = None,
-    ext: ExtOption = None,
-    size: SizeOption = None,
-    duration: DurationOption = None,
-    width: WidthOption = None,
-    height: HeightOption = None,
-    camera: CameraOption = None,
-    artist: ArtistOption = None,
-    lang: LangOption = None,
-    near: NearOption = None,
-    box: BoxOption = None,
-    where: WhereOption = None,
-    min_score: MinScoreOption = None,
-    group: GroupOption = True,
-    dedupe: DedupeOption = True,
-    ranking: RankingOption = "",
+    *,
+    target: LibraryTarget,
+    request: RequestOptions,
     index_kind: IndexKindOption = AUTO,
-    explain: ExplainOption = False,
-    heat_maps: HeatMapsOption = None,
-    json_object: JsonOption = False,
-    paths: PathsOption = False,
-    null: NulOption = False,
-    export: ExportOption = None,
-    export_as: ExportAsOption = None,
-    fps: FpsOption = DEFAULT_FPS,
-    copy_to: CopyToOption = None,
-    link_to: LinkToOption = None,
-    symlink_to: SymlinkToOption = None,
+    display: DisplayOptions,
+    export: ExportOptions,
 ) -> None:
     """Find what is like a file."""
-    from mmsearch.query import algebra as queries
-
-    passing = narrowed(
-        where,
-        after=after,
-        before=before,
-        ext=ext,
-        size=size,
-        duration=duration,
-        width=width,
-        height=height,
-        camera=camera,
-        artist=artist,
-        lang=lang,
-        near=near,
-        box=box,
-    )
+    built = request.build(queries.file(file), explain=display.format() == "explained")
     _answer(
-        queries.file(file),
-        lambda opened, ranking: opened.similar(
-            file,
-            limit=limit,
-            kinds=split_kinds(kinds),
-            under=under or (),
-            where=passing,
-            min_score=min_score,
-            ranking=ranking,
-        ),
-        library=library,
-        server=choose_server(context, server, token_file),
-        index=wish(index_kind),
-        ranking=settings(ranking, group=group, dedupe=dedupe),
-        form=_form(explain=explain, json_object=json_object, paths=paths, null=null),
-        heat_maps=heat_maps,
-        to=outlet(export, export_as, fps, copy_to=copy_to, link_to=link_to, symlink_to=symlink_to),
+        context, lambda library: library.similar(built), built, target, index_kind, display, export
     )
-
-
-def settings(written: str, *, group: bool, dedupe: bool) -> str:
-    """All that was asked for about the ranking, as `Ranking.parse` takes it; what is last holds."""
-    parts = [written, "" if group else "group=off", "" if dedupe else "dedupe=off"]
-    return ",".join(part for part in parts if part)
-
-
-def _form(*, explain: bool, json_object: bool, paths: bool, null: bool) -> str:
-    if json_object and paths:
-        raise typer.BadParameter("--json and --paths exclude each other")
-    if null and not paths:
-        raise typer.BadParameter("-0 goes with --paths")
-    if json_object:
-        return "json"
-    if paths:
-        return "nul" if null else "paths"
-    return "explained" if explain else "table"
-
-
-def _reasons(query: Query) -> Callable[[Hit], Iterable[str]]:
-    from mmsearch.cli.explanations import reasons, sought_words
-
-    words = sought_words(query)
-    return lambda hit: reasons(hit, words)
 
 
 def _answer(
-    query: Query,
-    run: Callable[[Library | RemoteLibrary, Ranking], list[Hit]],
-    *,
-    library: Path | None,
-    server: ServerAddress | None,
-    index: Wish,
-    ranking: str,
-    form: str,
-    heat_maps: Path | None,
-    to: Outlet,
+    context: typer.Context,
+    ask: Callable[[Library | RemoteLibrary], list[Hit]],
+    request: SearchRequest,
+    target: LibraryTarget,
+    index_kind: str,
+    display: DisplayOptions,
+    export: ExportOptions,
 ) -> None:
-    if to.takes_stdout and form in ("json", "paths", "nul"):
+    """Asks a library for the hits of a request, and shows and delivers them."""
+    is_remote = target.is_remote(context)
+    index = parse_index_config(index_kind)
+    form = display.format()
+    targets = export.targets()
+    if targets.takes_stdout and form in ("json", "paths", "nul"):
         raise typer.BadParameter("--export - excludes --json and --paths")
-    from mmsearch import serialization
     from mmsearch.cli import render
-    from mmsearch.media.files import storable
-    from mmsearch.query.ranking import Ranking
+    from mmsearch.media.files import make_storable
+    from mmsearch.serialization.rounding import round_hit
 
-    check_folder(heat_maps)
-    asked = str(query)
-    asked_ranking = Ranking.parse(ranking)
+    query = request.query
+    check_folder(display.heat_maps)
     started = time.perf_counter()
     with ExitStack() as stack:
         local = None
-        if server is None:
-            local = stack.enter_context(_local(library, index))
-            found = _ranked(local, run, asked_ranking, asked)
-            preset = local.manifest.preset
+        if is_remote:
+            has_details = targets.needs_details or form == "explained"
+            remote = stack.enter_context(target.open_remote(has_details=has_details))
+            exact_hits, preset = ask(remote), remote.preset
         else:
-            is_explained = form == "explained"
-            remote = stack.enter_context(
-                server.opened(explains=is_explained, has_details=is_explained or to.needs_details)
-            )
-            found, preset = run(remote, asked_ranking), remote.preset
+            local = stack.enter_context(target.open_local(index))
+            local.warm_up()
+            try:
+                exact_hits, preset = ask(local), local.manifest.preset
+            except MemoryError as exc:
+                raise QueryError(f"{query}: there is not enough memory to answer this") from exc
         took_ms = (time.perf_counter() - started) * 1000
-        hits = [serialization.rounded(hit) for hit in found]
-        told = (storable(asked), preset, took_ms, hits)
-        if to.takes_stdout:
+        hits = [round_hit(hit) for hit in exact_hits]
+        answer = (make_storable(str(query)), preset, took_ms, hits)
+        if targets.takes_stdout:
             pass
         elif form == "json":
-            render.print_json(*told)
+            typer.echo(render.format_json(*answer))
         elif form in ("paths", "nul"):
             render.print_paths(hits, end="\0" if form == "nul" else "\n")
         else:
-            reasons = _reasons(query) if form == "explained" else None
+            reasons = None
+            if form == "explained":
+                from mmsearch.cli import explanations
+
+                reasons = partial(explanations.explain_hit, words=query.words)
             render.print_hits(hits, reasons=reasons, has_scores=query.seeks)
-        is_delivered = deliver(to, hits, storable(asked), lambda: serialization.json_text(*told))
+        is_delivered = deliver(targets, hits, answer[0], lambda: render.format_json(*answer))
         if local is not None:
-            write_heat_maps(heat_maps, local, found, query)
+            write_heat_maps(display.heat_maps, local, exact_hits, query)
     if not hits:
         if form in ("table", "explained"):
             other = "Try other words, or --min-score 0 to see the nearest there is."
@@ -333,25 +187,3 @@ def _answer(
         raise typer.Exit(EXIT_NO_MATCH)
     if not is_delivered:
         raise typer.Exit(1)
-
-
-def _local(library: Path | None, index: Wish) -> Library:
-    from mmsearch.library.library import Library
-    from mmsearch.models.provisioning import Runtime
-
-    # Words are encoded on the CPU, where that takes milliseconds and no torch.
-    runtime = Runtime(device="cpu")
-    return Library.open(library or default_library(), create=False, runtime=runtime, index=index)
-
-
-def _ranked(
-    library: Library,
-    run: Callable[[Library | RemoteLibrary, Ranking], list[Hit]],
-    ranking: Ranking,
-    asked: str,
-) -> list[Hit]:
-    library.warm_up()
-    try:
-        return run(library, ranking)
-    except MemoryError as exc:
-        raise QueryError(f"{asked}: there is not enough memory to answer this") from exc

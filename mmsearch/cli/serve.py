@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mmsearch.cli.options import JsonOption, LibraryOption, size_bytes
+from mmsearch.cli.options import JsonOption, LibraryOption, parse_size_bytes
 from mmsearch.config import cpu_count, default_library
 from mmsearch.errors import ConfigError, MissingExtra
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
-    from mmsearch.server.http.settings import Settings
+    from mmsearch.server.http.settings import ServerSettings
 
 HOST = "127.0.0.1"
 PORT = 8100
@@ -105,38 +105,38 @@ def serve(
             f"mmsearch serve needs the extra server: pip install 'mmsearch[server]' "
             f"({', '.join(missing)} is not installed)"
         )
-    from mmsearch.runtime.heap import share_heap
+    from mmsearch.runtime.heap import limit_malloc_arenas
     from mmsearch.server.guard.tokens import read_token
-    from mmsearch.server.http.settings import Settings, usual_threads
+    from mmsearch.server.http.settings import ServerSettings, choose_thread_count
 
-    share_heap()
-    settings = Settings(
+    limit_malloc_arenas()
+    settings = ServerSettings(
         library=library or default_library(),
         token=read_token(token_file),
         allow_write=allow_write,
-        roots=tuple(_existing(one) for one in root or ()),
-        threads=threads or usual_threads(cpu_count()),
+        roots=tuple(_check_exists(folder) for folder in root or ()),
+        threads=threads or choose_thread_count(cpu_count()),
         queue=queue,
         timeout_s=timeout,
-        max_upload_bytes=size_bytes(max_upload),
+        max_upload_bytes=parse_size_bytes(max_upload),
     )
-    _run(settings, host, port, tuple(allow_host or ()), is_json=json_object)
+    _run_server(settings, host, port, tuple(allow_host or ()), is_json=json_object)
 
 
-def _existing(root: Path) -> Path:
-    found = root.expanduser()
-    if not found.is_dir():
+def _check_exists(root: Path) -> Path:
+    folder = root.expanduser()
+    if not folder.is_dir():
         raise ConfigError(f"--root {root}: there is no such folder")
-    return found.resolve()
+    return folder.resolve()
 
 
-def _run(
-    settings: Settings, host: str, port: int, names: tuple[str, ...], *, is_json: bool
+def _run_server(
+    settings: ServerSettings, host: str, port: int, names: tuple[str, ...], *, is_json: bool
 ) -> None:
     from mmsearch.library.library import Library
     from mmsearch.models.provisioning import Runtime
     from mmsearch.server.guard.guard import Guard
-    from mmsearch.server.guard.hosts import allowed_hosts
+    from mmsearch.server.guard.hosts import list_allowed_hosts
     from mmsearch.server.guard.runner import serve as run
     from mmsearch.server.http.app import create_app
 
@@ -146,31 +146,31 @@ def _run(
         app = create_app(settings, opened)
         guarded = Guard(
             app,
-            hosts=allowed_hosts(host, None, names),
+            hosts=list_allowed_hosts(host, None, names),
             token=settings.token,
             max_body_bytes=settings.max_body_bytes,
-            on_refused=app.state.metrics.refused,
+            on_refused=app.state.metrics.record_refusal,
         )
         run(
             guarded,
             host=host,
             port=port,
             has_token=settings.token is not None,
-            on_refused=app.state.metrics.refused,
-            on_bound=_told(app, settings, is_json=is_json),
+            on_refused=app.state.metrics.record_refusal,
+            on_bound=_announce(app, settings, is_json=is_json),
         )
 
 
-def _told(app: FastAPI, settings: Settings, *, is_json: bool) -> Callable[[str], None]:
-    """Says where the server is once it is bound and its library warm."""
+def _announce(app: FastAPI, settings: ServerSettings, *, is_json: bool) -> Callable[[str], None]:
+    """Returns a function that prints the address of the server once it is ready."""
 
-    def tell(url: str) -> None:
-        app.state.backend.tried.wait()
+    def print_address(url: str) -> None:
+        app.state.backend.warm_up_ended.wait()
         if is_json:
-            said = {"event": "ready", "url": url, "library": str(settings.library)}
-            typer.echo(json.dumps(said, ensure_ascii=False))
+            event = {"event": "ready", "url": url, "library": str(settings.library)}
+            typer.echo(json.dumps(event, ensure_ascii=False))
             sys.stdout.flush()
         else:
             typer.echo(f"mmsearch: {settings.library} is served at {url}", err=True)
 
-    return lambda url: threading.Thread(target=tell, args=(url,), daemon=True).start()
+    return lambda url: threading.Thread(target=print_address, args=(url,), daemon=True).start()

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from mmsearch.cli.lazy_pandas import let_pandas_in
+from mmsearch.cli.lazy_pandas import show_pandas
 from mmsearch.cli.options import LibraryOption
 from mmsearch.config import default_library
 
@@ -34,19 +34,19 @@ def ui(
     browser: BrowserOption = True,
 ) -> None:
     """Search, look, listen and index in the browser. Nothing leaves this machine."""
-    let_pandas_in()  # Streamlit is made of it
+    show_pandas()  # Streamlit is made of it
     import threading
     import webbrowser
 
-    from mmsearch.runtime.heap import share_heap
+    from mmsearch.runtime.heap import limit_malloc_arenas
 
-    share_heap()
+    limit_malloc_arenas()
     from mmsearch_ui.app import run
 
-    def tell(url: str) -> None:
+    def announce(url: str) -> None:
         typer.echo(f"mmsearch is at {url} (Ctrl-C stops it)")
         if browser:
             # Some browsers are waited for until they end.
             threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()
 
-    run((library or default_library()).expanduser(), host=host, port=port, on_bound=tell)
+    run((library or default_library()).expanduser(), host=host, port=port, on_bound=announce)
