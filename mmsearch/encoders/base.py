@@ -1,9 +1,8 @@
-"""What an encoder is: one protocol for each kind of content, all ending in vectors of a space.
+"""The protocols of encoders: one for each kind of content, all of which give vectors of a space.
 
-An encoder is found by its name (`mmsearch.plugins`). The class behind the name has `kind`, which is
-the name of its protocol below in lower case, and two class methods that `Described` and `Loadable`
-show: `describe` says which space it fills without loading a network, `load` gives the encoder.
-`mmsearch.testing` has a check for each kind.
+An encoder is looked up by its name (`mmsearch.plugins`). The class behind the name has `kind` and
+two class methods: `describe` returns the space it fills without loading a network, `load` returns
+the encoder. `mmsearch.testing` has a check for each kind.
 """
 
 from __future__ import annotations
@@ -27,13 +26,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """Where encoders run and where their weights are.
+    """The device that encoders run on and the store that holds their weights.
 
-    `device` is auto, cpu, cuda or cuda:N; who opens a network settles it. `precision` is auto, fp32
-    or int8, for networks on a CPU; auto is what was found good when the model was converted.
-    `language` is what is spoken, where it need not be detected. `text` gives the library's text
-    encoder to an encoder that words enter through it. `open_on_gpu` gives a tower of a stored model
-    as torch runs it on a GPU; without it everything runs on the CPU.
+    `device` is auto, cpu, cuda or cuda:N, resolved when a network is opened. `precision` is auto,
+    fp32 or int8, for networks on a CPU; auto is the choice made when the model was converted.
+    `language` is the spoken language, None to detect it. `text` returns the library's text encoder,
+    for encoders whose queries pass through it. `open_on_gpu` opens a tower of a stored model in
+    torch on a GPU; without it everything runs on the CPU.
     """
 
     store: ModelStore
@@ -46,7 +45,7 @@ class Context:
 
     @property
     def for_queries(self) -> Context:
-        """The same on the CPU: a sentence takes milliseconds there, and no torch."""
+        """The same on the CPU: a sentence takes milliseconds there, and needs no torch."""
         return replace(self, device="cpu")
 
 
@@ -57,23 +56,23 @@ class TextEncoder(Protocol):
     max_tokens: int
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
-        """How many tokens each text takes, without special tokens."""
+        """Returns the number of tokens of each text, without special tokens."""
         ...
 
     def encode(self, texts: Sequence[str]) -> FloatArray:
-        """(n, dim) float32 with unit rows; what goes beyond `max_tokens` is cut off."""
+        """Returns (n, dim) float32 with unit rows; tokens beyond `max_tokens` are cut off."""
         ...
 
     def encode_queries(self, texts: Sequence[str]) -> FloatArray:
-        """The same for what is asked, which some models want marked as such."""
+        """Encodes queries, which some models mark with a prefix."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class PreparedPicture:
-    """A picture cut and scaled to what the network takes.
+    """A picture as crops of the network's input size.
 
-    `crops` is (k, height, width, 3) uint8, `boxes` says for each crop where it lies.
+    `crops` is (k, height, width, 3) uint8, `boxes` are their positions in the picture.
     """
 
     crops: PixelArray
@@ -82,7 +81,7 @@ class PreparedPicture:
 
 @dataclass(frozen=True, slots=True)
 class PictureCode:
-    """What an image encoder makes of one picture.
+    """The vectors and tags of one picture.
 
     `values` is (n, dim) float32 with unit rows, `boxes` has n entries, `tags` come best first.
     """
@@ -97,27 +96,27 @@ class ImageEncoder(Protocol):
 
     space: Space
     fit: PictureFit
-    """How pictures are wanted; loaders bring them to it while they decode."""
+    """The size and shape of pictures, to which loaders scale them while they decode."""
 
     def prepare(self, pixels: PixelArray) -> PreparedPicture:
-        """Cut and scale (height, width, 3) uint8 RGB; pure, and safe to call from many threads."""
+        """Cuts and scales (height, width, 3) uint8 RGB; safe to call from many threads."""
         ...
 
     def encode(self, pictures: Sequence[PreparedPicture]) -> list[PictureCode]:
-        """Embed pictures in one go; the result does not depend on which are together."""
+        """Embeds a batch; the result does not depend on which pictures are in it together."""
         ...
 
     def encode_texts(self, texts: Sequence[str]) -> FloatArray:
-        """(n, dim) float32 unit rows of this space, for words that describe pictures."""
+        """Returns (n, dim) float32 unit rows for words that describe pictures."""
         ...
 
 
 @runtime_checkable
-class KnowsCeiling(Protocol):
-    """An encoder that knows how near to some words a picture could be at best."""
+class CeilingEncoder(Protocol):
+    """An encoder that can bound the similarity of pictures to a query."""
 
     def ceiling(self, queries: FloatArray) -> float:
-        """The greatest similarity to any of (n, dim) unit rows that a picture can have."""
+        """Returns the greatest similarity to any of (n, dim) unit rows that a picture can have."""
         ...
 
 
@@ -129,30 +128,30 @@ class SoundEncoder(Protocol):
     hop_s: float
     sample_rate_hz: int
     takes_words: bool
-    """Whether words can enter this space."""
+    """True for an encoder that has `encode_texts`."""
 
     def encode(self, windows: Sequence[SampleArray]) -> FloatArray:
-        """(n, dim) float32 with unit rows, for mono windows of at most `window_s`."""
+        """Returns (n, dim) float32 with unit rows, for mono windows of at most `window_s`."""
         ...
 
     def encode_texts(self, texts: Sequence[str]) -> FloatArray:
-        """(n, dim) float32 unit rows for words that name sounds; only where `takes_words`."""
+        """Returns (n, dim) float32 unit rows for words that name sounds, if `takes_words`."""
         ...
 
 
 class OtherEncoder(Protocol):
-    """Embeds what only a plugin reads: the `Reading`s of its loader. Its space bears its name."""
+    """Embeds the `Reading`s of a plugin's loader; its space bears its name."""
 
     space: Space
 
     def encode(self, readings: Sequence[NDArray[np.float32]]) -> FloatArray:
-        """(n, dim) float32 with unit rows."""
+        """Returns (n, dim) float32 with unit rows."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """A word, when it was spoken, in seconds of the file, and how sure the model was (0..1)."""
+    """A spoken word with its span in seconds of the file and its probability (0..1)."""
 
     text: str
     span: Span
@@ -161,10 +160,10 @@ class Word:
 
 @dataclass(frozen=True, slots=True)
 class Utterance:
-    """What was said, and when, in seconds of the file.
+    """A spoken text with its span in seconds of the file.
 
-    `language` is a code such as en, empty where the model does not tell; its probability (0..1) is
-    1 where the language was given. `words` are there on demand.
+    `language` is a code such as en, or empty; its probability (0..1) is 1 where the language was
+    given, not detected. `words` are there on demand.
     """
 
     text: str
@@ -182,13 +181,13 @@ class Transcriber(Protocol):
     def transcribe(
         self, samples: SampleArray, start_s: float, *, with_words: bool = False
     ) -> list[Utterance]:
-        """Utterances in (n,) float32 mono at 16 kHz that begins at `start_s` of its file."""
+        """Transcribes (n,) float32 mono at 16 kHz that begins at `start_s` of its file."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
-    """A line of writing in a picture, where it stands, and how sure the model was (0..1)."""
+class TextLine:
+    """A line of text in a picture with its box and its probability (0..1)."""
 
     text: str
     box: Box
@@ -196,17 +195,17 @@ class Line:
 
 
 class PictureReader(Protocol):
-    """Reads what is written in pictures."""
+    """Reads the text in pictures."""
 
     model: str
 
-    def read(self, pixels: PixelArray) -> list[Line]:
-        """The lines in (height, width, 3) uint8 RGB, in reading order; safe to call from threads.
+    def read(self, pixels: PixelArray) -> list[TextLine]:
+        """Returns the lines of (height, width, 3) uint8 RGB in reading order, in any thread.
 
         A picture that cannot be read has no lines: it never ends a run.
         """
         ...
 
     def glance(self, pixels: PixelArray) -> bool:
-        """Whether anything is written there, at less cost than reading it all."""
+        """Tests if there is any text, at less cost than reading it all."""
         ...

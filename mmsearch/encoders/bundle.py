@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
@@ -16,11 +16,11 @@ from mmsearch.encoders.base import (
     TextEncoder,
     Transcriber,
 )
-from mmsearch.encoders.query_batcher import AskedText, Asking
-from mmsearch.encoders.registry import encoder_class
+from mmsearch.encoders.query_batcher import BatchedTextEncoder, QueryBatcher
+from mmsearch.encoders.registry import find_encoder_class
 from mmsearch.models.presets import NO_OCR, ModelSpec, Preset
-from mmsearch.runtime.concurrency import Once, started
-from mmsearch.runtime.device import resolve
+from mmsearch.runtime.concurrency import LazyValues, run_in_thread
+from mmsearch.runtime.device import resolve_device
 from mmsearch.types import Provenance, Space
 
 if TYPE_CHECKING:
@@ -30,13 +30,15 @@ BATCH = 16
 
 
 class Encoders:
-    """A preset come to life. Safe to share between threads: each model is loaded once."""
+    """The models of a preset. Safe to share between threads: each model is loaded once."""
 
     def __init__(self, preset: Preset, context: Context) -> None:
         self.preset = preset
-        self.context = replace(context, text=lambda: AskedText(self.text, self._asking("text")))
-        self._models = Once()
-        self._entered: frozenset[str] = frozenset()
+        self.context = replace(
+            context, text=lambda: BatchedTextEncoder(self.text, self._get_query_batcher("text"))
+        )
+        self._models = LazyValues()
+        self._loaded: frozenset[str] = frozenset()
 
     @cached_property
     def spaces(self) -> tuple[Space, ...]:
@@ -45,34 +47,34 @@ class Encoders:
         Raises WeightsMissing or WeightsMismatch.
         """
         specs = [self.preset.text, self.preset.image, self.preset.sound, *self.preset.others]
-        return tuple(encoder_class(spec).describe(spec, self.context) for spec in specs)
+        return tuple(find_encoder_class(spec).describe(spec, self.context) for spec in specs)
 
     @cached_property
     def speech(self) -> Provenance:
-        """Which model transcribes; raises WeightsMissing or WeightsMismatch."""
+        """The provenance of the speech model; raises WeightsMissing or WeightsMismatch."""
         spec = self.preset.speech
-        found: Provenance = encoder_class(spec).describe(spec, self.context)
-        return found
+        provenance: Provenance = find_encoder_class(spec).describe(spec, self.context)
+        return provenance
 
     @cached_property
     def is_on_gpu(self) -> bool:
-        """Whether media are encoded on a GPU."""
-        return resolve(self.context.device).device.kind != "cpu"
+        """True if media are encoded on a GPU."""
+        return resolve_device(self.context.device).device.kind != "cpu"
 
     @property
     def batch(self) -> int:
-        """How many segments are best encoded in one go, as far as that is known by now."""
+        """The best number of segments in a batch, as far as that is known by now."""
         if not self.is_on_gpu:
             return BATCH
         # Two of its batches: a GPU copies one while it computes the other.
         return max(BATCH, 2 * int(getattr(self.image, "batch", BATCH)))
 
-    def space(self, name: str) -> Space:
-        """The space of that name."""
+    def get_space(self, name: str) -> Space:
+        """Returns the space of that name."""
         return next(space for space in self.spaces if space.name == name)
 
     def _load(self, spec: ModelSpec) -> Any:
-        return encoder_class(spec).load(spec, self.context)
+        return find_encoder_class(spec).load(spec, self.context)
 
     @property
     def text(self) -> TextEncoder:
@@ -95,72 +97,67 @@ class Encoders:
     @property
     def transcriber(self) -> Transcriber:
         """The speech model; raises WeightsMissing or WeightsMismatch."""
-        found: Transcriber = self._models.get("speech", lambda: self._load(self.preset.speech))
-        return found
+        model: Transcriber = self._models.get("speech", lambda: self._load(self.preset.speech))
+        return model
 
     @cached_property
     def ocr(self) -> Provenance | None:
-        """Which model reads the writing in pictures; None where none does.
+        """The provenance of the OCR model; None for a library without OCR.
 
         Raises MissingExtra where its packages are not installed.
         """
         spec = self.preset.ocr
         if spec in (None, NO_OCR):
             return None
-        found: Provenance = encoder_class(spec).describe(spec, self.context)
-        return found
+        provenance: Provenance = find_encoder_class(spec).describe(spec, self.context)
+        return provenance
 
     @property
     def reader(self) -> PictureReader:
-        """What reads the writing in pictures, where `ocr` says that something does."""
+        """The OCR model; only where `ocr` is not None."""
         spec = self.preset.ocr or NO_OCR
-        found: PictureReader = self._models.get("ocr", lambda: self._load(spec))
-        return found
+        reader: PictureReader = self._models.get("ocr", lambda: self._load(spec))
+        return reader
 
-    def other(self, name: str) -> OtherEncoder | None:
-        """The encoder of a plugin, by the name of its space; None where the preset has none."""
-        spec = next((one for one in self.preset.others if one.encoder == name), None)
+    def get_other_encoder(self, name: str) -> OtherEncoder | None:
+        """Returns the encoder of a plugin by the name of its space, None for an unknown one."""
+        spec = next((spec for spec in self.preset.others if spec.encoder == name), None)
         if spec is None:
             return None
-        found: OtherEncoder = self._models.get(f"other {name}", lambda: self._load(spec))
-        return found
+        encoder: OtherEncoder = self._models.get(f"other {name}", lambda: self._load(spec))
+        return encoder
 
-    def _asking(self, place: str) -> Asking:
-        """What encodes the words that go into a place, for many threads."""
+    def _get_query_batcher(self, kind: str) -> QueryBatcher:
+        """Returns the batcher of the queries for the text, image or sound encoder."""
 
         def encode(texts: Sequence[str]) -> FloatArray:
-            if place == "text":
+            if kind == "text":
                 return self.text.encode_queries(texts)
-            return (self.image if place == "image" else self.sound).encode_texts(texts)
+            return (self.image if kind == "image" else self.sound).encode_texts(texts)
 
-        return self._models.get(f"asking {place}", lambda: Asking(encode))
+        return self._models.get(f"batcher {kind}", lambda: QueryBatcher(encode))
 
-    def enter(
+    def encode_query_texts(
         self, texts: Sequence[str], spaces: Collection[str] | None = None
     ) -> dict[str, FloatArray]:
-        """Where words can go: (n, dim) unit rows for each space that they can enter, by name.
+        """Returns (n, dim) unit rows for each space that words can enter, by its name.
 
-        With `spaces` only those: a model whose space is empty need not be loaded. What several
-        threads ask at the same time is encoded together.
+        Of `spaces` only, if given: a model whose space is empty need not be loaded. Queries of
+        several threads are encoded together.
         """
-        curves = self.preset.calibrations
-        places = {"text": self.text.space.name, "image": self.image.space.name}
+        kinds = {"text": self.text.space.name, "image": self.image.space.name}
         if self.sound.takes_words:
-            places["sound"] = self.sound.space.name
-        wanted = {
-            name: partial(self._asking(place), texts)
-            for place, name in places.items()
-            if f"text>{name}" in curves and (spaces is None or name in spaces)
+            kinds["sound"] = self.sound.space.name
+        calls = {
+            space: partial(self._get_query_batcher(kind), texts)
+            for kind, space in kinds.items()
+            if f"text>{space}" in self.preset.calibrations and (spaces is None or space in spaces)
         }
-        if self._entered.issuperset(wanted):
-            # Each network has all processors, and what one needs of another is there already.
-            return {name: call() for name, call in wanted.items()}
-        found = _side_by_side(wanted)
-        self._entered |= wanted.keys()
-        return found
-
-
-def _side_by_side(calls: Mapping[str, Callable[[], FloatArray]]) -> dict[str, FloatArray]:
-    """Each call in a thread of its own: in a cold process, loading three networks is the work."""
-    futures = {name: started(call) for name, call in calls.items()}
-    return {name: future.result() for name, future in futures.items()}
+        if self._loaded.issuperset(calls):
+            # Each network has all processors, and all are open already.
+            return {space: call() for space, call in calls.items()}
+        # In a cold process, loading three networks is the work.
+        futures = {space: run_in_thread(call) for space, call in calls.items()}
+        vectors = {space: future.result() for space, future in futures.items()}
+        self._loaded |= calls.keys()
+        return vectors

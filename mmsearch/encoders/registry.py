@@ -1,4 +1,4 @@
-"""Which class an encoder's name stands for: those built in, and those of plugins."""
+"""The classes of encoders by name: those built in, and those of plugins."""
 
 from __future__ import annotations
 
@@ -26,17 +26,16 @@ ENCODERS: Mapping[str, str] = MappingProxyType(
 )
 
 
-def encoder_class(spec: ModelSpec) -> Any:
-    """The class with `kind`, `describe` and `load`.
+def find_encoder_class(spec: ModelSpec) -> Any:
+    """Returns the class with `kind`, `describe` and `load`.
 
-    Raises ConfigError where there is none of that name, PluginError where a plugin has it and it
-    cannot be imported.
+    Raises ConfigError for an unknown name, PluginError for a plugin that cannot be imported.
     """
     if spec.encoder in ENCODERS:
         module, _, name = ENCODERS[spec.encoder].partition(":")
         return getattr(importlib.import_module(module), name)
-    offered = plugins.entry_points(plugins.ENCODERS)
+    offered = plugins.list_entry_points(plugins.ENCODERS)
     if spec.encoder in offered:
-        return plugins.load(plugins.ENCODERS, spec.encoder)
-    listed = ", ".join(sorted({*ENCODERS, *offered}))
-    raise ConfigError(f"there is no encoder {spec.encoder!r}; there are: {listed}")
+        return plugins.load_plugin(plugins.ENCODERS, spec.encoder)
+    names = ", ".join(sorted({*ENCODERS, *offered}))
+    raise ConfigError(f"there is no encoder {spec.encoder!r}; there are: {names}")

@@ -1,6 +1,8 @@
-"""What encoders whose models live in the store have in common."""
+"""The parts that encoders of stored models share."""
 
 from __future__ import annotations
+
+from typing import ClassVar
 
 from mmsearch.encoders.base import Context
 from mmsearch.errors import WeightsMismatch, WeightsMissing
@@ -9,22 +11,22 @@ from mmsearch.models.presets import ModelSpec
 from mmsearch.types import Provenance, Space
 
 
-def find(spec: ModelSpec, context: Context) -> StoredModel | None:
-    """The model in the store, or None; raises WeightsMismatch for one that was tampered with."""
+def find_stored_model(spec: ModelSpec, context: Context) -> StoredModel | None:
+    """Returns the model in the store, or None; raises WeightsMismatch for altered files."""
     return context.store.find(
         spec.encoder, spec.source, revision=spec.revision, weights_sha256=spec.weights_sha256
     )
 
 
-def stored_model(spec: ModelSpec, context: Context) -> StoredModel:
-    """The model in the store.
+def require_stored_model(spec: ModelSpec, context: Context) -> StoredModel:
+    """Returns the model in the store.
 
-    Raises WeightsMissing where it is not there, and WeightsMismatch where there is one of the same
-    name with other weights; both say what to do.
+    Raises WeightsMissing, or WeightsMismatch if there is one of that name with other weights; both
+    say what to do.
     """
-    found = find(spec, context)
-    if found is not None:
-        return found
+    stored = find_stored_model(spec, context)
+    if stored is not None:
+        return stored
     other = context.store.find(spec.encoder, spec.source)
     if other is not None:
         raise WeightsMismatch(
@@ -40,20 +42,20 @@ def stored_model(spec: ModelSpec, context: Context) -> StoredModel:
     )
 
 
-def provenance_of(stored: StoredModel) -> Provenance:
-    """Which model it is."""
+def make_provenance(stored: StoredModel) -> Provenance:
+    """Returns the provenance of a model."""
     card = stored.card
     return Provenance(card.source, card.revision, card.weights_sha256, tuple(card.weights))
 
 
-def logit_scale(stored: StoredModel, name: str) -> float | None:
-    """By what its cosines were multiplied in training before the softmax; None where not known."""
-    written = stored.card.settings.get(name)
-    return float(written) if isinstance(written, (int, float)) and written > 0 else None
+def read_logit_scale(stored: StoredModel, name: str) -> float | None:
+    """Returns the factor of the cosines before the softmax of the training, None if unknown."""
+    scale = stored.card.settings.get(name)
+    return float(scale) if isinstance(scale, (int, float)) and scale > 0 else None
 
 
-def space_of(name: str, stored: StoredModel) -> Space:
-    """The space of that name that the model fills."""
+def make_space(name: str, stored: StoredModel) -> Space:
+    """Returns the space of that name that the model fills."""
     card = stored.card
     return Space(
         name=name,
@@ -64,3 +66,24 @@ def space_of(name: str, stored: StoredModel) -> Space:
         weights_sha256=card.weights_sha256,
         files=tuple(card.weights),
     )
+
+
+class StoredEncoder:
+    """The part of an encoder class that selects its model of the store.
+
+    `kind` is also the name of the space that it fills.
+    """
+
+    kind: ClassVar[str]
+    packaged: ClassVar[tuple[str, ...]] = ()
+    is_converted: ClassVar[bool] = True
+
+    @staticmethod
+    def repository(source: str) -> str:
+        """Returns the source itself."""
+        return source
+
+    @classmethod
+    def describe(cls, spec: ModelSpec, context: Context) -> Space:
+        """Returns the space it fills; raises WeightsMissing or WeightsMismatch."""
+        return make_space(cls.kind, require_stored_model(spec, context))

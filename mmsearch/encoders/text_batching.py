@@ -1,4 +1,4 @@
-"""Texts of like length put together: padding would be computed as if it were words."""
+"""Batches texts of similar length, since padding costs as much as words."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 TOKENS = 4096
-"""A batch has at most so many tokens, padding included."""
+"""The most tokens of a batch, padding included."""
 
 
-def by_length(lengths: Sequence[int], *, tokens: int = TOKENS) -> Iterator[list[int]]:
-    """Batches of places in `lengths`, the shortest first, of at most `tokens` padded tokens.
+def batch_by_length(lengths: Sequence[int], *, tokens: int = TOKENS) -> Iterator[list[int]]:
+    """Yields batches of indices of `lengths`, the shortest first, of at most `tokens` with padding.
 
-    What is longer than that has a batch of its own.
+    A longer text has a batch of its own.
     """
     batch: list[int] = []
     for i in sorted(range(len(lengths)), key=lengths.__getitem__):
@@ -29,8 +29,8 @@ def by_length(lengths: Sequence[int], *, tokens: int = TOKENS) -> Iterator[list[
         yield batch
 
 
-def padded(rows: Sequence[Sequence[int]], *, pad_id: int) -> dict[str, NDArray[np.int64]]:
-    """Token ids as `input_ids` and `attention_mask`, (n, longest) int64 each."""
+def pad_token_rows(rows: Sequence[Sequence[int]], *, pad_id: int) -> dict[str, NDArray[np.int64]]:
+    """Returns `input_ids` and `attention_mask`, (n, longest) int64 each."""
     shape = (len(rows), max(map(len, rows)))
     tokens = np.full(shape, pad_id, dtype=np.int64)
     mask = np.zeros(shape, dtype=np.int64)
@@ -40,13 +40,8 @@ def padded(rows: Sequence[Sequence[int]], *, pad_id: int) -> dict[str, NDArray[n
     return {"input_ids": tokens, "attention_mask": mask}
 
 
-def cut(ids: list[int], limit: int, *, last: int) -> list[int]:
-    """At most `limit` ids; of those that are too many the `last` ones, the end marks, are kept."""
+def truncate_ids(ids: list[int], limit: int, *, last: int) -> list[int]:
+    """Cuts ids to at most `limit`, keeping the `last` ones, which are the end marks."""
     if len(ids) <= limit:
         return ids
     return [*ids[: limit - last], *ids[len(ids) - last :]]
-
-
-def valid(text: str) -> str:
-    """Without lone surrogates, which a command line or a broken file can hold."""
-    return text.encode("utf-8", "replace").decode()

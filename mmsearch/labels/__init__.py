@@ -1,4 +1,4 @@
-"""Zero-shot labels: which of some words fits a picture or a sound, as probabilities."""
+"""Zero-shot labels: probabilities of given words for a picture or a sound."""
 
 from __future__ import annotations
 

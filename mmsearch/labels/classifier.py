@@ -1,4 +1,4 @@
-"""Labels as directions in a space, and how probable each is for what lies there."""
+"""Classifies vectors of a space by the vectors of labels (zero-shot)."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mmsearch.encoders.unit_rows import normalize_rows
 from mmsearch.errors import ConfigError
-from mmsearch.labels.label_files import HOLE, checked_labels, checked_templates
+from mmsearch.labels.label_files import HOLE, check_labels, check_templates
 from mmsearch.types import Tag
 
 if TYPE_CHECKING:
@@ -19,12 +20,12 @@ if TYPE_CHECKING:
 
 PICTURE_TEMPLATES = ("a photo of a {}",)
 SOUND_TEMPLATES = ("this is a sound of {}",)
-TEXTS_AT_A_TIME = 256
+LABELS_PER_BATCH = 256
 
 
 @dataclass(frozen=True, slots=True)
 class Prompts:
-    """What is asked: labels, and the sentences that they are put into, for pictures and sounds.
+    """Labels, and the sentences that they are put into for pictures and sounds.
 
     Several sentences are averaged, which in CLIP's paper is worth 3.5 % on ImageNet.
     """
@@ -34,27 +35,27 @@ class Prompts:
     sound_templates: tuple[str, ...] = SOUND_TEMPLATES
 
     @classmethod
-    def of(
+    def create(
         cls,
         labels: Sequence[str],
         picture_templates: Sequence[str] = (),
         sound_templates: Sequence[str] = (),
     ) -> Prompts:
-        """Checked; without templates the usual ones. Raises ConfigError."""
+        """Checks labels and templates; empty templates are the defaults. Raises ConfigError."""
         if isinstance(labels, str):
             raise ConfigError(f"labels are a list, not one text: [{labels[:40]!r}, ...]")
         return cls(
-            checked_labels(labels),
-            checked_templates(picture_templates) or PICTURE_TEMPLATES,
-            checked_templates(sound_templates) or SOUND_TEMPLATES,
+            check_labels(labels),
+            check_templates(picture_templates) or PICTURE_TEMPLATES,
+            check_templates(sound_templates) or SOUND_TEMPLATES,
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Classifier:
-    """Labels in one space: `directions` is (n, dim) float32 with unit rows, one a label.
+    """The labels in one space: `directions` is (n, dim) float32 with unit rows, one a label.
 
-    A vector v is of label i with the probability softmax(scale * directions v)[i] (Radford et al.,
+    A vector v has label i with the probability softmax(scale * directions v)[i] (Radford et al.,
     ICML 2021, section 3.1): one among these labels, however little they fit.
     """
 
@@ -63,17 +64,18 @@ class Classifier:
     directions: FloatArray
     scale: float
 
-    def probabilities(self, vectors: FloatArray) -> FloatArray:
-        """(k, n) float32 for (k, dim) unit rows; each row sums to 1."""
+    def compute_probabilities(self, vectors: FloatArray) -> FloatArray:
+        """Returns (k, n) float32 for (k, dim) unit rows; each row sums to 1."""
         logits = self.scale * (vectors @ self.directions.T)
         logits -= logits.max(axis=1, keepdims=True)
         np.exp(logits, out=logits)
         logits /= logits.sum(axis=1, keepdims=True)
-        found: FloatArray = logits.astype(np.float32, copy=False)
-        return found
+        return np.asarray(logits, dtype=np.float32)
 
-    def best(self, probabilities: FloatArray, *, at_most: int, at_least: float) -> tuple[Tag, ...]:
-        """The labels of one row of probabilities, the best first."""
+    def select_best(
+        self, probabilities: FloatArray, *, at_most: int, at_least: float
+    ) -> tuple[Tag, ...]:
+        """Returns the labels of one row of probabilities, the best first."""
         order = np.argsort(-probabilities, kind="stable")[:at_most]
         return tuple(
             Tag(self.labels[i], float(probabilities[i]))
@@ -82,42 +84,43 @@ class Classifier:
         )
 
 
-def classifiers(
+def make_classifiers(
     prompts: Prompts, encoders: Encoders, spaces: Collection[str]
 ) -> tuple[list[Classifier], list[str]]:
-    """A classifier for each of the spaces that words enter, and why there is none for others.
+    """Makes a classifier for each space that words enter; returns reasons for the others.
 
-    The cosines are scaled as the model was trained; where it does not say how, by the steepness of
-    its curve of scores: a logistic curve of one label's cosine is the softmax of two labels. Of 56
-    photographs of one of 30 labels `mini` gives 64 % the right one, with a mean probability of
-    0.63; of five labels 87 %, with 0.85 (`benchmarks/labels.py`).
+    The cosines are scaled by the `logit_scale` of the model's training; without one, by the
+    steepness of its curve of scores: a logistic curve of one label's cosine is the softmax of two
+    labels. Of 56 photographs of one of 30 labels `mini` gives 64 % the right one, with a mean
+    probability of 0.63; of five labels 87 %, with 0.85 (`benchmarks/labels.py`).
     """
-    curves = encoders.preset.calibrations
-    found: list[Classifier] = []
+    candidates: list[tuple[str, ImageEncoder | SoundEncoder, tuple[str, ...]]] = [
+        ("pictures", encoders.image, prompts.picture_templates),
+        ("sounds", encoders.sound, prompts.sound_templates),
+    ]
+    classifiers: list[Classifier] = []
     left_out: list[str] = []
-    image, sound = encoders.image, encoders.sound
-    if image.space.name in spaces:
-        curve = curves.get(f"text>{image.space.name}")
-        if curve is None:
-            left_out.append(_without_words("pictures", image))
-        else:
-            directions = _directions(prompts.labels, prompts.picture_templates, image.encode_texts)
-            scale = _scale(image, curve.steepness)
-            found.append(Classifier(image.space.name, prompts.labels, directions, scale))
-    if sound.space.name in spaces:
-        curve = curves.get(f"text>{sound.space.name}")
-        if curve is None or not sound.takes_words:
-            left_out.append(_without_words("sounds", sound))
-        else:
-            directions = _directions(prompts.labels, prompts.sound_templates, sound.encode_texts)
-            scale = _scale(sound, curve.steepness)
-            found.append(Classifier(sound.space.name, prompts.labels, directions, scale))
-    return found, left_out
+    for contents, encoder, templates in candidates:
+        space = encoder.space.name
+        if space not in spaces:
+            continue
+        curve = encoders.preset.calibrations.get(f"text>{space}")
+        if curve is None or not getattr(encoder, "takes_words", True):
+            left_out.append(
+                f"{contents} get no labels: the model {encoder.space.model} takes no words; a "
+                f"library of preset clip has one that does"
+            )
+            continue
+        scale: float | None = getattr(encoder, "logit_scale", None)
+        directions = _encode_directions(prompts.labels, templates, encoder.encode_texts)
+        scale = curve.steepness if scale is None else scale
+        classifiers.append(Classifier(space, prompts.labels, directions, scale))
+    return classifiers, left_out
 
 
 @dataclass(frozen=True, slots=True)
-class Classified:
-    """What a file is among some labels, by space, all labels with the most probable first.
+class Classification:
+    """The labels of a file by space, all of them with the most probable first.
 
     Of a film or a long recording the probabilities are the mean over its frames or windows.
     """
@@ -126,44 +129,29 @@ class Classified:
     left_out: tuple[str, ...] = ()
 
 
-def classified(
-    found: Sequence[Classifier], vectors: Mapping[str, FloatArray], left_out: Sequence[str] = ()
-) -> Classified:
-    """The labels of a file, from its (k, dim) unit rows in each space."""
+def classify_vectors(
+    classifiers: Sequence[Classifier],
+    vectors: Mapping[str, FloatArray],
+    left_out: Sequence[str] = (),
+) -> Classification:
+    """Classifies a file by its (k, dim) unit rows in each space."""
     spaces = {}
-    for one in found:
-        mean = one.probabilities(vectors[one.space]).mean(axis=0)
-        spaces[one.space] = one.best(mean, at_most=len(one.labels), at_least=0.0)
-    return Classified(spaces, tuple(left_out))
+    for classifier in classifiers:
+        mean = classifier.compute_probabilities(vectors[classifier.space]).mean(axis=0)
+        count = len(classifier.labels)
+        spaces[classifier.space] = classifier.select_best(mean, at_most=count, at_least=0.0)
+    return Classification(spaces, tuple(left_out))
 
 
-def _scale(encoder: ImageEncoder | SoundEncoder, steepness: float) -> float:
-    """`logit_scale` is what the models of CLIP's kind have; plugins may say theirs."""
-    said: float | None = getattr(encoder, "logit_scale", None)
-    return steepness if said is None else said
-
-
-def _without_words(what: str, encoder: ImageEncoder | SoundEncoder) -> str:
-    return (
-        f"{what} get no labels: the model {encoder.space.model} takes no words; a library of "
-        f"preset clip has one that does"
-    )
-
-
-def _directions(
+def _encode_directions(
     labels: Sequence[str], templates: Sequence[str], encode: Callable[[Sequence[str]], FloatArray]
 ) -> FloatArray:
-    """The mean of the unit vectors of a label's sentences, made unit again."""
+    """Averages the unit vectors of a label's sentences, and normalizes the mean."""
     parts = []
-    for start in range(0, len(labels), TEXTS_AT_A_TIME):
-        some = labels[start : start + TEXTS_AT_A_TIME]
-        means = [encode([one.replace(HOLE, label) for label in some]) for one in templates]
+    for start in range(0, len(labels), LABELS_PER_BATCH):
+        batch = labels[start : start + LABELS_PER_BATCH]
+        means = [
+            encode([template.replace(HOLE, label) for label in batch]) for template in templates
+        ]
         parts.append(np.mean(means, axis=0))
-    return unit_rows(np.concatenate(parts))
-
-
-def unit_rows(rows: FloatArray) -> FloatArray:
-    """(n, dim) rows made unit; a row of zeros stays."""
-    norms = np.linalg.norm(rows, axis=1, keepdims=True)
-    unit: FloatArray = (rows / np.maximum(norms, 1e-12)).astype(np.float32)
-    return unit
+    return normalize_rows(np.concatenate(parts))

@@ -1,4 +1,4 @@
-"""Labels and templates as a user writes them."""
+"""Reads and checks labels and templates of a user."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from mmsearch.errors import ConfigError
 MAX_LABELS = 10_000
 MAX_LABEL_CHARS = 200
 MAX_TEMPLATES = 100
-LARGEST_FILE = 4 << 20
-"""Bytes."""
+MAX_FILE_BYTES = 4 << 20
 HOLE = "{}"
 COMMENT = "#"
 
 
 def read_labels(path: Path) -> tuple[str, ...]:
-    """The labels in a file: one a line, in UTF-8; lines that begin with # are comments.
+    """Reads labels from a file: one a line, in UTF-8; lines that begin with # are comments.
 
-    Raises ConfigError, naming the line, for what cannot be a label, and for a file that cannot be
-    read.
+    Raises ConfigError for a line that cannot be a label, and for a file that cannot be read.
     """
     try:
         with path.open("rb") as stream:
-            content = stream.read(LARGEST_FILE + 1)
+            content = stream.read(MAX_FILE_BYTES + 1)
     except (OSError, ValueError) as exc:
-        said = getattr(exc, "strerror", None) or exc
-        raise ConfigError(f"the labels {path} cannot be read: {said}") from exc
-    if len(content) > LARGEST_FILE:
-        raise ConfigError(f"the labels {path} are more than {LARGEST_FILE >> 20} MB: shorten them")
+        reason = getattr(exc, "strerror", None) or exc
+        raise ConfigError(f"the labels {path} cannot be read: {reason}") from exc
+    if len(content) > MAX_FILE_BYTES:
+        raise ConfigError(
+            f"the labels {path} are more than {MAX_FILE_BYTES >> 20} MB: shorten them"
+        )
     lines = []
     for number, line in enumerate(content.removeprefix(b"\xef\xbb\xbf").splitlines(), start=1):
         try:
@@ -40,38 +40,38 @@ def read_labels(path: Path) -> tuple[str, ...]:
             ) from exc
         if text and not text.startswith(COMMENT):
             lines.append((f"{path}, line {number}", text))
-    return _checked(lines)
+    return _check_placed_labels(lines)
 
 
-def checked_labels(labels: Iterable[str]) -> tuple[str, ...]:
-    """Labels without those that are empty or said before; raises ConfigError as `read_labels`."""
-    return _checked((f"the label {label[:40]!r}", label.strip()) for label in labels)
+def check_labels(labels: Iterable[str]) -> tuple[str, ...]:
+    """Drops empty and repeated labels; raises ConfigError as `read_labels`."""
+    return _check_placed_labels((f"the label {label[:40]!r}", label.strip()) for label in labels)
 
 
-def _checked(labels: Iterable[tuple[str, str]]) -> tuple[str, ...]:
-    found: dict[str, str] = {}
-    for where, text in labels:
+def _check_placed_labels(labels: Iterable[tuple[str, str]]) -> tuple[str, ...]:
+    unique: dict[str, str] = {}
+    for place, text in labels:
         if not text:
             continue
         if not text.isprintable():  # lone surrogates are not printable either
-            raise ConfigError(f"{where}: has characters that cannot be shown; take them out")
+            raise ConfigError(f"{place}: has characters that cannot be shown; take them out")
         if len(text) > MAX_LABEL_CHARS:
             raise ConfigError(
-                f"{where}: is longer than {MAX_LABEL_CHARS} characters; a label is a word or two"
+                f"{place}: is longer than {MAX_LABEL_CHARS} characters; a label is a word or two"
             )
-        found.setdefault(text.casefold(), text)
-        if len(found) > MAX_LABELS:
-            raise ConfigError(f"{where}: there are more than {MAX_LABELS:,} labels; use fewer")
-    if len(found) < 2:
+        unique.setdefault(text.casefold(), text)
+        if len(unique) > MAX_LABELS:
+            raise ConfigError(f"{place}: there are more than {MAX_LABELS:,} labels; use fewer")
+    if len(unique) < 2:
         raise ConfigError(
-            f"{len(found)} labels are too few: a probability is that of one label against the "
+            f"{len(unique)} labels are too few: a probability is that of one label against the "
             f"others, so name at least two, as in cat,dog,something else"
         )
-    return tuple(found.values())
+    return tuple(unique.values())
 
 
-def checked_templates(templates: Sequence[str]) -> tuple[str, ...]:
-    """Sentences with one `{}` where a label goes; raises ConfigError for others."""
+def check_templates(templates: Sequence[str]) -> tuple[str, ...]:
+    """Drops repeated templates; raises ConfigError for one that has not one `{}`."""
     for template in templates:
         if template.count(HOLE) != 1:
             raise ConfigError(

@@ -1,4 +1,4 @@
-"""What was hashed, so that large files are hashed again only when they have changed."""
+"""A cache of file hashes, so that large files are hashed again only if they change."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from pathlib import Path
 
 from mmsearch.config import cache_dir
 from mmsearch.models.weights import hash_file
-from mmsearch.runtime.atomic_files import write_whole
+from mmsearch.runtime.atomic_files import write_atomically
 
-CHECKED = ".checked"
+HASH_CACHE_NAME = ".checked"
 
 
-class Stamps:
-    """What was hashed, and in which state each file was then: only what changed is hashed again.
+class HashCache:
+    """Hashes of files by name, each with the size, time of change and inode of the file then.
 
-    A state is size, time of change and inode, so that a copy is hashed anew.
+    A file in another state is hashed again, and so is a copy.
     """
 
     def __init__(self, path: Path, states: dict[str, list[object]]) -> None:
@@ -26,9 +26,9 @@ class Stamps:
         self._is_changed = False
 
     @classmethod
-    def of(cls, folder: Path, *, inside: bool) -> Stamps:
-        """Those of a folder, kept inside it where it can be written to, else in the cache."""
-        path = folder / CHECKED
+    def open(cls, folder: Path, *, inside: bool) -> HashCache:
+        """Opens that of a folder: inside it if it can be written to, else in the cache folder."""
+        path = folder / HASH_CACHE_NAME
         if not inside or not os.access(folder, os.W_OK):
             digest = hashlib.sha256(str(folder.absolute()).encode()).hexdigest()[:24]
             path = cache_dir() / "checked" / f"{digest}.json"
@@ -38,29 +38,29 @@ class Stamps:
             read = {}
         return cls(path, read if isinstance(read, dict) else {})
 
-    def sha256(self, path: Path, name: str) -> str:
-        """The sha256 of a file as hex, computed where the file is not as it was."""
+    def compute_sha256(self, path: Path, name: str) -> str:
+        """Returns the sha256 of a file as hex; computes it if the file has changed."""
         stat = path.stat()
         state = [stat.st_size, stat.st_mtime_ns, stat.st_ino]
-        noted = self._states.get(name)
-        if isinstance(noted, list) and noted[:-1] == state and isinstance(noted[-1], str):
-            return noted[-1]
+        cached = self._states.get(name)
+        if isinstance(cached, list) and cached[:-1] == state and isinstance(cached[-1], str):
+            return cached[-1]
         digest = hash_file(path)
         self._states[name] = [*state, digest]
         self._is_changed = True
         return digest
 
-    def afresh(self) -> Stamps:
-        """In the same place, with everything to be hashed anew."""
-        return Stamps(self._path, {})
+    def clear(self) -> None:
+        """Forgets all hashes."""
+        self._states = {}
 
     def save(self) -> None:
-        """Keep what was found; where that cannot be, the files are hashed again next time."""
+        """Writes the cache; if that fails, the files are hashed again next time."""
         if not self._is_changed:
             return
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(self._path, json.dumps(self._states, sort_keys=True))
+            write_atomically(self._path, json.dumps(self._states, sort_keys=True))
         except OSError:
             return
         self._is_changed = False

@@ -1,4 +1,4 @@
-"""What is written down of a model that is kept ready to run: its card, `model.json`."""
+"""The card of a stored model, `model.json`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mmsearch.errors import ModelError, WeightsMissing
-from mmsearch.models.weights import safe_name
+from mmsearch.models.weights import check_file_name
 from mmsearch.types import WeightFile
 
 FORMAT = 1
@@ -22,11 +22,11 @@ _HEX = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
-class Tower:
-    """One network of a model, and how it runs best on the machine that converted it.
+class TowerCard:
+    """One network of a model, with the settings that were fastest where it was converted.
 
     `processor` is the one on which int8 and fp32 were timed, empty where speed does not decide
-    between them. `recipe` says how int8 weights were made, empty where their products may saturate.
+    between them. `recipe` names the quantization, empty where its products may saturate.
     """
 
     precision: str
@@ -40,7 +40,7 @@ class Tower:
 
 @dataclass(frozen=True, slots=True)
 class ModelCard:
-    """What a kept model is and was made from.
+    """The origin, files and settings of a stored model.
 
     `weights` are the files of its source, `files` those of its folder without the card;
     `weights_sha256` is over the source's weights alone, as `weights.weights_sha256` makes it.
@@ -53,7 +53,7 @@ class ModelCard:
     revision: str = ""
     licence: str = ""
     weights: tuple[WeightFile, ...] = ()
-    towers: Mapping[str, Tower] = field(default_factory=dict)
+    towers: Mapping[str, TowerCard] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
     files: tuple[WeightFile, ...] = ()
     made_with: Mapping[str, str] = field(default_factory=dict)
@@ -61,24 +61,24 @@ class ModelCard:
 
     @property
     def name(self) -> str:
-        """What `mmsearch models pull` calls it."""
+        """The name for `mmsearch models pull`."""
         return f"{self.encoder}:{self.source}"
 
     def to_json(self) -> str:
-        """As it stands in model.json."""
-        plain = {one.name: getattr(self, one.name) for one in fields(self)}
-        plain["weights"] = [_plain(file) for file in self.weights]
-        plain["files"] = [_plain(file) for file in self.files]
-        plain["towers"] = {name: _plain(tower) for name, tower in self.towers.items()}
+        """Returns the text of model.json."""
+        plain = {key.name: getattr(self, key.name) for key in fields(self)}
+        plain["weights"] = [_to_plain(file) for file in self.weights]
+        plain["files"] = [_to_plain(file) for file in self.files]
+        plain["towers"] = {name: _to_plain(tower) for name, tower in self.towers.items()}
         for name in ("settings", "made_with"):
             plain[name] = dict(plain[name])
         return json.dumps(plain, sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False)
 
     @classmethod
     def from_json(cls, text: str) -> ModelCard:
-        """Read a card; keys that it does not know are passed over.
+        """Parses a card and ignores unknown keys.
 
-        Raises ModelError for what is no card, is one of a newer version, or names files outside of
+        Raises ModelError for other text, a card of a newer version, or names of files outside of
         its folder.
         """
         try:
@@ -96,41 +96,41 @@ class ModelCard:
         if version != FORMAT:
             raise ModelError(f"has format {version!r}, not {FORMAT}")
         return cls(
-            encoder=_word(_text(read, "encoder"), "an encoder"),
-            source=_text(read, "source"),
-            weights_sha256=_digest(_text(read, "weights_sha256")),
-            dim=_count(read, "dim"),
-            revision=_text(read, "revision"),
-            licence=_text(read, "licence"),
-            weights=_files(read, "weights"),
+            encoder=_check_word(_get_text(read, "encoder"), "an encoder"),
+            source=_get_text(read, "source"),
+            weights_sha256=_check_digest(_get_text(read, "weights_sha256")),
+            dim=_get_count(read, "dim"),
+            revision=_get_text(read, "revision"),
+            licence=_get_text(read, "licence"),
+            weights=_get_files(read, "weights"),
             towers={
-                _word(name, "a tower"): _tower(value)
-                for name, value in _table(read, "towers").items()
+                _check_word(name, "a tower"): _parse_tower(value)
+                for name, value in _get_table(read, "towers").items()
             },
-            settings=_table(read, "settings"),
-            files=_files(read, "files"),
-            made_with={key: str(value) for key, value in _table(read, "made_with").items()},
+            settings=_get_table(read, "settings"),
+            files=_get_files(read, "files"),
+            made_with={key: str(value) for key, value in _get_table(read, "made_with").items()},
         )
 
 
 @dataclass(frozen=True, slots=True)
 class StoredModel:
-    """A model in its folder, as its card describes it."""
+    """A model in its folder, with its card."""
 
     folder: Path
     card: ModelCard
 
-    def file(self, tower: str, precision: str | None = None) -> Path:
-        """The network of a tower, in the precision that runs best unless another is named.
+    def get_network_path(self, tower: str, precision: str | None = None) -> Path:
+        """Returns the network file of a tower, in the precision of the card unless one is named.
 
-        Raises WeightsMissing, which lists what there is.
+        Raises WeightsMissing, which lists the networks.
         """
         if precision is None and tower in self.card.towers:
             precision = self.card.towers[tower].precision
         name = f"{tower}.{precision}.onnx"
         present = {file.name for file in self.card.files}
         if name not in present:
-            networks = sorted(one for one in present if one.endswith(".onnx"))
+            networks = sorted(other for other in present if other.endswith(".onnx"))
             raise WeightsMissing(
                 f"{self.folder} has no {name} (it has {', '.join(networks) or 'no networks'}): "
                 f"mmsearch models pull {self.card.name}"
@@ -139,7 +139,7 @@ class StoredModel:
 
 
 def read_card(folder: Path) -> ModelCard:
-    """The card of a model's folder; raises ModelError, which names the file."""
+    """Reads the card in a model's folder; raises ModelError, which names the file."""
     path = folder / CARD
     try:
         if path.stat().st_size > LARGEST_CARD:
@@ -153,70 +153,68 @@ def read_card(folder: Path) -> ModelCard:
         raise ModelError(f"{path} {exc}") from exc
 
 
-def _plain(value: WeightFile | Tower) -> dict[str, Any]:
-    plain = {one.name: getattr(value, one.name) for one in fields(value)}
-    return {key: dict(one) if isinstance(one, Mapping) else one for key, one in plain.items()}
+def _to_plain(value: WeightFile | TowerCard) -> dict[str, Any]:
+    plain = {key.name: getattr(value, key.name) for key in fields(value)}
+    return {key: dict(v) if isinstance(v, Mapping) else v for key, v in plain.items()}
 
 
-def _text(read: Mapping[str, Any], key: str) -> str:
+def _get_text(read: Mapping[str, Any], key: str) -> str:
     value = read.get(key, "")
     if not isinstance(value, str):
         raise ModelError(f"has no text as {key}")
     return value
 
 
-def _table(read: Mapping[str, Any], key: str) -> dict[str, Any]:
+def _get_table(read: Mapping[str, Any], key: str) -> dict[str, Any]:
     value = read.get(key, {})
     if not isinstance(value, dict):
         raise ModelError(f"has no table as {key}")
     return value
 
 
-def _count(read: Mapping[str, Any], key: str) -> int:
+def _get_count(read: Mapping[str, Any], key: str) -> int:
     value = read.get(key)
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
         raise ModelError(f"has no number as {key}")
     return value
 
 
-def _word(text: str, what: str) -> str:
+def _check_word(text: str, what: str) -> str:
     if not _WORD.fullmatch(text):
         raise ModelError(f"names {text!r} as {what}")
     return text
 
 
-def _digest(text: str) -> str:
+def _check_digest(text: str) -> str:
     if not _HEX.fullmatch(text):
         raise ModelError(f"has {text!r} where a sha256 belongs")
     return text
 
 
-def _files(read: Mapping[str, Any], key: str) -> tuple[WeightFile, ...]:
-    listed = read.get(key, [])
-    if not isinstance(listed, list) or not all(isinstance(one, dict) for one in listed):
+def _get_files(read: Mapping[str, Any], key: str) -> tuple[WeightFile, ...]:
+    rows = read.get(key, [])
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise ModelError(f"has no list of files as {key}")
     return tuple(
         WeightFile(
-            safe_name(_text(one, "name")), _digest(_text(one, "sha256")), _count(one, "size_bytes")
+            check_file_name(_get_text(row, "name")),
+            _check_digest(_get_text(row, "sha256")),
+            _get_count(row, "size_bytes"),
         )
-        for one in listed
+        for row in rows
     )
 
 
-def _tower(value: object) -> Tower:
+def _parse_tower(value: object) -> TowerCard:
     if not isinstance(value, dict):
         raise ModelError("has a tower that is no table")
-    measured = {
-        key: float(one)
-        for key, one in _table(value, "measured").items()
-        if isinstance(one, (int, float))
-    }
-    return Tower(
-        precision=_word(_text(value, "precision"), "a precision"),
-        batch=max(1, _count(value, "batch")),
-        threads=max(1, _count(value, "threads")),
+    measured = _get_table(value, "measured").items()
+    return TowerCard(
+        precision=_check_word(_get_text(value, "precision"), "a precision"),
+        batch=max(1, _get_count(value, "batch")),
+        threads=max(1, _get_count(value, "threads")),
         arena=value.get("arena") is True,
-        measured=measured,
-        processor=_text(value, "processor"),
-        recipe=_text(value, "recipe"),
+        measured={key: float(v) for key, v in measured if isinstance(v, (int, float))},
+        processor=_get_text(value, "processor"),
+        recipe=_get_text(value, "recipe"),
     )

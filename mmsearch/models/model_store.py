@@ -1,4 +1,4 @@
-"""Models kept ready to run: a folder each, with a card, checked whenever one is opened."""
+"""The model store: a folder for each converted model, with a card, checked when it is opened."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from filelock import FileLock, Timeout
 
 from mmsearch.config import models_dir
 from mmsearch.errors import ModelError, WeightsMismatch, WeightsMissing
-from mmsearch.models.hash_cache import CHECKED, Stamps
-from mmsearch.models.model_card import CARD, ModelCard, StoredModel, Tower, read_card
-from mmsearch.models.weights import check_no_pickle, named_folder, weights_sha256
-from mmsearch.runtime.atomic_files import make_links_files, sync, write_whole
+from mmsearch.models.hash_cache import HASH_CACHE_NAME, HashCache
+from mmsearch.models.model_card import CARD, ModelCard, StoredModel, TowerCard, read_card
+from mmsearch.models.weights import check_no_pickle, hash_weights, parse_folder
+from mmsearch.runtime.atomic_files import replace_links, sync_folder, write_atomically
 from mmsearch.types import WeightFile
 
-__all__ = ["ModelCard", "ModelStore", "StoredModel", "Tower", "default_store"]
+__all__ = ["ModelCard", "ModelStore", "StoredModel", "TowerCard", "open_default_store"]
 
-BUILDING = ".building-"
-REMOVED = ".removed-"
+BUILD_PREFIX = ".building-"
+REMOVED_PREFIX = ".removed-"
 WHISPER = "faster-whisper"
 """The encoder whose weights are a model.bin of CTranslate2."""
 LOCK = ".lock"
 LOCK_TIMEOUT_S = 3600.0
 """Longer than any conversion takes; the lock of a killed process is free at once."""
-_UNFIT = re.compile(r"[^A-Za-z0-9._-]+")
+_UNSAFE_CHARACTERS = re.compile(r"[^A-Za-z0-9._-]+")
 
 
 class ModelStore:
-    """The models under one folder; any number of processes may use it at once."""
+    """The models under one folder, shared by any number of processes."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -42,13 +42,13 @@ class ModelStore:
     def find(
         self, encoder: str, source: str, *, revision: str = "", weights_sha256: str = ""
     ) -> StoredModel | None:
-        """The model for an encoder with these weights, or else from this source; None without one.
+        """Returns the newest model for an encoder with these weights, or else from this source.
 
-        Of several the newest is taken. A source that is itself the folder of a kept model is that.
-        Raises WeightsMismatch for a model whose files are not those of its card, and ModelError for
-        a named folder whose card cannot be read or is for another encoder.
+        None without one. A source can be the folder of a stored model. Raises WeightsMismatch for a
+        model whose files are not those of its card, and ModelError for a named folder whose card
+        cannot be read or is for another encoder.
         """
-        folder = named_folder(source)
+        folder = parse_folder(source)
         if folder is not None and (folder / CARD).is_file():
             stored = self.open(folder)
             if stored.card.encoder != encoder:
@@ -62,47 +62,44 @@ class ModelStore:
                     f"{weights_sha256[:12]} are wanted: name the folder that was used before"
                 )
             return stored
-        fitting = [
-            stored
-            for stored in self.all()
-            if stored.card.encoder == encoder
-            and (
-                stored.card.weights_sha256 == weights_sha256
-                if weights_sha256
-                else stored.card.source == source and revision in ("", stored.card.revision)
-            )
-        ]
-        if not fitting:
+
+        def is_match(card: ModelCard) -> bool:
+            if card.encoder != encoder or weights_sha256:
+                return card.encoder == encoder and card.weights_sha256 == weights_sha256
+            return card.source == source and revision in ("", card.revision)
+
+        folders = [stored.folder for stored in self.list_models() if is_match(stored.card)]
+        if not folders:
             return None
-        return self.open(max(fitting, key=_age).folder)
+        return self.open(max(folders, key=lambda folder: (folder / CARD).stat().st_mtime_ns))
 
     def open(self, folder: Path) -> StoredModel:
-        """The model in a folder, after a quick look at its files.
+        """Returns the model in a folder after checking its files.
 
-        A file whose size, time or inode is not as it was at the last check is hashed again. Raises
+        Only files whose size, time or inode has changed since the last check are hashed. Raises
         WeightsMismatch or WeightsMissing, which name the file, and ModelError for a bad card.
         """
         stored = StoredModel(folder, read_card(folder))
-        stamps = Stamps.of(folder, inside=True)
+        hashes = HashCache.open(folder, inside=True)
+        again = f"mmsearch models pull {stored.card.name}"
         for file in stored.card.files:
             path = folder / file.name
-            again = f"mmsearch models pull {stored.card.name}"
             try:
-                found = stamps.sha256(path, file.name)
+                sha256 = hashes.compute_sha256(path, file.name)
             except OSError as exc:
                 raise WeightsMissing(f"{path} is missing ({exc.strerror}): {again}") from exc
-            if found != file.sha256:
+            if sha256 != file.sha256:
                 raise WeightsMismatch(
-                    f"{path} has sha256 {found}, but its card says {file.sha256}: {again}"
+                    f"{path} has sha256 {sha256}, but its card says {file.sha256}: {again}"
                 )
-        stamps.save()
+        hashes.save()
         return stored
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Hold the store alone, so that what is not there is built once; reentrant in a thread.
+        """Holds the store alone, so that a missing model is built once; reentrant in a thread.
 
-        Raises ModelError where another process holds it for an hour.
+        Raises ModelError if another process holds it for an hour.
         """
         try:
             self.root.mkdir(parents=True, exist_ok=True)
@@ -123,56 +120,57 @@ class ModelStore:
             self._lock.release()
 
     def add(self, build: Callable[[Path], ModelCard]) -> StoredModel:
-        """Keep what `build` puts into the empty folder that it is given.
+        """Adds the model that `build` writes into the empty folder that it is given.
 
-        The files of the returned card are listed here, and its `weights_sha256` is made where it is
-        empty. What is kept appears whole or not at all; what had its place before is replaced.
-        Links become files. One process builds at a time. Raises ModelError for pickles.
+        Fills in the `files` of the returned card, and its `weights_sha256` if it is empty. The
+        model appears whole or not at all, and replaces one of the same name. Links become files.
+        One process builds at a time. Raises ModelError for pickles.
         """
         with self.lock():
-            self._sweep()
-            part = Path(tempfile.mkdtemp(dir=self.root, prefix=BUILDING))
+            self._remove_leftovers()
+            part = Path(tempfile.mkdtemp(dir=self.root, prefix=BUILD_PREFIX))
             try:
                 part.chmod(0o755)
                 card = build(part)
-                make_links_files(part)
-                return self._keep(part, card)
+                replace_links(part)
+                return self._store(part, card)
             except OSError as exc:
                 raise ModelError(f"a model cannot be kept in {self.root}: {exc}") from exc
             finally:
                 shutil.rmtree(part, ignore_errors=True)
 
-    def all(self) -> list[StoredModel]:
-        """Every model with a card that can be read, by name of folder; nothing is hashed."""
-        return [found for found in self._each() if isinstance(found, StoredModel)]
+    def list_models(self) -> list[StoredModel]:
+        """Returns every model with a readable card, by name of folder; hashes nothing."""
+        return [stored for stored in self._scan() if isinstance(stored, StoredModel)]
 
-    def unreadable(self) -> dict[Path, str]:
-        """The folders in the store whose card cannot be read, and why."""
-        return {found[0]: found[1] for found in self._each() if isinstance(found, tuple)}
+    def list_unreadable(self) -> dict[Path, str]:
+        """Returns the folders in the store whose card cannot be read, with the reasons."""
+        return dict(entry for entry in self._scan() if isinstance(entry, tuple))
 
     def remove(self, stored: StoredModel) -> None:
-        """Delete a model of this store; raises ModelError for one that lies elsewhere."""
+        """Deletes a model of this store; raises ModelError for one that lies elsewhere."""
         if stored.folder.parent.resolve() != self.root.resolve():
             raise ModelError(f"{stored.folder} is not in {self.root}: delete the folder yourself")
         with self.lock():
-            self._set_aside(stored.folder)
+            self._delete(stored.folder)
 
     def verify(self, stored: StoredModel) -> list[str]:
-        """What is wrong with a model, each file hashed anew; an empty list when nothing is."""
+        """Hashes every file of a model and returns the problems that it finds."""
         try:
             card = read_card(stored.folder)
         except ModelError as exc:
             return [str(exc)]
-        stamps = Stamps.of(stored.folder, inside=True).afresh()
-        problems = list(_problems(stored.folder, card, stamps))
-        stamps.save()  # of damaged files too: opening the model refuses them from now on
+        hashes = HashCache.open(stored.folder, inside=True)
+        hashes.clear()
+        problems = list(_find_problems(stored.folder, card, hashes))
+        hashes.save()  # of damaged files too: opening the model refuses them from now on
         return problems
 
     def export(self, stored: StoredModel, folder: Path) -> Path:
-        """Copy a model into a folder that is new or empty, to be carried elsewhere.
+        """Copies a model into a folder that is new or empty, to be carried elsewhere.
 
-        Raises WeightsMismatch where a file is not as its card says, ModelError where the folder has
-        content or cannot be written to.
+        Raises WeightsMismatch if a file differs from its card, ModelError if the folder has content
+        or cannot be written to.
         """
         problems = self.verify(stored)
         if problems:
@@ -183,31 +181,31 @@ class ModelStore:
             folder.mkdir(parents=True, exist_ok=True)
             if any(folder.iterdir()):
                 raise ModelError(f"{folder} is not empty: name a folder that is new")
-            _copy(stored, folder)
-            write_whole(folder / CARD, stored.card.to_json())
-            sync(folder)
+            _copy_files(stored, folder)
+            write_atomically(folder / CARD, stored.card.to_json())
+            sync_folder(folder)
         except OSError as exc:
             raise ModelError(f"{stored.folder} cannot be copied to {folder}: {exc}") from exc
         return folder
 
-    def take(self, folder: Path) -> StoredModel:
-        """Bring over a model that was exported, after every file of it was hashed.
+    def import_model(self, folder: Path) -> StoredModel:
+        """Imports an exported model after hashing its files.
 
-        Raises WeightsMismatch where one is missing or not as the card says, ModelError where the
-        folder has no card that can be read.
+        Raises WeightsMismatch if one is missing or differs from the card, ModelError without a
+        readable card.
         """
         stored = StoredModel(folder.absolute(), read_card(folder))
 
         def copy(part: Path) -> ModelCard:
-            _copy(stored, part)
-            for problem in _problems(part, stored.card, Stamps(part / CHECKED, {})):
+            _copy_files(stored, part)
+            for problem in _find_problems(part, stored.card, HashCache(part / HASH_CACHE_NAME, {})):
                 at_source = problem.replace(str(part), str(stored.folder))
                 raise WeightsMismatch(f"{at_source}: copy the folder again")
             return stored.card
 
         return self.add(copy)
 
-    def _each(self) -> Iterator[StoredModel | tuple[Path, str]]:
+    def _scan(self) -> Iterator[StoredModel | tuple[Path, str]]:
         try:
             folders = sorted(path for path in self.root.iterdir() if path.is_dir())
         except OSError:
@@ -219,63 +217,59 @@ class ModelStore:
                 except ModelError as exc:
                     yield folder, str(exc)
 
-    def _keep(self, part: Path, card: ModelCard) -> StoredModel:
+    def _store(self, part: Path, card: ModelCard) -> StoredModel:
         names = sorted(p.relative_to(part).as_posix() for p in part.rglob("*") if p.is_file())
-        names = [name for name in names if name not in (CARD, CHECKED)]
+        names = [name for name in names if name not in (CARD, HASH_CACHE_NAME)]
         for name in names:
             check_no_pickle(part / name, name=name, ctranslate2=card.encoder == WHISPER)
-        stamps = Stamps(part / CHECKED, {})
+        hashes = HashCache(part / HASH_CACHE_NAME, {})
         files = tuple(
-            WeightFile(name, stamps.sha256(part / name, name), (part / name).stat().st_size)
+            WeightFile(name, hashes.compute_sha256(part / name, name), (part / name).stat().st_size)
             for name in names
         )
         card = replace(
-            card, files=files, weights_sha256=card.weights_sha256 or weights_sha256(card.weights)
+            card, files=files, weights_sha256=card.weights_sha256 or hash_weights(card.weights)
         )
         text = card.to_json()
-        ModelCard.from_json(text)  # what could not be read again is refused now
-        stamps.save()
-        sync(part)
-        write_whole(part / CARD, text)
-        target = self.root / _folder_name(card)
-        self._set_aside(target)
+        ModelCard.from_json(text)  # a card that could not be read again is refused now
+        hashes.save()
+        sync_folder(part)
+        write_atomically(part / CARD, text)
+        target = self.root / _make_folder_name(card)
+        self._delete(target)
         part.rename(target)
         return StoredModel(target, card)
 
-    def _set_aside(self, folder: Path) -> None:
+    def _delete(self, folder: Path) -> None:
         if folder.exists():
-            gone = Path(tempfile.mkdtemp(dir=self.root, prefix=REMOVED))
-            folder.rename(gone / folder.name)
-            shutil.rmtree(gone, ignore_errors=True)
+            trash = Path(tempfile.mkdtemp(dir=self.root, prefix=REMOVED_PREFIX))
+            folder.rename(trash / folder.name)
+            shutil.rmtree(trash, ignore_errors=True)
 
-    def _sweep(self) -> None:
-        """Remove what a killed process left: whoever holds the lock is the only one that builds."""
+    def _remove_leftovers(self) -> None:
+        """Removes what a killed process left: only the holder of the lock builds."""
         for path in self.root.iterdir():
-            if path.name.startswith((BUILDING, REMOVED)):
+            if path.name.startswith((BUILD_PREFIX, REMOVED_PREFIX)):
                 shutil.rmtree(path, ignore_errors=True)
 
 
-def default_store() -> ModelStore:
-    """The store of this user: `MMSEARCH_MODELS`, else the platform's data folder."""
+def open_default_store() -> ModelStore:
+    """Opens the store of this user: `MMSEARCH_MODELS`, else the platform's data folder."""
     return ModelStore(models_dir())
 
 
-def _age(stored: StoredModel) -> int:
-    return (stored.folder / CARD).stat().st_mtime_ns
-
-
-def _folder_name(card: ModelCard) -> str:
-    """Two models with one name are one: the same encoder over the same weights."""
-    source = _UNFIT.sub("-", card.source).strip("-.")[-60:] or "model"
+def _make_folder_name(card: ModelCard) -> str:
+    """Makes a name that is the same for the same encoder over the same weights."""
+    source = _UNSAFE_CHARACTERS.sub("-", card.source).strip("-.")[-60:] or "model"
     return f"{card.encoder}--{source}--{card.weights_sha256[:12]}"
 
 
-def _problems(folder: Path, card: ModelCard, stamps: Stamps) -> Iterator[str]:
+def _find_problems(folder: Path, card: ModelCard, hashes: HashCache) -> Iterator[str]:
     for file in card.files:
         path = folder / file.name
         try:
             size = path.stat().st_size
-            found = stamps.sha256(path, file.name)
+            sha256 = hashes.compute_sha256(path, file.name)
             check_no_pickle(path, name=file.name, ctranslate2=card.encoder == WHISPER)
         except FileNotFoundError:
             yield f"{path} is missing"
@@ -284,11 +278,11 @@ def _problems(folder: Path, card: ModelCard, stamps: Stamps) -> Iterator[str]:
         else:
             if size != file.size_bytes:
                 yield f"{path} has {size} bytes, but its card says {file.size_bytes}"
-            elif found != file.sha256:
-                yield f"{path} has sha256 {found}, but its card says {file.sha256}"
+            elif sha256 != file.sha256:
+                yield f"{path} has sha256 {sha256}, but its card says {file.sha256}"
 
 
-def _copy(stored: StoredModel, folder: Path) -> None:
+def _copy_files(stored: StoredModel, folder: Path) -> None:
     for file in stored.card.files:
         source, target = stored.folder / file.name, folder / file.name
         if not source.resolve().is_relative_to(stored.folder.resolve()):

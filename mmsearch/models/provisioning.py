@@ -14,18 +14,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmsearch.encoders.base import Context
-from mmsearch.encoders.registry import encoder_class
-from mmsearch.encoders.stored_model import find
+from mmsearch.encoders.registry import find_encoder_class
+from mmsearch.encoders.stored_model import find_stored_model
 from mmsearch.errors import ConfigError, WeightsMismatch, WeightsMissing
 from mmsearch.models.model_card import CARD
-from mmsearch.models.model_store import ModelCard, StoredModel, Tower, default_store
+from mmsearch.models.model_store import ModelCard, StoredModel, TowerCard, open_default_store
 from mmsearch.models.presets import ModelSpec, Preset
-from mmsearch.models.weights import named_folder
-from mmsearch.runtime.atomic_files import place
-from mmsearch.runtime.device import Device, resolve
+from mmsearch.models.weights import parse_folder
+from mmsearch.runtime.atomic_files import link_or_copy
+from mmsearch.runtime.device import Device, resolve_device
 
 if TYPE_CHECKING:
-    from mmsearch.models.hub.hub import Download, SourceModel
+    from mmsearch.models.hub.source_model import Download, SourceModel
     from mmsearch.runtime.network import Network
 
 
@@ -34,10 +34,10 @@ PRECISIONS = ("auto", "fp32", "int8")
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
-    """How a user wants models to run.
+    """The settings with which models run.
 
     `device` is auto, cpu, cuda or cuda:N; `precision` auto, fp32 or int8, for networks on a CPU;
-    `language` is what is spoken in recordings, None to detect it.
+    `language` is the language spoken in recordings, None to detect it.
     """
 
     device: str = "auto"
@@ -45,15 +45,15 @@ class Runtime:
     precision: str = "auto"
     language: str | None = None
 
-    def context(self) -> Context:
-        """The same for encoders, with the store of this machine; raises ConfigError."""
+    def create_context(self) -> Context:
+        """Returns the settings for encoders, with the store of this machine; raises ConfigError."""
         Device.parse(self.device)
         if self.precision not in PRECISIONS:
             raise ConfigError(
                 f"there is no precision {self.precision!r}: it can be {', '.join(PRECISIONS)}"
             )
         return Context(
-            store=default_store(),
+            store=open_default_store(),
             device=self.device,
             threads=self.threads,
             precision=self.precision,
@@ -63,8 +63,8 @@ class Runtime:
 
 
 @dataclass(frozen=True, slots=True)
-class Supplying:
-    """What is being done to bring a model here; `share` is how much of it, where that is known."""
+class ProvisioningEvent:
+    """A step of bringing a model here; `share` is the part of it that is done, if known."""
 
     model: str
     what: str
@@ -73,30 +73,30 @@ class Supplying:
     share: float | None = None
 
 
-OnSupply = Callable[[Supplying], object]
+OnProvisioning = Callable[[ProvisioningEvent], object]
 
 
-def ignore(_event: Supplying) -> None:
-    """For those who do not want to know."""
+def ignore_events(_event: ProvisioningEvent) -> None:
+    """Does nothing."""
 
 
-def on_gpu(context: Context) -> bool:
-    """Whether media will be encoded on a GPU."""
-    return resolve(context.device, needs_torch=False).device.kind == "cuda"
+def is_gpu_used(context: Context) -> bool:
+    """Tests if media will be encoded on a GPU."""
+    return resolve_device(context.device, needs_torch=False).device.kind == "cuda"
 
 
 def open_on_gpu(stored: StoredModel, tower: str, where: Device) -> Network:
-    """A tower of a stored model as torch runs it on a GPU, from the weights as published.
+    """Opens a tower of a stored model with torch on a GPU, from the weights as published.
 
-    Raises WeightsMissing where only the converted model was brought here, WeightsMismatch where the
-    published weights are others now.
+    Raises WeightsMissing if only the converted model is here, WeightsMismatch if the published
+    weights have changed.
     """
-    from mmsearch.models.conversion.torch_towers import open_torch
-    from mmsearch.models.hub import hub
+    from mmsearch.models.conversion.torch_towers import open_torch_tower
+    from mmsearch.models.hub import source_model
 
     card = stored.card
-    family = encoder_class(ModelSpec(card.encoder, card.source))
-    located = hub.locate(
+    family = find_encoder_class(ModelSpec(card.encoder, card.source))
+    located = source_model.locate(
         family.repository(card.source),
         revision=card.revision,
         patterns=family.patterns,
@@ -108,47 +108,59 @@ def open_on_gpu(stored: StoredModel, tower: str, where: Device) -> Network:
             f"made with {card.weights_sha256[:12]}: bring those back, or use --device cpu"
         )
     settings = {name: str(value) for name, value in card.settings.items()}
-    return open_torch(card.encoder, located.folder, tower, where, settings=settings)
+    return open_torch_tower(card.encoder, located.folder, tower, where, settings=settings)
 
 
-def supply(preset: Preset, context: Context, on_supply: OnSupply = ignore) -> Preset:
-    """The preset with every model here, and its revision and weights filled in.
+def provision_preset(
+    preset: Preset, context: Context, on_provisioning: OnProvisioning = ignore_events
+) -> Preset:
+    """Brings every model of a preset here and fills in their revisions and weights.
 
     Raises WeightsMissing where a model is not here and cannot be fetched (the message says how to
     bring it over), WeightsMismatch, MissingExtra where a conversion needs packages, ModelError.
     """
+
+    def provision(spec: ModelSpec) -> ModelSpec:
+        return provision_model(spec, context, on_provisioning)
+
     return replace(
         preset,
-        text=supplied(preset.text, context, on_supply),
-        image=supplied(preset.image, context, on_supply),
-        sound=supplied(preset.sound, context, on_supply),
-        speech=supplied(preset.speech, context, on_supply),
-        others=tuple(supplied(spec, context, on_supply) for spec in preset.others),
+        text=provision(preset.text),
+        image=provision(preset.image),
+        sound=provision(preset.sound),
+        speech=provision(preset.speech),
+        others=tuple(map(provision, preset.others)),
     )
 
 
-def supplied(spec: ModelSpec, context: Context, on_supply: OnSupply = ignore) -> ModelSpec:
-    """One model, brought here where it was not."""
-    if not is_kept(spec):
-        return spec
-    folder = named_folder(spec.source)
-    is_source = folder is not None and not (folder / CARD).is_file()
-    # What lies in a folder can change: it is hashed before it is believed to be what is here.
-    stored = None if is_source else find(spec, context)
-    return _filled_in(spec, stored or _bring(spec, context, on_supply))
-
-
-def renewed(
-    spec: ModelSpec, context: Context, on_supply: OnSupply = ignore, *, again: bool = False
+def provision_model(
+    spec: ModelSpec, context: Context, on_provisioning: OnProvisioning = ignore_events
 ) -> ModelSpec:
-    """One model, brought here where it was not, or is not as it was any more, or `again`."""
+    """Brings one model here unless it is, and fills in its revision and weights."""
+    if not is_in_store(spec):
+        return spec
+    folder = parse_folder(spec.source)
+    is_source = folder is not None and not (folder / CARD).is_file()
+    # Files in a folder can change: they are hashed before a stored model is taken for theirs.
+    stored = None if is_source else find_stored_model(spec, context)
+    return _pin_model(spec, stored or _fetch_and_convert(spec, context, on_provisioning))
+
+
+def refresh_model(
+    spec: ModelSpec,
+    context: Context,
+    on_provisioning: OnProvisioning = ignore_events,
+    *,
+    again: bool = False,
+) -> ModelSpec:
+    """Brings one model here if it is missing, its files have changed, or `again` is given."""
     if not again:
         with contextlib.suppress(WeightsMismatch, WeightsMissing):
-            return supplied(spec, context, on_supply)
-    return _filled_in(spec, _bring(spec, context, on_supply, is_stale=True))
+            return provision_model(spec, context, on_provisioning)
+    return _pin_model(spec, _fetch_and_convert(spec, context, on_provisioning, is_stale=True))
 
 
-def _filled_in(spec: ModelSpec, stored: StoredModel) -> ModelSpec:
+def _pin_model(spec: ModelSpec, stored: StoredModel) -> ModelSpec:
     card = stored.card
     return replace(
         spec,
@@ -158,30 +170,33 @@ def _filled_in(spec: ModelSpec, stored: StoredModel) -> ModelSpec:
     )
 
 
-def is_kept(spec: ModelSpec) -> bool:
-    """Whether a model lives in the store, rather than in an installed package."""
-    family = encoder_class(spec)
+def is_in_store(spec: ModelSpec) -> bool:
+    """Tests if a model lives in the store rather than in an installed package."""
+    family = find_encoder_class(spec)
     return bool(getattr(family, "patterns", ())) and spec.source not in family.packaged
 
 
-def _bring(
-    spec: ModelSpec, context: Context, on_supply: OnSupply, *, is_stale: bool = False
+def _fetch_and_convert(
+    spec: ModelSpec,
+    context: Context,
+    on_provisioning: OnProvisioning,
+    *,
+    is_stale: bool = False,
 ) -> StoredModel:
-    family = encoder_class(spec)
-    from mmsearch.models.hub import hub  # here: a search never fetches
+    family = find_encoder_class(spec)
+    from mmsearch.models.hub import source_model  # here: a search never fetches
 
-    def tell(what: str, **amounts: Any) -> None:
-        on_supply(Supplying(spec.source, what, **amounts))
+    def report_download(file: Download) -> None:
+        on_provisioning(
+            ProvisioningEvent(spec.source, "fetching", file.done_bytes, file.total_bytes)
+        )
 
-    def fetched(file: Download) -> None:
-        tell("fetching", done_bytes=file.done_bytes, total_bytes=file.total_bytes)
-
-    located = hub.locate(
+    located = source_model.locate(
         family.repository(spec.source),
         revision=spec.revision,
         patterns=family.patterns,
         name=str(spec),
-        on_progress=fetched,
+        on_progress=report_download,
     )
     digest = located.weights_sha256
     if spec.weights_sha256 not in ("", digest):
@@ -190,36 +205,40 @@ def _bring(
             f"but {spec.weights_sha256[:12]} (revision {spec.revision or 'unknown'}) are wanted: "
             f"name that revision, or index into a new library"
         )
+
+    def build(folder: Path) -> ModelCard:
+        return _build_model(spec, family, located, folder, on_provisioning)
+
     pinned = replace(spec, weights_sha256=digest)
     with context.store.lock():  # who waited here finds what the other has made
-        stored = None if is_stale else find(pinned, context)
-        return stored or context.store.add(
-            lambda folder: _kept(spec, family, located, folder, tell)
-        )
+        stored = None if is_stale else find_stored_model(pinned, context)
+        return stored or context.store.add(build)
 
 
-def _kept(
+def _build_model(
     spec: ModelSpec,
     family: Any,
     located: SourceModel,
     folder: Path,
-    tell: Callable[..., None],
+    on_provisioning: OnProvisioning,
 ) -> ModelCard:
-    """Fill the folder of a model that is to be kept, and write its card."""
-    from mmsearch.models.conversion import process as conversion
+    """Fills the folder of a model from its source and returns its card."""
+    from mmsearch.models.conversion.process import run_conversion
 
     parts: dict[str, Any] = {}
     if family.is_converted:
-        parts = conversion.run(
+        parts = run_conversion(
             spec.encoder,
             located.folder,
             folder,
             settings=dict(spec.settings),
-            on_progress=lambda step, share: tell(step, share=share),
+            on_progress=lambda step, share: on_provisioning(
+                ProvisioningEvent(spec.source, step, share=share)
+            ),
         )
     else:
         for file in located.files:
-            place(located.folder / file.name, folder / file.name)
+            link_or_copy(located.folder / file.name, folder / file.name)
     return ModelCard(
         encoder=spec.encoder,
         source=spec.source,
@@ -228,7 +247,7 @@ def _kept(
         weights=located.files,
         weights_sha256=located.weights_sha256,
         dim=int(parts.get("dim", 0)),
-        towers={name: Tower(**tower) for name, tower in parts.get("towers", {}).items()},
+        towers={name: TowerCard(**tower) for name, tower in parts.get("towers", {}).items()},
         settings=parts.get("settings", {}),
         made_with=parts.get("made_with", {}),
     )

@@ -1,4 +1,4 @@
-"""Files that are there in whole or not at all, and folders that outlast a power cut."""
+"""Writes files whole or not at all, and waits until folders are on the disk."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import tempfile
 from pathlib import Path
 
 
-def place(source: Path, target: Path) -> None:
-    """Put a file where it is wanted without a second copy where that can be: a hard link."""
+def link_or_copy(source: Path, target: Path) -> None:
+    """Makes a hard link to a file, or a copy where that fails."""
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
         os.link(source.resolve(), target)
@@ -17,13 +17,13 @@ def place(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write a small file so that it is there in whole or not at all."""
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Writes a small file whole or not at all; a link at the path is replaced, not followed."""
     handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
     part = Path(temporary)
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(text)
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(content if isinstance(content, bytes) else content.encode())
             stream.flush()
             os.fsync(stream.fileno())
         part.chmod(0o644)
@@ -32,16 +32,16 @@ def write_whole(path: Path, text: str) -> None:
         part.unlink(missing_ok=True)
 
 
-def make_links_files(folder: Path) -> None:
-    """Replace every symbolic link below a folder by the file that it leads to."""
+def replace_links(folder: Path) -> None:
+    """Replaces every symbolic link below a folder by the file that it leads to."""
     for path in [path for path in folder.rglob("*") if path.is_symlink()]:
         source = path.resolve(strict=True)
         path.unlink()
-        place(source, path)
+        link_or_copy(source, path)
 
 
-def sync(folder: Path) -> None:
-    """Wait until the disk has a folder and all that is in it."""
+def sync_folder(folder: Path) -> None:
+    """Waits until a folder and everything in it is on the disk."""
     for path in (folder, *folder.rglob("*")):
         handle = os.open(path, os.O_RDONLY)
         try:

@@ -1,4 +1,4 @@
-"""Finds how many rows at once are best, and computes any number of rows in such batches."""
+"""Finds the fastest batch size and computes any number of rows in such batches."""
 
 from __future__ import annotations
 
@@ -9,37 +9,36 @@ from typing import Protocol, TypeVar
 
 from mmsearch.errors import ModelError
 
-MOST = 1024
-"""No batch grows beyond so many rows."""
-WORTH = 1.05
-"""A doubled batch is kept where it computes more than so many times the rows a second."""
+MAX_ROWS = 1024
+"""The limit of a batch that grows."""
+MIN_SPEEDUP = 1.05
+"""A doubled batch is kept if it computes more than so many times the rows a second."""
 TRIALS = 2
-"""A size is judged by the best of so many batches, after one that is not counted."""
+"""Batches of a size whose best counts, after one that does not."""
 
-_Begun = TypeVar("_Begun")
+_Batch = TypeVar("_Batch")
 _Result = TypeVar("_Result")
 _Result_co = TypeVar("_Result_co", covariant=True)
 
 
-class GrowingBatch:
-    """How many rows at once: doubled while that pays, halved when memory is full.
+class BatchSizer:
+    """A batch size that doubles while that pays and halves when memory is full.
 
-    Pure: it is told what happened, and says what to do next. `size` is how many rows to compute at
-    once, `ceiling` the most there may be.
+    Pure: it only records events. `size` is the rows to compute at once, `max_size` their limit.
     """
 
-    def __init__(self, first: int, *, most: int = MOST) -> None:
-        self.ceiling = max(1, most)
-        self.size = max(1, min(first, self.ceiling))
+    def __init__(self, first: int, *, most: int = MAX_ROWS) -> None:
+        self.max_size = max(1, most)
+        self.size = max(1, min(first, self.max_size))
         self.is_settled = False
         self._rate_before = 0.0
         self._size_before = self.size
         self._rates: list[float] = []
 
-    def took(self, rows: int, rate: float, *, has_room: bool = True) -> None:
-        """Tell that a batch was computed at `rate` rows (or any measure of work) a second.
+    def record_batch(self, rows: int, rate: float, *, has_room: bool = True) -> None:
+        """Records that a batch was computed at `rate` rows (or any measure of work) a second.
 
-        `has_room` is whether memory allows for twice as much. Only full batches say something.
+        `has_room` tells if memory allows for twice as much. Only full batches count.
         """
         if self.is_settled or rows != self.size:
             return
@@ -48,105 +47,106 @@ class GrowingBatch:
             return
         best = max(self._rates[1:])
         self._rates = []
-        if best <= self._rate_before * WORTH:
+        if best <= self._rate_before * MIN_SPEEDUP:
             self.size, self.is_settled = self._size_before, True
-        elif not has_room or self.size >= self.ceiling:
+        elif not has_room or self.size >= self.max_size:
             self.is_settled = True
         else:
             self._rate_before, self._size_before = best, self.size
-            self.size = min(2 * self.size, self.ceiling)
+            self.size = min(2 * self.size, self.max_size)
 
-    def overflowed(self, rows: int) -> None:
-        """Tell that memory was full with so many rows, at least two: from now on half of them."""
-        self.ceiling = max(1, min(self.ceiling, rows // 2))
-        self.size = min(self.size, self.ceiling)
+    def record_overflow(self, rows: int) -> None:
+        """Records that memory was full with so many rows, at least two, and halves the limit."""
+        self.max_size = max(1, min(self.max_size, rows // 2))
+        self.size = min(self.size, self.max_size)
         self._size_before = min(self._size_before, self.size)
         self._rates = []
-        # What was measured belongs to a size that is not there any more.
-        self._rate_before = 0.0
-        self.is_settled = self.is_settled or self.size == self.ceiling
+        self._rate_before = 0.0  # measured at a size that is no longer allowed
+        self.is_settled = self.is_settled or self.size == self.max_size
 
 
-class Steps(Protocol[_Begun, _Result_co]):
-    """One batch on a device: begun, which may return before it is computed, and fetched."""
+class BatchDevice(Protocol[_Batch, _Result_co]):
+    """A device that computes batches: `begin` may return before the batch is computed."""
 
     depth: int
-    """How many batches are begun before the first is fetched, so that the device never waits."""
+    """Batches that are begun before the first is fetched, so that the device never waits."""
 
-    def begin(self, start: int, stop: int) -> _Begun:
-        """Bring these rows over and start to compute them."""
+    def begin(self, start: int, stop: int) -> _Batch:
+        """Copies these rows over and starts to compute them."""
         ...
 
-    def fetch(self, begun: _Begun) -> _Result_co:
-        """Wait for them."""
+    def fetch(self, batch: _Batch) -> _Result_co:
+        """Waits for the rows and returns them."""
         ...
 
     def is_overflow(self, error: BaseException) -> bool:
-        """Whether an error of the two above says that memory is full."""
+        """Tests if an error of the two above means that memory is full."""
         ...
 
     def release(self) -> None:
-        """Give back all memory that can be."""
+        """Releases unused memory."""
         ...
 
     def has_room(self) -> bool:
-        """Whether memory allows for twice the rows of the largest batch so far."""
+        """Tests if memory allows for twice the rows of the largest batch so far."""
         ...
 
-    def advice(self) -> str:
-        """What to tell a person when memory is too small for one row."""
+    def format_advice(self) -> str:
+        """Returns the message for a user whose memory is too small for one row."""
         ...
 
 
-def compute(
+def compute_in_batches(
     total: int,
-    batch: GrowingBatch,
-    steps: Steps[_Begun, _Result],
+    batch: BatchSizer,
+    device: BatchDevice[_Batch, _Result],
     *,
     work_per_row: float = 1.0,
     clock: Callable[[], float] = time.perf_counter,
 ) -> list[_Result]:
-    """The results of rows 0 to `total`, in order and each row once, in batches of `batch.size`.
+    """Computes rows 0 to `total`, in order and each once, in batches of `batch.size`.
 
-    A batch that memory is too small for is repeated in halves. Raises ModelError where it is too
+    A batch that memory is too small for is repeated in halves. Raises ModelError if memory is too
     small for one row, with the device's error as its cause.
     """
     results: list[_Result] = []
-    flying: deque[tuple[int, int, _Begun]] = deque()
+    in_flight: deque[tuple[int, int, _Batch]] = deque()
     row = 0
     since = clock()
     is_draining = False
-    while row < total or flying:
-        if is_draining and not flying:
-            steps.release()
+    while row < total or in_flight:
+        if is_draining and not in_flight:
+            device.release()
             is_draining = False
-        begins = row < total and len(flying) < steps.depth and not is_draining
+        begins = row < total and len(in_flight) < device.depth and not is_draining
         stop = min(row + batch.size, total)
         try:
             if begins:
-                flying.append((row, stop, steps.begin(row, stop)))
+                in_flight.append((row, stop, device.begin(row, stop)))
                 row = stop
             else:
-                results.append(steps.fetch(flying[0][2]))
-        except Exception as exc:  # what a device raises is known to the steps alone
-            if not steps.is_overflow(exc):
+                results.append(device.fetch(in_flight[0][2]))
+        except Exception as exc:  # only the device knows its errors
+            if not device.is_overflow(exc):
                 raise
             # Its traceback holds the very tensors that memory is too small for.
             overflow = exc.with_traceback(None)
         else:
             if not begins:
-                start, stop, _ = flying.popleft()
+                start, stop, _ = in_flight.popleft()
                 before, since = since, clock()
                 rate = (stop - start) * work_per_row / max(since - before, 1e-9)
-                batch.took(stop - start, rate, has_room=batch.is_settled or steps.has_room())
+                batch.record_batch(
+                    stop - start, rate, has_room=batch.is_settled or device.has_room()
+                )
             continue
-        if not begins:  # nothing of it is kept, so what follows it is begun again as well
-            row, stop, _ = flying[0]
-            flying.clear()
+        if not begins:  # it failed, so the batches behind it are begun again as well
+            row, stop, _ = in_flight[0]
+            in_flight.clear()
         if stop - row > 1:
-            batch.overflowed(stop - row)
-        elif not flying:
-            raise ModelError(steps.advice()) from overflow
-        # What is on its way is fetched first: it is in order, and its memory comes back.
+            batch.record_overflow(stop - row)
+        elif not in_flight:
+            raise ModelError(device.format_advice()) from overflow
+        # Batches in flight are fetched first: they are in order, and free memory.
         is_draining = True
     return results

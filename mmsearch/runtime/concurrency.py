@@ -1,4 +1,4 @@
-"""What several threads share: things that are made once, and things made aside."""
+"""Lazy values and background calls, safe to use from many threads."""
 
 from __future__ import annotations
 
@@ -9,34 +9,34 @@ from functools import lru_cache
 from typing import Any, TypeVar, cast
 
 T = TypeVar("T")
-ASIDE = 8
+POOL_THREADS = 8
 
 
-class Once:
-    """Things by their names, each made by whoever wants it first.
+class LazyValues:
+    """Values by name, each computed once by the first thread that asks for it.
 
-    A lock for each, so that different ones are made side by side, and one that wants another while
-    it is made may have it. (`functools.cached_property` lets two threads make the same thing.)
+    Each has a lock of its own, so that different ones are computed side by side and may use each
+    other. (`functools.cached_property` lets two threads compute the same value.)
     """
 
     def __init__(self) -> None:
-        self.made: dict[str, Any] = {}
+        self.values: dict[str, Any] = {}
         self._locks: dict[str, threading.RLock] = {}
         self._guard = threading.Lock()
 
-    def get(self, name: str, make: Callable[[], T]) -> T:
-        """The thing of that name, made now where it is not there yet."""
-        if name not in self.made:
+    def get(self, name: str, compute: Callable[[], T]) -> T:
+        """Returns the value of that name; computes it first if it is missing."""
+        if name not in self.values:
             with self._guard:
                 lock = self._locks.setdefault(name, threading.RLock())
             with lock:
-                if name not in self.made:
-                    self.made[name] = make()
-        return cast("T", self.made[name])
+                if name not in self.values:
+                    self.values[name] = compute()
+        return cast("T", self.values[name])
 
 
-class Crowd:
-    """Counts those who do something at a time; who comes in is told how many they are then."""
+class ConcurrencyGauge:
+    """Counts the threads that are in a section; entering it gives their number."""
 
     def __init__(self) -> None:
         self._count = 0
@@ -53,35 +53,35 @@ class Crowd:
 
 
 @lru_cache(maxsize=1)
-def _pool() -> ThreadPoolExecutor:
-    # More than processors: most of what is done aside waits for a disk or for another library.
-    return ThreadPoolExecutor(ASIDE, thread_name_prefix="aside")
+def _get_pool() -> ThreadPoolExecutor:
+    # More threads than processors: most calls wait for a disk or for another library.
+    return ThreadPoolExecutor(POOL_THREADS, thread_name_prefix="background")
 
 
-def aside(make: Callable[[], T]) -> Future[T]:
-    """What `make` gives, made in one of a few threads that are kept; it must not wait for another.
+def submit(function: Callable[[], T]) -> Future[T]:
+    """Calls a function in one of a few threads that are kept; it must not wait for another call.
 
-    For what takes milliseconds: `started` takes a tenth of one to make its thread.
+    For calls of milliseconds: `run_in_thread` takes a tenth of one to start its thread.
     """
-    return _pool().submit(make)
+    return _get_pool().submit(function)
 
 
-def started(make: Callable[[], T]) -> Future[T]:
-    """What `make` gives, made in a thread of its own, which keeps no process from ending."""
+def _run_into(future: Future[T], function: Callable[[], T]) -> None:
+    try:
+        future.set_result(function())
+    except BaseException as exc:  # raised by future.result()
+        future.set_exception(exc)
+
+
+def run_in_thread(function: Callable[[], T]) -> Future[T]:
+    """Calls a function in a thread of its own, which keeps no process from ending."""
     future: Future[T] = Future()
-
-    def run() -> None:
-        try:
-            future.set_result(make())
-        except BaseException as exc:  # told where the result is wanted
-            future.set_exception(exc)
-
-    threading.Thread(target=run, daemon=True).start()
+    threading.Thread(target=_run_into, args=(future, function), daemon=True).start()
     return future
 
 
-def uninterrupted(make: Callable[[], T]) -> T:
-    """Runs `make` to its end in a thread that no Ctrl-C reaches; one that comes is raised then.
+def run_uninterrupted(function: Callable[[], T]) -> T:
+    """Runs a function to its end in a thread that no Ctrl-C reaches, and raises it afterwards.
 
     Signals are delivered to the main thread alone, and there they can hit between any two steps.
     """
@@ -89,11 +89,8 @@ def uninterrupted(make: Callable[[], T]) -> T:
     turn = threading.Lock()
 
     def run() -> None:
-        if turn.acquire(blocking=False):  # a second thread, started after an interrupt
-            try:
-                future.set_result(make())
-            except BaseException as exc:  # raised below
-                future.set_exception(exc)
+        if turn.acquire(blocking=False):  # else a second thread, started after an interrupt
+            _run_into(future, function)
 
     interrupt: KeyboardInterrupt | None = None
     while not future.done():

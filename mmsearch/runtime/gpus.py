@@ -1,4 +1,4 @@
-"""What this machine has for a GPU: its driver is asked, torch's files are read."""
+"""Finds the GPUs of this machine by its driver, and the build of torch by its files."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class TorchBuild:
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """What was found; `without_gpu` tells why there is no GPU, and what to do."""
+    """GPUs, driver and torch; `without_gpu` tells why there is no GPU, and what to do."""
 
     gpus: tuple[Gpu, ...] = ()
     without_gpu: str = ""
@@ -49,44 +49,44 @@ class Machine:
 
 
 @cache
-def look() -> Machine:
-    """Ask the driver and look at the installed packages; never fails. Done once a process."""
+def inspect_machine() -> Machine:
+    """Queries the driver and the installed packages, once a process; never fails."""
     try:
         driver = ctypes.CDLL(DRIVER)
     except OSError:
-        told = f"no NVIDIA driver was found ({DRIVER} does not load): install one from nvidia.com"
-        return Machine(without_gpu=told, torch=installed_torch())
+        reason = f"no NVIDIA driver was found ({DRIVER} does not load): install one from nvidia.com"
+        return Machine(without_gpu=reason, torch=find_torch_build())
     try:
-        gpus, without_gpu = _ask(driver)
+        gpus, without_gpu = _query_driver(driver)
         version = ctypes.c_int()
         driver.cuDriverGetVersion(ctypes.byref(version))
     except (OSError, AttributeError) as exc:  # a driver so old, or a stub, that functions lack
         return Machine(without_gpu=f"{DRIVER} is no NVIDIA driver that can be used: {exc}")
     cuda = (version.value // 1000, version.value % 1000 // 10)
-    return Machine(gpus, without_gpu, cuda, installed_torch())
+    return Machine(gpus, without_gpu, cuda, find_torch_build())
 
 
-def _ask(driver: ctypes.CDLL) -> tuple[tuple[Gpu, ...], str]:
-    """The GPUs by the driver's own interface (cuda.h), and why there are none."""
+def _query_driver(driver: ctypes.CDLL) -> tuple[tuple[Gpu, ...], str]:
+    """Returns the GPUs by the driver's interface (cuda.h), or the reason why there are none."""
     code = driver.cuInit(0)
     count = ctypes.c_int()
     if code == 0:
         code = driver.cuDeviceGetCount(ctypes.byref(count))
     if code != 0 and code != _NO_DEVICE:
-        said = ctypes.c_char_p()
-        driver.cuGetErrorString(code, ctypes.byref(said))
-        reason = (said.value or b"an unknown error").decode("utf-8", "replace")
-        do = "update the driver" if code == _DRIVER_TOO_OLD else "see what nvidia-smi says"
-        return (), f"the NVIDIA driver does not start ({reason}, code {code}): {do}"
+        message = ctypes.c_char_p()
+        driver.cuGetErrorString(code, ctypes.byref(message))
+        reason = (message.value or b"an unknown error").decode("utf-8", "replace")
+        remedy = "update the driver" if code == _DRIVER_TOO_OLD else "see what nvidia-smi says"
+        return (), f"the NVIDIA driver does not start ({reason}, code {code}): {remedy}"
     if count.value == 0:
         return (), (
             "the NVIDIA driver finds no GPU: see what nvidia-smi says, and whether "
             "CUDA_VISIBLE_DEVICES hides it"
         )
-    return tuple(_gpu(driver, index) for index in range(count.value)), ""
+    return tuple(_read_gpu(driver, index) for index in range(count.value)), ""
 
 
-def _gpu(driver: ctypes.CDLL, index: int) -> Gpu:
+def _read_gpu(driver: ctypes.CDLL, index: int) -> Gpu:
     handle = ctypes.c_int()
     name = ctypes.create_string_buffer(256)
     memory = ctypes.c_size_t()
@@ -100,8 +100,8 @@ def _gpu(driver: ctypes.CDLL, index: int) -> Gpu:
     return Gpu(index, name.value.decode("utf-8", "replace"), memory.value, (major, minor))
 
 
-def installed_torch() -> TorchBuild | None:
-    """The installed torch, told from its files: importing it takes seconds."""
+def find_torch_build() -> TorchBuild | None:
+    """Reads the build of the installed torch from its files: importing it takes seconds."""
     spec = importlib.util.find_spec("torch")
     if spec is None or not spec.submodule_search_locations:
         return None
@@ -118,7 +118,7 @@ def installed_torch() -> TorchBuild | None:
 
 
 def load_cublas() -> str:
-    """Make cuBLAS 12 known to this process, for CTranslate2; says what to do where it is missing.
+    """Loads cuBLAS 12 for CTranslate2; returns a remedy if it is missing, else an empty text.
 
     CTranslate2 4.8 opens it by its bare name when it first multiplies, while torch 2.15 brings
     cuBLAS 13: with both installed Whisper still fails on a GPU. A library that is loaded already is

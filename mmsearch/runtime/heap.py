@@ -1,4 +1,4 @@
-"""How a process that serves for days keeps its memory."""
+"""Keeps the heap of a long-running server small."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ _M_ARENA_MAX = -8  # malloc.h of the GNU C library
 ARENAS = 2
 
 
-def share_heap() -> bool:
-    """Let all threads of this process share two heaps; returns whether it was done.
+def limit_malloc_arenas() -> bool:
+    """Limits malloc to two arenas for all threads; returns True if it was done.
 
-    The GNU C library gives up to eight for each processor, and what many threads leave free in
-    them is not given back: a server of eight clients beside an index that is always made anew grew
-    by 49 MB in eight minutes, and by 16 with two heaps (`python -m benchmarks.http_load --soak`).
-    Only before threads are started. What `MALLOC_ARENA_MAX` says goes; other libraries have no
-    such thing. See mallopt(3).
+    The GNU C library creates up to eight for each processor and does not give back what many
+    threads leave free in them: a server of eight clients beside an index that is always rebuilt
+    grew by 49 MB in eight minutes, and by 16 with two (`python -m benchmarks.http_load --soak`).
+    Call it before threads are started. `MALLOC_ARENA_MAX` takes precedence; other C libraries have
+    no arenas. See mallopt(3).
     """
     if "MALLOC_ARENA_MAX" in os.environ:
         return False

@@ -17,8 +17,8 @@ RECIPE = f"nbits8b{BLOCK}v1"
 """Names the rewriting and its version, for the cache."""
 
 
-def compute_with_int8(source: Path, target: Path) -> None:
-    """Replace `MatMul(x, Cast(int8) * scale)` by MatMulNBits, and widen looked-up rows only.
+def keep_weights_int8(source: Path, target: Path) -> None:
+    """Replaces `MatMul(x, Cast(int8) * scale)` by MatMulNBits, and widens looked-up rows only.
 
     ONNX Runtime folds Cast and Mul into float weights when it loads the file: 90 MB for MiniLM and
     0.3 s. MatMulNBits (bits=8, accuracy level 4) keeps the int8 weights as they are and quantises
@@ -26,7 +26,7 @@ def compute_with_int8(source: Path, target: Path) -> None:
     Measured on MiniLM: cosine to the float computation 0.9998 (minimum 0.9997), 1.5 times the
     texts a second, a third of the load time and memory.
 
-    Raises ModelError when the network has no such weights.
+    Raises ModelError if the network has no such weights.
     """
     import onnx
     from onnx import helper, numpy_helper
@@ -39,9 +39,9 @@ def compute_with_int8(source: Path, target: Path) -> None:
         for name in node.input:
             users.setdefault(name, []).append(node)
 
-    replaced: dict[str, list[NodeProto]] = {}  # by the first output of the node that goes
+    replaced: dict[str, list[NodeProto]] = {}  # by the first output of the replaced node
     stored: list[onnx.TensorProto] = []
-    gone: set[str] = set()
+    removed: set[str] = set()
     for cast in graph.node:
         if cast.op_type != "Cast" or cast.input[0] not in tensors:
             continue
@@ -70,7 +70,7 @@ def compute_with_int8(source: Path, target: Path) -> None:
             scales = np.repeat(numpy_helper.to_array(tensors[scale]).reshape(-1), blocks)
             stored.append(numpy_helper.from_array(np.ascontiguousarray(packed), f"{result}_w"))
             stored.append(numpy_helper.from_array(scales.astype(np.float32), f"{result}_s"))
-            gone |= {weight.name, scale}
+            removed |= {weight.name, scale}
             replaced[result] = [
                 helper.make_node(
                     "MatMulNBits",
@@ -91,7 +91,7 @@ def compute_with_int8(source: Path, target: Path) -> None:
     if not stored:
         raise ModelError(f"{source} has no int8 weights of the expected form")
     nodes = [new for node in graph.node for new in replaced.get(node.output[0], [node])]
-    kept = [tensor for tensor in graph.initializer if tensor.name not in gone]
+    kept = [tensor for tensor in graph.initializer if tensor.name not in removed]
     del graph.node[:]
     graph.node.extend(nodes)
     del graph.initializer[:]

@@ -1,4 +1,4 @@
-"""What runs: tensors in, tensors out, whatever computes them."""
+"""The interface of networks: tensors in, tensors out."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ class Network(Protocol):
     """One network on one device."""
 
     batch: int
-    """How many rows it computes at once at its best."""
+    """The fastest number of rows to compute at once."""
 
     def run(self, inputs: Mapping[str, Tensor]) -> list[Any]:
-        """The outputs for any number of rows, in the network's order.
+        """Returns the outputs for any number of rows, in the network's order.
 
-        More rows than `batch` are computed in several goes, and joined.
+        More rows than `batch` are computed in several batches.
         """
         ...

@@ -1,4 +1,4 @@
-"""ONNX Runtime sessions, set up alike everywhere."""
+"""Networks on the CPU, run by ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from mmsearch.errors import ModelError
 if TYPE_CHECKING:
     from mmsearch.runtime.network import Tensor
 
-LENGTH = 32
-"""Of a made text: that of a caption."""
+EXAMPLE_TOKENS = 32
+"""The length of an example text: that of a caption."""
 TYPES = MappingProxyType(
     {
         "tensor(float)": np.float32,
@@ -26,27 +26,32 @@ TYPES = MappingProxyType(
         "tensor(bool)": np.bool_,
     }
 )
-ALL = 1 << 30
-"""A batch that is never reached: all rows are computed at once."""
+UNLIMITED_BATCH = 1 << 30
+"""All rows are computed at once."""
 
 
 class OnnxModel:
     """One network on the CPU; fulfils `mmsearch.runtime.network.Network`."""
 
-    def __init__(self, session: Any, *, batch: int = ALL) -> None:
+    def __init__(self, session: Any, *, batch: int = UNLIMITED_BATCH) -> None:
         self._session = session
         self.batch = batch
 
     @classmethod
     def open(
-        cls, path: Path, *, threads: int | None = None, batch: int = ALL, arena: bool = False
+        cls,
+        path: Path,
+        *,
+        threads: int | None = None,
+        batch: int = UNLIMITED_BATCH,
+        arena: bool = False,
     ) -> OnnxModel:
-        """Load a network; raises ModelError when the file is no network that can run here.
+        """Loads a network; raises ModelError if the file is none that can run here.
 
-        `batch` is how many rows are computed at once. A network that is opened for batches is
-        rewritten for this processor, too: MobileCLIP2-S2, with its convolutions, then computes 1.8
-        times the pictures. The arena keeps the memory of the largest batch for ever: it saves
-        asking for it again, and without it a query takes 40 MB less.
+        `batch` is the rows to compute at once. A network that is opened for batches is also
+        optimized for this processor: MobileCLIP2-S2, with its convolutions, then computes 1.8 times
+        the pictures. The arena keeps the memory of the largest batch, which saves allocating it
+        again; without it a query takes 40 MB less.
         """
         import onnxruntime
 
@@ -56,7 +61,7 @@ class OnnxModel:
         levels = onnxruntime.GraphOptimizationLevel
         # Not all without need: the last level, for one processor, doubles the tagger's load time.
         options.graph_optimization_level = (
-            levels.ORT_ENABLE_EXTENDED if batch == ALL else levels.ORT_ENABLE_ALL
+            levels.ORT_ENABLE_EXTENDED if batch == UNLIMITED_BATCH else levels.ORT_ENABLE_ALL
         )
         options.log_severity_level = 3
         options.enable_cpu_mem_arena = arena
@@ -70,30 +75,28 @@ class OnnxModel:
             raise ModelError(f"{path} is no network that ONNX Runtime can load: {exc}") from exc
         return cls(session, batch=batch)
 
-    def example(self, rows: int) -> dict[str, Tensor]:
-        """Inputs of ones for so many rows, to time the network; what has any length gets 32."""
-        return {
-            value.name: np.ones(
-                [rows, *(size if isinstance(size, int) else LENGTH for size in value.shape[1:])],
-                dtype=TYPES[value.type],
-            )
-            for value in self._session.get_inputs()
-        }
+    def make_example(self, rows: int) -> dict[str, Tensor]:
+        """Returns inputs of ones for so many rows, to time the network; free axes are 32 long."""
+        inputs: dict[str, Tensor] = {}
+        for value in self._session.get_inputs():
+            shape = [size if isinstance(size, int) else EXAMPLE_TOKENS for size in value.shape]
+            inputs[value.name] = np.ones([rows, *shape[1:]], dtype=TYPES[value.type])
+        return inputs
 
     def run(self, inputs: Mapping[str, Tensor]) -> list[Any]:
-        """The outputs for any number of rows, in the network's order."""
+        """Returns the outputs for any number of rows, in the network's order."""
         rows = len(next(iter(inputs.values())))
-        if rows == 0:  # the outputs of a row that is made up tell how wide those of none are
-            row = {name: np.zeros((1, *one.shape[1:]), one.dtype) for name, one in inputs.items()}
-            return [output[:0] for output in self._once(row)]
+        if rows == 0:  # the outputs for a row of zeros have the shape
+            row = {name: np.zeros((1, *t.shape[1:]), t.dtype) for name, t in inputs.items()}
+            return [output[:0] for output in self._run_batch(row)]
         if rows <= self.batch:
-            return self._once(inputs)
+            return self._run_batch(inputs)
         parts = [
-            self._once({name: one[start : start + self.batch] for name, one in inputs.items()})
+            self._run_batch({name: t[start : start + self.batch] for name, t in inputs.items()})
             for start in range(0, rows, self.batch)
         ]
         return [np.concatenate(column) for column in zip(*parts, strict=True)]
 
-    def _once(self, inputs: Mapping[str, Tensor]) -> list[Any]:
+    def _run_batch(self, inputs: Mapping[str, Tensor]) -> list[Any]:
         outputs: list[Any] = self._session.run(None, dict(inputs))
         return outputs

@@ -1,4 +1,4 @@
-"""The processor that this process runs on: its name, and how it multiplies int8."""
+"""The processor of this machine: its name, and a test for saturating int8 products."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ them; virtual machines often hide the model."""
 
 
 @lru_cache(maxsize=1)
-def processor_name() -> str:
-    """The architecture, the model, and the instruction sets on which speed in int8 depends."""
-    described: dict[str, str] = {}
+def read_processor_name() -> str:
+    """Returns the architecture, the model, and the instruction sets that decide int8 speed."""
+    facts: dict[str, str] = {}
     try:
         for line in CPUINFO.read_text(encoding="utf-8", errors="replace").splitlines():
             key, _, value = line.partition(":")
-            described.setdefault(key.strip(), value.strip())
+            facts.setdefault(key.strip(), value.strip())
     except OSError:
         pass  # not Linux
-    model = described.get("model name") or platform.processor()
-    flags = described.get("flags", described.get("Features", "")).split()
+    model = facts.get("model name") or platform.processor()
+    flags = facts.get("flags", facts.get("Features", "")).split()
     return " ".join([platform.machine(), model, *sorted(DECISIVE.intersection(flags))])
 
 
 @lru_cache(maxsize=1)
 def saturates_int8() -> bool:
-    """Try a product of uint8 and int8 whose sums of two leave int16.
+    """Tests if a product of uint8 and int8 whose sums of two exceed int16 is wrong.
 
     True on x86 with AVX2 or AVX-512 and without VNNI, where ONNX Runtime adds pairs with
     `vpmaddubsw`.

@@ -1,4 +1,4 @@
-"""Checkpoints of laion_clap, read for their tensors alone: nothing in them is run."""
+"""Reads the tensors of laion_clap checkpoints, running nothing that is in them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ NUMBERS = ("numpy.dtype", "numpy.core.multiarray.scalar", "numpy._core.multiarra
 class Checkpoint:
     """The tensors of a file, and the networks that they are for.
 
-    `audio` is one of `SIZES`, `words` how many tokens the text network knows.
+    `audio` is one of `SIZES`, `words` the size of the text network's vocabulary.
     """
 
     path: Path
@@ -36,9 +36,9 @@ class Checkpoint:
 
 
 class _Number:
-    """Stands in for what NumPy would make of a number beside the tensors, which is not looked at.
+    """Stands in for a number of NumPy beside the tensors, which is ignored.
 
-    Those who trained a model keep their best score so; LAION's own checkpoints may have some.
+    Training scripts keep the best score so; LAION's own checkpoints may have some.
     """
 
     def __init__(self, *_args: object) -> None:
@@ -49,26 +49,28 @@ class _Number:
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
-    """Read a checkpoint without running anything in it.
+    """Reads a checkpoint without running anything in it.
 
-    Raises ModelError where it holds more than tensors, is broken, or is for other networks.
+    Raises ModelError for a file with more than tensors, a broken one, or one of other networks.
     """
     import torch
 
     loaded = _load_tensors(path)
-    if isinstance(loaded, dict) and isinstance(loaded.get("state_dict"), dict):
+    if not isinstance(loaded, dict):
+        loaded = {}
+    if isinstance(loaded.get("state_dict"), dict):
         loaded = loaded["state_dict"]
-    names = {_bare(name) for name in loaded} if isinstance(loaded, dict) else set()
-    if not names >= {PATCHES, WORDS} or not all(map(torch.is_tensor, loaded.values())):
+    by_name = {_strip_prefix(name): tensor for name, tensor in loaded.items()}
+    if not by_name.keys() >= {PATCHES, WORDS} or not all(map(torch.is_tensor, by_name.values())):
         raise ModelError(
             f"{path} is no checkpoint of laion_clap with HTSAT for sounds and RoBERTa for words: "
             f"name another; models of transformers are read by --sound-model FOLDER"
         )
     # position_ids: a counter that transformers no longer keeps with the weights.
     tensors = {
-        _bare(name): tensor
-        for name, tensor in loaded.items()
-        if not _bare(name).endswith("embeddings.position_ids")
+        name: tensor
+        for name, tensor in by_name.items()
+        if not name.endswith("embeddings.position_ids")
     }
     width, words = (len(tensors[name]) if tensors[name].dim() else 0 for name in (PATCHES, WORDS))
     if width not in SIZES:
@@ -85,8 +87,8 @@ def read_checkpoint(path: Path) -> Checkpoint:
     )
 
 
-def _bare(name: object) -> str:
-    """A tensor's name without what training on several GPUs puts before it."""
+def _strip_prefix(name: object) -> str:
+    """Removes the prefix that training on several GPUs puts before a tensor's name."""
     return str(name).removeprefix("module.")
 
 
@@ -101,8 +103,8 @@ def _load_tensors(path: Path) -> Any:
                 path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path)
             )
     except pickle.UnpicklingError as exc:
-        named = re.search(r"GLOBAL ([\w.]+)", str(exc))
-        holds = f" (it holds {named[1]})" if named else ""
+        match = re.search(r"GLOBAL ([\w.]+)", str(exc))
+        holds = f" (it holds {match[1]})" if match else ""
         target = path.with_name(f"{path.stem}-tensors.pt")
         convert = (
             f"import torch; c = torch.load({str(path)!r}, map_location='cpu', weights_only=False); "
@@ -115,7 +117,7 @@ def _load_tensors(path: Path) -> Any:
             f"  python -c {shlex.quote(convert)}\n"
             f"and name {target.name} instead"
         ) from exc
-    except Exception as exc:  # whatever a torn or hostile file makes torch raise
+    except Exception as exc:  # torn and hostile files make torch raise anything
         raise ModelError(
             f"{path} cannot be read as a checkpoint of torch ({type(exc).__name__}: "
             f"{str(exc).splitlines()[0] if str(exc) else 'no reason given'}): fetch it again"

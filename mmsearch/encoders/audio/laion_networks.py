@@ -44,21 +44,21 @@ class Towers:
     is_fused: bool
 
 
-def package_folder() -> Path:
-    """Where the package is installed; raises MissingExtra. Imports nothing."""
-    found = find_spec(PACKAGE)
+def find_package_folder() -> Path:
+    """Returns the folder of the package; raises MissingExtra. Imports nothing."""
+    spec = find_spec(PACKAGE)
     lacking = [name for name in ("torch", "transformers") if find_spec(name) is None]
-    folders = (found and found.submodule_search_locations) or []
-    if lacking or not folders:
-        lacking += [] if folders else [PACKAGE]
+    folders = (spec and spec.submodule_search_locations) or []
+    lacking += [] if folders else [PACKAGE]
+    if lacking:
         raise MissingExtra(f"the sound model 'laion-clap' needs {', '.join(lacking)}: {INSTALL}")
     return Path(folders[0])
 
 
 def open_towers(checkpoint: Checkpoint, context: Context) -> Towers:
-    """Build the networks of a checkpoint and put them on the device.
+    """Builds the networks of a checkpoint on the device.
 
-    Raises MissingExtra where packages are missing, ModelError where the weights do not fit.
+    Raises MissingExtra without the packages, ModelError for weights that do not fit.
     """
     import torch
 
@@ -70,10 +70,10 @@ def open_towers(checkpoint: Checkpoint, context: Context) -> Towers:
     # No window is longer than the model's own, so that nothing is cut at random, and nothing fused.
     longer = torch.zeros(1, dtype=torch.bool)
 
-    def hear(sound: Any) -> Any:
-        return model.get_audio_embedding([{samples: one, "longer": longer} for one in sound])
+    def embed_sounds(sound: Any) -> Any:
+        return model.get_audio_embedding([{samples: row, "longer": longer} for row in sound])
 
-    def read(**tokens: Any) -> Any:
+    def embed_words(**tokens: Any) -> Any:
         return model.get_text_embedding(tokens)
 
     class Tower(torch.nn.Module):  # type: ignore[misc]  # torch is Any: it is no dependency
@@ -85,20 +85,20 @@ def open_towers(checkpoint: Checkpoint, context: Context) -> Towers:
         def forward(self, **inputs: Any) -> Any:
             return self._compute(**inputs)
 
-    def opened(compute: Callable[..., Any]) -> TorchNetwork:
+    def open_network(compute: Callable[..., Any]) -> TorchNetwork:
         # In fp32 everywhere: the network computes the spectrum too, which bf16 would ruin.
         name = checkpoint.path.name
         return TorchNetwork.open(Tower(compute), device, name=name, batch=BATCH, precision="fp32")
 
-    return Towers(opened(hear), opened(read), checkpoint.is_fused)
+    return Towers(open_network(embed_sounds), open_network(embed_words), checkpoint.is_fused)
 
 
 def _open_model(checkpoint: Checkpoint) -> Any:
-    """The package's CLAP with the weights of a checkpoint; raises ModelError where they differ."""
+    """Builds the package's CLAP with the weights of a checkpoint; raises ModelError."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # deprecations in the package: nobody here can mend them
-        networks = _networks(checkpoint.words)
-        configs = package_folder() / "clap_module" / "model_configs"
+        networks = _import_networks(checkpoint.words)
+        configs = find_package_folder() / "clap_module" / "model_configs"
         config = json.loads((configs / f"{checkpoint.audio}.json").read_text(encoding="utf-8"))
         model = networks.CLAP(
             embed_dim=config["embed_dim"],
@@ -118,9 +118,9 @@ def _open_model(checkpoint: Checkpoint) -> Any:
     return model
 
 
-def _networks(words: int) -> Any:
-    """The package's module of networks, whose RoBERTa is built and not fetched."""
-    folder = package_folder() / "clap_module"
+def _import_networks(words: int) -> Any:
+    """Imports the package's module of networks, whose RoBERTa is built and not fetched."""
+    folder = find_package_folder() / "clap_module"
     try:
         from transformers import RobertaConfig, RobertaModel
 

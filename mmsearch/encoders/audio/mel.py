@@ -1,4 +1,4 @@
-"""The log-mel spectrogram that CLAP hears, as transformers' ClapFeatureExtractor computes it."""
+"""Log-mel spectrograms for CLAP, as transformers' ClapFeatureExtractor computes them."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 MelScale = Literal["slaney", "htk"]
 FLOOR = 1e-10
-"""The power below which nothing is heard: -100 dB."""
+"""The least power: -100 dB."""
 _BLOCK = 32  # frames at once: they stay in the cache
-_FEW = 8
+_PRODUCT_FRAMES = 8
 """Frames in one product: OpenBLAS takes all processors for larger ones, whose threads then wait for
 each other (99 ms of processor time a window on two busy processors, not 7)."""
 _PADDINGS = ("repeatpad", "repeat", "pad")
@@ -28,12 +28,12 @@ _PADDINGS = ("repeatpad", "repeat", "pad")
 
 @dataclass(frozen=True, slots=True)
 class MelSettings:
-    """How sound becomes a picture of `frames` by `mels` levels in dB.
+    """The parameters of spectrograms of `frames` by `mels` levels in dB.
 
     `mel_scale` slaney also scales each filter to constant energy, as librosa does; htk does not,
-    as torchaudio does. `padding` is what fills a window that is too short: `repeatpad` repeats it
-    as often as it fits whole and ends in silence, `repeat` fills all, `pad` is silence alone.
-    `is_fused` says that the model also takes long clips, of which it sees none here.
+    as torchaudio does. `padding` fills a short window: `repeatpad` repeats it as often as it fits
+    whole and ends in silence, `repeat` fills all, `pad` is silence alone. `is_fused` marks models
+    that also take long clips, which are never passed here.
     """
 
     sample_rate_hz: int = 48_000
@@ -49,7 +49,7 @@ class MelSettings:
 
     @classmethod
     def from_extractor(cls, config: Mapping[str, Any]) -> MelSettings:
-        """From what preprocessor_config.json says; raises ModelError for what is not known."""
+        """Parses preprocessor_config.json; raises ModelError for unknown values."""
         # transformers keeps both filter banks and takes slaney's for models without fusion.
         truncation = config.get("truncation", "fusion")
         if truncation not in ("fusion", "rand_trunc"):
@@ -78,7 +78,7 @@ class MelSettings:
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any]) -> MelSettings:
-        """From the settings of a stored model; raises ModelError where one is missing."""
+        """Reads the settings of a stored model; raises ModelError for a missing one."""
         try:
             return cls(**{name: settings[name] for name in cls.__dataclass_fields__})
         except KeyError as exc:
@@ -87,55 +87,48 @@ class MelSettings:
             ) from exc
 
     def to_settings(self) -> dict[str, Any]:
-        """For the card of a stored model."""
+        """Returns the settings for the card of a stored model."""
         return asdict(self)
 
     @property
     def samples(self) -> int:
-        """How many samples a window has."""
+        """The number of samples of a window."""
         return round(self.window_s * self.sample_rate_hz)
 
     @property
     def frames(self) -> int:
-        """How many spectra a window has."""
+        """The number of spectra of a window."""
         return 1 + self.samples // self.hop
 
 
 @dataclass(frozen=True)
 class MelFrontEnd:
-    """Turns windows into levels. Nothing in it is random, and it is safe to share by threads."""
+    """Computes the levels of windows. Deterministic, and safe to share between threads."""
 
     settings: MelSettings
 
-    def features(self, windows: Sequence[SampleArray]) -> FloatArray:
-        """(n, 1, frames, mels) float32 in dB, for mono windows; what is too long is cut off."""
-        levels = np.empty((len(windows), 1, *self.shape), dtype=np.float32)
+    def compute_features(self, windows: Sequence[SampleArray]) -> FloatArray:
+        """Returns (n, 1, frames, mels) float32 in dB, for mono windows; long ones are cut off."""
+        shape = (len(windows), 1, self.settings.frames, self.settings.mels)
+        levels = np.empty(shape, dtype=np.float32)
         for i, window in enumerate(windows):
-            self._write(self._filled(window), levels[i, 0])
+            self._write_levels(self.fill_window(window), levels[i, 0])
         return levels
 
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Frames and mels of one window."""
-        return self.settings.frames, self.settings.mels
-
-    def _filled(self, window: SampleArray) -> NDArray[np.float64]:
-        """(samples,): as long as the model was trained on, filled as it was trained."""
+    def fill_window(self, window: SampleArray) -> NDArray[np.float64]:
+        """Fills a window to (samples,), as in the model's training."""
         size = self.settings.samples
         filled = np.zeros(size, dtype=np.float64)
         count = min(len(window), size)
         if count == 0:
             return filled
-        if self.settings.padding == "pad":
-            filled[:count] = window[:count]
-            return filled
-        copies = size // count
+        copies = 1 if self.settings.padding == "pad" else size // count
         filled[: copies * count].reshape(copies, count)[:] = window[:count]
         if self.settings.padding == "repeat":
             filled[copies * count :] = window[: size - copies * count]
         return filled
 
-    def _write(self, samples: NDArray[np.float64], levels: FloatArray) -> None:
+    def _write_levels(self, samples: NDArray[np.float64], levels: FloatArray) -> None:
         half = self.settings.fft_size // 2
         padded = np.pad(samples, half, mode="reflect")
         frames = np.lib.stride_tricks.sliding_window_view(padded, self.settings.fft_size)
@@ -150,9 +143,9 @@ class MelFrontEnd:
             spectra = np.fft.rfft(weighted)[:, :bins]
             power = np.square(spectra.real)
             power += np.square(spectra.imag)
-            few = power.astype(np.float32).reshape(-1, _FEW, bins)
-            heard = np.matmul(few, self._filters).reshape(_BLOCK, -1)
-            levels[start : start + _BLOCK] = heard[: len(block)]
+            powers = power.astype(np.float32).reshape(-1, _PRODUCT_FRAMES, bins)
+            mels = np.matmul(powers, self._filters).reshape(_BLOCK, -1)
+            levels[start : start + _BLOCK] = mels[: len(block)]
         np.maximum(levels, FLOOR, out=levels)
         np.log10(levels, out=levels)
         levels *= 10.0
@@ -166,13 +159,13 @@ class MelFrontEnd:
     @cached_property
     def _filters(self) -> FloatArray:
         """(bins, mels) float32, without the bins above the highest filter."""
-        bank = mel_filters(self.settings)
+        bank = make_mel_filters(self.settings)
         used = int(np.flatnonzero(bank.any(axis=1))[-1]) + 1
         return np.ascontiguousarray(bank[:used], dtype=np.float32)
 
 
-def mel_filters(settings: MelSettings) -> NDArray[np.float64]:
-    """(fft bins, mels): triangles at equal distances on the mel scale."""
+def make_mel_filters(settings: MelSettings) -> NDArray[np.float64]:
+    """Returns (fft bins, mels): triangles at equal distances on the mel scale."""
     low, high = _to_mel(np.array([settings.f_min_hz, settings.f_max_hz]), settings.mel_scale)
     corners = _to_hertz(np.linspace(low, high, settings.mels + 2), settings.mel_scale)
     bins = np.linspace(0, settings.sample_rate_hz // 2, settings.fft_size // 2 + 1)
@@ -193,17 +186,15 @@ _STEP = np.log(6.4) / 27.0
 
 
 def _to_mel(hertz: NDArray[np.float64], scale: MelScale) -> NDArray[np.float64]:
-    above = np.log(np.maximum(hertz, _BREAK_HZ) / _BREAK_HZ) / _STEP
-    mels: NDArray[np.float64] = np.minimum(hertz, _BREAK_HZ) / _LINEAR_HZ + above
     if scale == "htk":
-        mels = 2595.0 * np.log10(1.0 + hertz / 700.0)
-    return mels
+        return np.asarray(2595.0 * np.log10(1.0 + hertz / 700.0))
+    above = np.log(np.maximum(hertz, _BREAK_HZ) / _BREAK_HZ) / _STEP
+    return np.asarray(np.minimum(hertz, _BREAK_HZ) / _LINEAR_HZ + above)
 
 
 def _to_hertz(mels: NDArray[np.float64], scale: MelScale) -> NDArray[np.float64]:
+    if scale == "htk":
+        return np.asarray(700.0 * (10.0 ** (mels / 2595.0) - 1.0))
     bend = _BREAK_HZ / _LINEAR_HZ
     above = np.exp(np.maximum(mels - bend, 0.0) * _STEP)
-    hertz: NDArray[np.float64] = np.minimum(mels, bend) * _LINEAR_HZ * above
-    if scale == "htk":
-        hertz = 700.0 * (10.0 ** (mels / 2595.0) - 1.0)
-    return hertz
+    return np.asarray(np.minimum(mels, bend) * _LINEAR_HZ * above)

@@ -1,4 +1,4 @@
-"""What a sound is like: Whisper's own encoder, pooled over a fixed window."""
+"""The sound encoder `whisper-sound`: states of Whisper's encoder, pooled over a fixed window."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mmsearch.encoders.speech.transcriber import TINY_EN
-from mmsearch.encoders.speech.whisper import packaged_whisper
+from mmsearch.encoders.speech.whisper import open_packaged_whisper
+from mmsearch.encoders.unit_rows import normalize_rows
 from mmsearch.errors import ConfigError
 from mmsearch.types import Space, Span, WeightFile
 
@@ -47,70 +48,64 @@ class WhisperSoundEncoder:
     takes_words = False
 
     def __init__(
-        self, whisper: Callable[[], Any], *, centre: FloatArray, scale: FloatArray
+        self, open_whisper: Callable[[], Any], *, centre: FloatArray, scale: FloatArray
     ) -> None:
-        self._load = whisper
+        self._open_whisper = open_whisper
         self._centre = centre
         self._scale = scale
 
     @classmethod
     def describe(cls, spec: ModelSpec, context: Context) -> Space:
-        """The space it fills."""
+        """Returns the space of all models of this kind."""
         del spec, context
         return cls.space
 
     @classmethod
     def load(cls, spec: ModelSpec, context: Context) -> WhisperSoundEncoder:
-        """With the packaged tiny.en, which the transcriber shares; loaded with its first sound."""
+        """Takes the packaged tiny.en, which the transcriber shares; opened with the first sound."""
         del spec
-        return cls.around(lambda: packaged_whisper(context.threads or 0))
+        return cls.from_whisper(lambda: open_packaged_whisper(context.threads or 0))
 
     @classmethod
-    def around(cls, whisper: Callable[[], Any]) -> WhisperSoundEncoder:
-        """Around what gives a `faster_whisper.WhisperModel` of tiny.en."""
+    def from_whisper(cls, open_whisper: Callable[[], Any]) -> WhisperSoundEncoder:
+        """Wraps a function that returns a `faster_whisper.WhisperModel` of tiny.en."""
         with resources.files("mmsearch").joinpath(STATISTICS).open("rb") as stream:
             statistics = np.load(stream, allow_pickle=False)
-            return cls(
-                whisper,
-                centre=statistics["centre"].astype(np.float32),
-                scale=statistics["scale"].astype(np.float32),
-            )
+            centre, scale = (statistics[name].astype(np.float32) for name in ("centre", "scale"))
+        return cls(open_whisper, centre=centre, scale=scale)
 
     def encode(self, windows: Sequence[SampleArray]) -> FloatArray:
-        """(n, 768) float32 with unit rows, for windows of at most `window_s` at 16 kHz mono."""
-        features = np.stack([self.features(window) for window in windows])
-        standard = (features - self._centre) / self._scale
-        norms = np.linalg.norm(standard, axis=1, keepdims=True)
-        unit: FloatArray = (standard / np.maximum(norms, 1e-12)).astype(np.float32)
-        return unit
+        """Returns (n, 768) float32 with unit rows, for mono windows of at most 10 s at 16 kHz."""
+        features = np.stack([self.compute_features(window) for window in windows])
+        return normalize_rows((features - self._centre) / self._scale)
 
     def encode_texts(self, texts: Sequence[str]) -> FloatArray:
-        """Words cannot enter this space: raises ConfigError."""
+        """Raises ConfigError: words cannot enter this space."""
         raise ConfigError(f"the sound model 'whisper-sound' takes no words ({len(texts)} given)")
 
-    def features(self, window: SampleArray) -> FloatArray:
-        """(768,) float32: the mean, then the deviation, over the window's own frames."""
+    def compute_features(self, window: SampleArray) -> FloatArray:
+        """Returns (768,) float32: the mean, then the deviation, over the window's own frames."""
         from ctranslate2 import StorageView
 
         count = int(self.window_s * SAMPLE_RATE_HZ)
         padded = np.zeros(count, dtype=np.float32)
         padded[: len(window)] = window[:count]
         frames = int(self.window_s * FRAMES_PER_S)
-        whisper = self._load()
+        whisper = self._open_whisper()
         mel = whisper.feature_extractor(padded)[:, :frames]
         batch = np.ascontiguousarray(mel[None], dtype=np.float32)
         states = np.array(whisper.model.encode(StorageView.from_array(batch)))[0]
         # Two mel frames make one state; states over the padding say nothing about the sound.
         own = max(1, min(len(states), round(len(window) / SAMPLE_RATE_HZ * FRAMES_PER_S / 2)))
-        heard = states[:own].astype(np.float32)
-        pooled: FloatArray = np.concatenate([heard.mean(axis=0), heard.std(axis=0)])
+        states = states[:own].astype(np.float32)
+        pooled: FloatArray = np.concatenate([states.mean(axis=0), states.std(axis=0)])
         return pooled
 
 
-class WindowCutter:
+class WindowSplitter:
     """Cuts a stream of blocks into windows on a fixed grid from its start.
 
-    The grid depends on the sound alone, never on how it was cut into blocks.
+    The grid does not depend on the sizes of the blocks.
     """
 
     def __init__(
@@ -119,25 +114,25 @@ class WindowCutter:
         self._rate = sample_rate_hz
         self._size = int(window_s * sample_rate_hz)
         self._hop = int(hop_s * sample_rate_hz)
-        self._kept = np.zeros(0, dtype=np.float32)
+        self._samples = np.zeros(0, dtype=np.float32)
         self._start_s: float | None = None
         self._count = 0
 
     def push(self, samples: SampleArray, start_s: float) -> Iterator[tuple[SampleArray, Span]]:
-        """The windows that are complete with this block."""
+        """Yields the windows that this block completes."""
         if self._start_s is None:
             self._start_s = start_s
-        self._kept = np.concatenate([self._kept, samples])
-        while len(self._kept) >= self._size:
-            yield self._take(self._kept[: self._size])
-            self._kept = self._kept[self._hop :]
+        self._samples = np.concatenate([self._samples, samples])
+        while len(self._samples) >= self._size:
+            yield self._take(self._samples[: self._size])
+            self._samples = self._samples[self._hop :]
 
     def finish(self) -> Iterator[tuple[SampleArray, Span]]:
-        """The last window, where it is not too short to say anything: a fifth, or the only one."""
+        """Yields the last window if it has a fifth of the length at least, or is the only one."""
         covered = self._size - self._hop if self._count else 0
-        rest = len(self._kept)
+        rest = len(self._samples)
         if rest > covered and (rest >= self._size // 5 or self._count == 0):
-            yield self._take(self._kept)
+            yield self._take(self._samples)
 
     def _take(self, window: SampleArray) -> tuple[SampleArray, Span]:
         begin_s = (self._start_s or 0.0) + self._count * self._hop / self._rate

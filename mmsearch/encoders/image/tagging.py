@@ -1,9 +1,10 @@
-"""Pictures as mixtures of class names (ConSE): EfficientNet-Lite2 seen through MiniLM."""
+"""The image encoder `tagging`: pictures as mixtures of class names (ConSE) in MiniLM's space."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
@@ -13,14 +14,13 @@ import numpy as np
 from PIL import Image
 
 from mmsearch.encoders.base import PictureCode, PreparedPicture
+from mmsearch.encoders.unit_rows import normalize_rows
 from mmsearch.errors import ConfigError, WeightsMismatch, WeightsMissing
-from mmsearch.models.weights import file_sha256
+from mmsearch.models.weights import hash_file_once
 from mmsearch.runtime.onnx import OnnxModel
 from mmsearch.types import Box, PictureFit, Space, Tag, WeightFile
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from mmsearch.encoders.base import Context, TextEncoder
     from mmsearch.models.presets import ModelSpec
     from mmsearch.types import FloatArray, PixelArray
@@ -50,7 +50,7 @@ WINDOW = 0.7
 R@1, R@5 and R@10 are 0.50, 0.88 and 0.94, and from 0.6 to 0.8 within 0.03 of that; with the whole
 picture alone they are 0.47, 0.83 and 0.96."""
 LONG = 2.1
-"""From this ratio of sides on three such windows no longer reach from end to end."""
+"""The ratio of sides from which three such windows no longer reach from end to end."""
 TEMPERATURE = 2.0
 """Divides the logits: the network is sure of one class where a picture shows several things. R@1 is
 0.41 at 1, and between 0.48 and 0.50 from 1.5 to 3."""
@@ -60,8 +60,8 @@ MIN_TAG_PROBABILITY = 0.1
 CROPS_PER_RUN = 12
 
 
-def windows(width_px: int, height_px: int) -> tuple[Box, ...]:
-    """The six parts of a picture that are looked at: all of it, four corners and the middle.
+def choose_windows(width_px: int, height_px: int) -> tuple[Box, ...]:
+    """Returns the six windows of a picture: all of it, four corners and the middle.
 
     The last five are squares. In a picture longer than `LONG` they lie in a row instead, as high
     as it is, and are as much longer than high as it takes to overlap.
@@ -81,32 +81,34 @@ def windows(width_px: int, height_px: int) -> tuple[Box, ...]:
     return (whole, *(Box(0.0, start, 1.0, end) for start, end in spans))
 
 
-def cut(pixels: PixelArray) -> PreparedPicture:
-    """Cut the windows out of (height, width, 3) uint8 RGB and scale each to 260 x 260."""
+def cut_windows(pixels: PixelArray) -> PreparedPicture:
+    """Cuts the windows out of (height, width, 3) uint8 RGB and scales each to 260 x 260."""
     height_px, width_px = pixels.shape[:2]
-    boxes = windows(width_px, height_px)
+    boxes = choose_windows(width_px, height_px)
     picture = Image.fromarray(pixels)
     crops = np.empty((len(boxes), CROP_PX, CROP_PX, 3), dtype=np.uint8)
     for crop, box in zip(crops, boxes, strict=True):
-        corners = (
-            box.x0 * width_px,
-            box.y0 * height_px,
-            min(box.x1 * width_px, width_px),
-            min(box.y1 * height_px, height_px),
-        )
-        crop[:] = np.asarray(
-            picture.resize(
-                (CROP_PX, CROP_PX), Image.Resampling.BILINEAR, box=corners, reducing_gap=2.0
-            )
-        )
+        right, bottom = min(box.x1 * width_px, width_px), min(box.y1 * height_px, height_px)
+        corners = (box.x0 * width_px, box.y0 * height_px, right, bottom)
+        size = (CROP_PX, CROP_PX)
+        scaled = picture.resize(size, Image.Resampling.BILINEAR, box=corners, reducing_gap=2.0)
+        crop[:] = np.asarray(scaled)
     return PreparedPicture(crops, boxes)
 
 
+@dataclass(frozen=True, slots=True)
+class _Classes:
+    names: list[str]
+    vectors: FloatArray
+    unit_vectors: FloatArray
+    centre: FloatArray
+
+
 class TaggingEncoder:
-    """Class probabilities times the text vectors of the classes (Norouzi et al., ICLR 2014).
+    """Multiplies class probabilities by text vectors of the classes (Norouzi et al., ICLR 2014).
 
     For a crop with logits z, v = sum over classes c of softmax(z / T)[c] * (t[c] - m), made unit;
-    t[c] is the mean MiniLM vector of what can be said of class c, m the mean of t. A text vector q
+    t[c] is the mean MiniLM vector of sentences about class c, m the mean of t. A text vector q
     enters as q - m, made unit. A picture is as near to a query as the best of its crops is.
     """
 
@@ -131,112 +133,83 @@ class TaggingEncoder:
 
     @classmethod
     def describe(cls, spec: ModelSpec, context: Context) -> Space:
-        """The space it fills."""
+        """Returns the space of all models of this kind."""
         del spec, context
         return cls.space
 
     @classmethod
     def load(cls, spec: ModelSpec, context: Context) -> TaggingEncoder:
-        """The packaged encoder; files are read when they are first needed.
-
-        A query needs no more than `centre`. Then WeightsMissing or WeightsMismatch can be raised.
-        """
+        """Takes the packaged files; their first use raises WeightsMissing or WeightsMismatch."""
         del spec
         folder = Path(str(resources.files("mmsearch"))) / "models/data/mini"
         return cls(folder, text=context.text, threads=context.threads)
 
     def prepare(self, pixels: PixelArray) -> PreparedPicture:
-        """Cut and scale (height, width, 3) uint8 RGB; pure, and safe to call from many threads."""
-        return cut(pixels)
+        """Cuts and scales (height, width, 3) uint8 RGB; safe to call from many threads."""
+        return cut_windows(pixels)
 
     def encode(self, pictures: Sequence[PreparedPicture]) -> list[PictureCode]:
-        """Embed pictures in one go; the result does not depend on which are together."""
+        """Embeds a batch; the result does not depend on which pictures are in it together."""
         if not pictures:
             return []
         crops = np.concatenate([picture.crops for picture in pictures])
-        probabilities = np.concatenate(
-            [
-                self._network.run({"pixels": crops[start : start + CROPS_PER_RUN]})[0]
-                for start in range(0, len(crops), CROPS_PER_RUN)
-            ]
-        )
+        runs = (crops[i : i + CROPS_PER_RUN] for i in range(0, len(crops), CROPS_PER_RUN))
+        probabilities = np.concatenate([self._network.run({"pixels": run})[0] for run in runs])
         ends = np.cumsum([len(picture.boxes) for picture in pictures])
         parts = np.split(probabilities, ends[:-1])
         return [
-            PictureCode(self._mix(part), picture.boxes, self._tags(part))
+            PictureCode(self._mix_classes(part), picture.boxes, self._select_tags(part))
             for part, picture in zip(parts, pictures, strict=True)
         ]
 
     def project_text(self, vectors: FloatArray) -> FloatArray:
-        """Take (n, 384) MiniLM vectors to (n, 384) unit rows of this space."""
-        return _unit(vectors - self._centre)
+        """Maps (n, 384) MiniLM vectors to (n, 384) unit rows of this space."""
+        return normalize_rows(vectors - self._classes.centre)
 
     def encode_texts(self, texts: Sequence[str]) -> FloatArray:
-        """(n, 384) unit rows of this space, by way of the library's text encoder."""
+        """Returns (n, 384) unit rows, by way of the library's text encoder."""
         if self._text is None:
             raise ConfigError("the image model 'tagging' takes words through a text encoder")
         return self.project_text(self._text().encode_queries(texts))
 
     def ceiling(self, queries: FloatArray) -> float:
-        """How near a picture of just that would be to any of (n, dim) unit rows.
+        """Returns the greatest similarity to any of (n, dim) unit rows that a picture can have.
 
-        It is the similarity of the nearest class, the more so the farther that stands out from the
-        five nearest: where one class is what the words say, a picture has to be of that class.
+        It is the similarity of the nearest class, plus half of its distance to the mean of the five
+        nearest: if the words name one class, a picture has to be of that class.
         """
-        near = np.sort(queries @ self._classes.T, axis=1)[:, -NEAREST_CLASSES:]
+        near = np.sort(queries @ self._classes.unit_vectors.T, axis=1)[:, -NEAREST_CLASSES:]
         if not near.size:
             return 0.0
         return float((1.5 * near[:, -1] - near.mean(axis=1)).max())
 
-    def _mix(self, probabilities: FloatArray) -> FloatArray:
+    def _mix_classes(self, probabilities: FloatArray) -> FloatArray:
         flat = probabilities ** (1 / TEMPERATURE)
-        return _unit((flat / flat.sum(axis=1, keepdims=True)) @ self._class_vectors)
+        return normalize_rows((flat / flat.sum(axis=1, keepdims=True)) @ self._classes.vectors)
 
-    def _tags(self, probabilities: FloatArray) -> tuple[Tag, ...]:
+    def _select_tags(self, probabilities: FloatArray) -> tuple[Tag, ...]:
         best = probabilities.max(axis=0)
         order = np.argsort(-best, kind="stable")[:MAX_TAGS]
-        return tuple(
-            Tag(self._names[i], float(best[i])) for i in order if best[i] >= MIN_TAG_PROBABILITY
-        )
+        names = self._classes.names
+        return tuple(Tag(names[i], float(best[i])) for i in order if best[i] >= MIN_TAG_PROBABILITY)
 
     @cached_property
     def _network(self) -> OnnxModel:
-        return OnnxModel.open(self._file(NETWORK), threads=self._threads)
+        return OnnxModel.open(self._verify_file(NETWORK), threads=self._threads)
 
     @cached_property
-    def _class_vectors(self) -> FloatArray:
-        return np.asarray(self._read("vectors"), dtype=np.float32)
+    def _classes(self) -> _Classes:
+        with np.load(self._verify_file(CLASSES), allow_pickle=False) as archive:
+            vectors, centre = (archive[name].astype(np.float32) for name in ("vectors", "centre"))
+            return _Classes(archive["names"].tolist(), vectors, normalize_rows(vectors), centre)
 
-    @cached_property
-    def _classes(self) -> FloatArray:
-        return _unit(self._class_vectors)
-
-    @cached_property
-    def _names(self) -> list[str]:
-        names: list[str] = self._read("names").tolist()
-        return names
-
-    @cached_property
-    def _centre(self) -> FloatArray:
-        return np.asarray(self._read("centre"), dtype=np.float32)
-
-    def _read(self, name: str) -> NDArray[np.generic]:
-        with np.load(self._file(CLASSES), allow_pickle=False) as archive:
-            values: NDArray[np.generic] = archive[name]
-        return values
-
-    def _file(self, name: str) -> Path:
+    def _verify_file(self, name: str) -> Path:
         path = self._folder / name
         if not path.is_file():
             raise WeightsMissing(f"{path} is missing: pip install --force-reinstall mmsearch")
-        if (found := file_sha256(path)) != SHA256[name]:
+        if (sha256 := hash_file_once(path)) != SHA256[name]:
             raise WeightsMismatch(
-                f"{path} has sha256 {found}, but {SHA256[name]} was pinned: "
+                f"{path} has sha256 {sha256}, but {SHA256[name]} was pinned: "
                 "pip install --force-reinstall mmsearch"
             )
         return path
-
-
-def _unit(rows: FloatArray) -> FloatArray:
-    norms = np.linalg.norm(rows, axis=1, keepdims=True)
-    return np.asarray(rows / np.maximum(norms, 1e-12), dtype=np.float32)

@@ -1,1 +1,1 @@
-"""Reads writing in images."""
+"""Reads text in images."""

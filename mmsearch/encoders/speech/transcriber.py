@@ -1,4 +1,4 @@
-"""Whisper through faster-whisper: a sound track as utterances, with nothing invented on silence."""
+"""Transcribes sound tracks with Whisper through faster-whisper, inventing nothing on silence."""
 
 from __future__ import annotations
 
@@ -11,8 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mmsearch.encoders.base import Utterance
-from mmsearch.encoders.speech.transcription import InBatches, Listening, one_by_one
-from mmsearch.encoders.speech.utterances import moved, utterances
+from mmsearch.encoders.speech.transcription import (
+    BatchTranscriber,
+    TranscriptionOptions,
+    transcribe_sequentially,
+)
+from mmsearch.encoders.speech.utterances import assemble_utterances, shift_utterance
 from mmsearch.errors import ConfigError, ModelError, WeightsMissing
 from mmsearch.models.packaged import PackagedFile
 from mmsearch.runtime.device import Device
@@ -37,7 +41,7 @@ PACKAGED = "tiny.en"
 
 @dataclass(frozen=True, slots=True)
 class Repository:
-    """Where a size of Whisper is on the hub, converted for CTranslate2, and its licence (SPDX)."""
+    """A hub repository of a Whisper model converted for CTranslate2, and its licence (SPDX)."""
 
     name: str
     licence: str = "MIT"
@@ -49,7 +53,7 @@ _DISTILLED = ("small.en", "medium.en", "large-v2", "large-v3")
 _TURBO = Repository("mobiuslabsgmbh/faster-whisper-large-v3-turbo")
 REPOSITORIES: Mapping[str, Repository] = MappingProxyType(
     {size: Repository(f"Systran/faster-whisper-{size}") for size in _SYSTRAN}
-    | {f"distil-{it}": Repository(f"Systran/faster-distil-whisper-{it}") for it in _DISTILLED}
+    | {f"distil-{size}": Repository(f"Systran/faster-distil-whisper-{size}") for size in _DISTILLED}
     | {
         "distil-large-v3.5": Repository("distil-whisper/distil-large-v3.5-ct2"),
         "large": Repository("Systran/faster-whisper-large-v3"),
@@ -69,30 +73,30 @@ PATTERNS = (
 )
 """The files of such a repository."""
 
-_ARITHMETIC = {
+_COMPUTE_TYPES = {
     "cpu": ("int8", "int8_float32", "float32"),
     "cuda": ("float16", "bfloat16", "int8_float16", "int8_float32", "float32"),
 }
-"""Best first. The weights are published as float16; what follows it is for older GPUs."""
+"""Best first. The weights are published as float16; the types after it are for older GPUs."""
 
 
-def packaged_folder() -> Path:
-    """The folder of tiny.en, which comes with the installation.
+def find_packaged_folder() -> Path:
+    """Returns the folder of tiny.en, which comes with the installation.
 
-    Raises WeightsMissing, or WeightsMismatch when its files are not those that were pinned.
+    Raises WeightsMissing, or WeightsMismatch for files that are not the pinned ones.
     """
     for file in TINY_EN.values():
-        file.verified()
-    return TINY_EN["model.bin"].path().parent
+        file.verify()
+    return TINY_EN["model.bin"].find_path().parent
 
 
 def open_whisper(folder: Path, *, threads: int = 0, device: str = "cpu") -> Any:
-    """A `faster_whisper.WhisperModel` from a folder, without a network.
+    """Opens a `faster_whisper.WhisperModel` from a folder, without a network.
 
-    `device` is cpu, cuda or cuda:N. int8 on a CPU, on a GPU float16 or what it can. Raises
-    WeightsMissing for a folder without such a model, and ModelError where the GPU cannot take it.
+    `device` is cpu, cuda or cuda:N. Computes in int8 on a CPU, in float16 on a GPU if it can.
+    Raises WeightsMissing for a folder without such a model, ModelError where it does not fit.
     """
-    where = Device.parse(device) or Device("cpu")
+    target = Device.parse(device) or Device("cpu")
     # Without its tokenizer faster-whisper would ask the hub for one.
     missing = [name for name in ("model.bin", "tokenizer.json") if not (folder / name).is_file()]
     if missing:
@@ -100,7 +104,7 @@ def open_whisper(folder: Path, *, threads: int = 0, device: str = "cpu") -> Any:
             f"{folder} holds no CTranslate2 Whisper model ({' and '.join(missing)} not there): "
             f"`mmsearch models pull faster-whisper:small` fetches one"
         )
-    if where.kind == "cuda" and (problem := load_cublas()):
+    if target.kind == "cuda" and (problem := load_cublas()):
         raise ModelError(f"{problem}; or use --device cpu")
 
     from ctranslate2 import get_supported_compute_types
@@ -109,44 +113,43 @@ def open_whisper(folder: Path, *, threads: int = 0, device: str = "cpu") -> Any:
     try:
         return WhisperModel(
             str(folder),
-            device=where.kind,
-            device_index=where.index,
-            compute_type=compute_type(where, get_supported_compute_types(where.kind, where.index)),
+            device=target.kind,
+            device_index=target.index,
+            compute_type=choose_compute_type(
+                target, get_supported_compute_types(target.kind, target.index)
+            ),
             cpu_threads=threads,
             local_files_only=True,
         )
     except Exception as exc:  # the file system and CTranslate2 each raise their own
-        told = f"the speech model in {folder} could not be loaded on {where} ({exc})"
-        if where.kind == "cuda":
-            raise ModelError(f"{told}: use a smaller --speech-model, or --device cpu") from exc
-        raise WeightsMissing(f"{told}: is it a CTranslate2 Whisper model, and whole?") from exc
+        failure = f"the speech model in {folder} could not be loaded on {target} ({exc})"
+        if target.kind == "cuda":
+            raise ModelError(f"{failure}: use a smaller --speech-model, or --device cpu") from exc
+        raise WeightsMissing(f"{failure}: is it a CTranslate2 Whisper model, and whole?") from exc
 
 
-def compute_type(device: Device, supported: Collection[str]) -> str:
-    """The arithmetic for a device, of what it supports."""
-    return next((one for one in _ARITHMETIC[device.kind] if one in supported), "default")
+def choose_compute_type(device: Device, supported: Collection[str]) -> str:
+    """Returns the best arithmetic that a device supports."""
+    return next((each for each in _COMPUTE_TYPES[device.kind] if each in supported), "default")
 
 
-def whisper_model(name: str = PACKAGED, *, threads: int = 0, device: str = "cpu") -> Any:
-    """A `faster_whisper.WhisperModel`: the packaged tiny.en, or a folder.
-
-    Raises what `packaged_folder` and `open_whisper` raise.
-    """
-    folder = packaged_folder() if name == PACKAGED else Path(name).expanduser()
+def open_named_whisper(name: str = PACKAGED, *, threads: int = 0, device: str = "cpu") -> Any:
+    """Opens the packaged tiny.en or a folder; raises as `find_packaged_folder`, `open_whisper`."""
+    folder = find_packaged_folder() if name == PACKAGED else Path(name).expanduser()
     return open_whisper(folder, threads=threads, device=device)
 
 
-def languages(whisper: Any) -> tuple[str, ...]:
-    """The codes of the languages that a `WhisperModel` knows: only large-v3 knows yue."""
+def list_languages(whisper: Any) -> tuple[str, ...]:
+    """Returns the codes of the languages that a `WhisperModel` knows: only large-v3 knows yue."""
     codes: tuple[str, ...] = tuple(whisper.supported_languages)
     if not whisper.model.is_multilingual:
         return codes
-    known = whisper.hf_tokenizer.token_to_id
-    return tuple(code for code in codes if known(f"<|{code}|>") is not None)
+    token_id = whisper.hf_tokenizer.token_to_id
+    return tuple(code for code in codes if token_id(f"<|{code}|>") is not None)
 
 
 class WhisperTranscriber:
-    """Utterances with times; the same samples always give the same words."""
+    """Transcribes with times; the same samples always give the same words."""
 
     kind = "speech"
 
@@ -161,79 +164,80 @@ class WhisperTranscriber:
         """Raises ConfigError for a `language` that the model does not know."""
         self.model = model
         self._whisper = whisper
-        self._language = _checked(language, whisper, model)
-        self._listen = one_by_one if device == "cpu" else InBatches()
+        self._language = _check_language(language, whisper, model)
+        self._run = transcribe_sequentially if device == "cpu" else BatchTranscriber()
 
     def transcribe(
         self, samples: SampleArray, start_s: float, *, with_words: bool = False
     ) -> list[Utterance]:
-        """Utterances in (n,) float32 mono at 16 kHz that begins at `start_s` of its file.
+        """Transcribes (n,) float32 mono at 16 kHz that begins at `start_s` of its file.
 
-        Voice activity is detected first, so that silence and most music never reach the model; what
-        it is unsure of, repeats without end or says on silence is dropped. Greedy in temperature:
-        no sampling, no chance. The language, if not given, is detected in each call. Word times
-        cost a pass of alignment more. Raises ModelError where a GPU has too little memory.
+        Voice activity is detected first, so that silence and most music never reach the model;
+        unsure, endlessly repeated and hallucinated text is dropped. At temperature 0 nothing is
+        sampled. The language, if not given, is detected in each call. Word times cost another pass
+        of alignment. Raises ModelError where a GPU has too little memory.
         """
         if not len(samples):
             return []
-        listening = Listening(language=self._language, with_words=with_words)
-        heard = self._listen(self._whisper, samples, listening)
-        return [moved(said, start_s) for said in utterances(heard)]
+        options = TranscriptionOptions(self._language, with_words)
+        segments = self._run(self._whisper, samples, options)
+        return [shift_utterance(each, start_s) for each in assemble_utterances(segments)]
 
 
-def _checked(language: str | None, whisper: Any, model: str) -> str | None:
+def _check_language(language: str | None, whisper: Any, model: str) -> str | None:
     if language is None:
         return None
     code = language.strip().lower()
-    known = languages(whisper)
-    if code in known:
+    languages = list_languages(whisper)
+    if code in languages:
         return code
-    if known == ("en",):
+    if languages == ("en",):
         raise ConfigError(
             f"the speech model {model!r} knows English only, not {language!r}: leave the language "
             f"out, or name a model for many languages such as --speech-model small"
         )
     raise ConfigError(
-        f"the speech model {model!r} knows no language {language!r}; there are: {', '.join(known)}"
+        f"the speech model {model!r} knows no language {language!r}; there are: "
+        f"{', '.join(languages)}"
     )
 
 
-class SpeechCutter:
-    """Gathers blocks of sound into stretches that are transcribed at once.
+class SpeechSplitter:
+    """Gathers blocks of sound into sections that are transcribed at once.
 
-    A stretch ends in the quietest half second of its last `SEARCH_S`, so that no word is cut, and
+    A section ends in the quietest half second of its last `SEARCH_S`, so that no word is cut, and
     memory stays bounded however long the file is.
     """
 
-    STRETCH_S = 300.0
+    SECTION_S = 300.0
     SEARCH_S = 30.0
     QUIET_S = 0.5
 
     def __init__(self, *, sample_rate_hz: int = 16_000) -> None:
         self._rate = sample_rate_hz
-        self._kept = np.zeros(0, dtype=np.float32)
+        self._samples = np.zeros(0, dtype=np.float32)
         self._start_s: float | None = None
 
     def push(self, samples: SampleArray, start_s: float) -> Iterator[tuple[SampleArray, float]]:
-        """The stretch that is complete with this block, if one is, and where it starts."""
+        """Yields the sections that this block completes, with their starts."""
         if self._start_s is None:
             self._start_s = start_s
-        self._kept = np.concatenate([self._kept, samples])
-        while len(self._kept) >= self.STRETCH_S * self._rate:
-            cut = self._quietest()
-            yield self._kept[:cut], self._start_s
-            self._start_s += cut / self._rate
-            self._kept = self._kept[cut:]
+        self._samples = np.concatenate([self._samples, samples])
+        while len(self._samples) >= self.SECTION_S * self._rate:
+            end = self._find_quietest()
+            yield self._samples[:end], self._start_s
+            self._start_s += end / self._rate
+            self._samples = self._samples[end:]
 
     def finish(self) -> Iterator[tuple[SampleArray, float]]:
-        """What is left."""
-        if len(self._kept) and self._start_s is not None:
-            yield self._kept, self._start_s
+        """Yields the last section, with its start."""
+        if len(self._samples) and self._start_s is not None:
+            yield self._samples, self._start_s
 
-    def _quietest(self) -> int:
+    def _find_quietest(self) -> int:
         width = int(self.QUIET_S * self._rate)
-        begin = int((self.STRETCH_S - self.SEARCH_S) * self._rate)
-        tail = self._kept[begin : int(self.STRETCH_S * self._rate)]
+        begin = int((self.SECTION_S - self.SEARCH_S) * self._rate)
+        tail = self._samples[begin : int(self.SECTION_S * self._rate)]
         count = len(tail) // width
         power = np.square(tail[: count * width]).reshape(count, width).mean(axis=1)
         return begin + int(np.argmin(power)) * width + width // 2

@@ -1,17 +1,17 @@
-"""How a faster-whisper model goes through a stretch of sound: one window at a time, or in batches.
+"""Runs a faster-whisper model over samples: one window at a time, or in batches.
 
 Measured by `benchmarks/speech.py` with tiny.en as int8 on 2 cores, 410 s of sound, beam 5. Seconds
 of processor time for a second of sound (the machine had other work), and word error rate:
 
     faster-whisper called directly           0.0453  0.0465
-    one by one                               0.0458  0.0465
+    sequential                               0.0458  0.0465
     batches of 2, 4, 8, 16 with the rests    0.0434, 0.0430, 0.0436, 0.0415  0.0542
 
-Batches as faster-whisper has them took 30 % less than one by one on 337 s of it, but lost what a
-window cuts off (word error rate 0.116 against 0.053); without times they kept it (0.059) and gave
-one segment for 30 s. So a CPU goes one by one, and says word for word what faster-whisper says. On
-a GPU batches are worth far more: 63 s against 17 s for 13 minutes with large-v2 and batches of 8,
-say the authors of faster-whisper. That was not measured here.
+Batches of faster-whisper itself took 30 % less than sequential on 337 s of it, but lost sentences
+that a window cuts off (word error rate 0.116 against 0.053); without times they kept them (0.059)
+and gave one segment for 30 s. So a CPU works sequentially, with the very words of faster-whisper.
+On a GPU batches are worth far more: 63 s against 17 s for 13 minutes with large-v2 and batches of
+8, by the authors of faster-whisper. That was not measured here.
 """
 
 from __future__ import annotations
@@ -21,8 +21,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from mmsearch.encoders.base import Utterance, Word
-from mmsearch.encoders.speech.utterances import Heard
-from mmsearch.encoders.speech.vad import SAMPLE_RATE_HZ, Voice, level_db, unheard
+from mmsearch.encoders.speech.utterances import TranscribedSegment
+from mmsearch.encoders.speech.vad import (
+    SAMPLE_RATE_HZ,
+    SpeechRegions,
+    find_untranscribed,
+    measure_level_db,
+)
 from mmsearch.errors import ModelError
 from mmsearch.types import Span
 
@@ -30,37 +35,39 @@ if TYPE_CHECKING:
     from mmsearch.types import SampleArray
 
 BATCH = 16
-"""Windows at once on a GPU: what faster-whisper's and WhisperX's authors take."""
-LEAST_REST_S = 0.8
-"""Twice the silence that is left on both sides of speech: below it nothing was said."""
-MOST_PASSES = 4
-"""What is still a rest after so many passes is given up."""
+"""Windows at once on a GPU, as in faster-whisper and WhisperX."""
+MIN_REST_S = 0.8
+"""Twice the silence that is left on both sides of speech: a shorter rest holds no speech."""
+MAX_PASSES = 4
+"""A rest that remains after so many passes is given up."""
 FRAMES_PER_SECOND = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Listening:
-    """What is asked of a model: the language (None to detect it), and whether word times too."""
+class TranscriptionOptions:
+    """The language of the speech (None to detect it), and a switch for word times."""
 
     language: str | None = None
     with_words: bool = False
 
 
-def one_by_one(whisper: Any, samples: SampleArray, listening: Listening) -> list[Heard]:
-    """What is heard in (n,) float32 at 16 kHz, in seconds of it, one window after the other."""
+def transcribe_sequentially(
+    whisper: Any, samples: SampleArray, options: TranscriptionOptions
+) -> list[TranscribedSegment]:
+    """Transcribes (n,) float32 at 16 kHz window by window, with times in seconds of it."""
     segments, info = whisper.transcribe(
         samples,
-        language=listening.language,
+        language=options.language,
         vad_filter=True,
         condition_on_previous_text=False,
         temperature=0.0,
-        word_timestamps=listening.with_words,
+        word_timestamps=options.with_words,
     )
-    return [_heard(segment, samples, info, _as_it_is) for segment in segments]
+    return [_make_segment(segment, samples, info, lambda span: span) for segment in segments]
 
 
-class InBatches:
-    """The same with up to `size` windows at once; full memory of a GPU halves it for good.
+class BatchTranscriber:
+    """Transcribes up to `size` windows at once; full memory of a GPU halves it for good.
 
     Where a window ends in mid-sentence, the model leaves that sentence out; such rests are the
     windows of a further pass.
@@ -69,31 +76,36 @@ class InBatches:
     def __init__(self, size: int = BATCH) -> None:
         self.size = size
 
-    def __call__(self, whisper: Any, samples: SampleArray, listening: Listening) -> list[Heard]:
-        """As `one_by_one`; raises ModelError where there is no memory for one window."""
-        voice = Voice.found_in(samples)
-        spoken = voice.of(samples)
-        windows = voice.windows()
+    def __call__(
+        self, whisper: Any, samples: SampleArray, options: TranscriptionOptions
+    ) -> list[TranscribedSegment]:
+        """As `transcribe_sequentially`; raises ModelError without memory for one window."""
+        regions = SpeechRegions.detect(samples)
+        speech = regions.extract(samples)
+        windows = regions.make_windows()
         info: Any = None
         segments: list[Any] = []
-        for _ in range(MOST_PASSES):
+        for _ in range(MAX_PASSES):
             done = 0
-            found: list[Any] = []
+            pass_segments: list[Any] = []
             while done < len(windows):
                 batch = windows[done : done + self.size]
                 try:
-                    segments_now, told = _batch(whisper, spoken, batch, listening)
+                    batch_segments, batch_info = _transcribe_batch(whisper, speech, batch, options)
                 except RuntimeError as exc:
                     self._halve(len(batch), exc)
                     continue
                 done += len(batch)
-                found += segments_now
-                info = info or told
-                listening = replace(listening, language=info.language)
-            segments += found
-            windows = unheard(windows, [one.end for one in found], least_s=LEAST_REST_S)
-        segments.sort(key=lambda one: one.start)
-        return [_heard(one, samples, info, voice.original) for one in segments]
+                pass_segments += batch_segments
+                info = info or batch_info
+                options = replace(options, language=info.language)
+            segments += pass_segments
+            ends_s = [segment.end for segment in pass_segments]
+            windows = find_untranscribed(windows, ends_s, least_s=MIN_REST_S)
+        segments.sort(key=lambda segment: segment.start)
+        return [
+            _make_segment(segment, samples, info, regions.map_to_original) for segment in segments
+        ]
 
     def _halve(self, windows: int, error: RuntimeError) -> None:
         if "out of memory" not in str(error).lower():
@@ -106,23 +118,23 @@ class InBatches:
         self.size = windows // 2
 
 
-def _batch(
-    whisper: Any, spoken: SampleArray, windows: Sequence[Span], listening: Listening
+def _transcribe_batch(
+    whisper: Any, speech: SampleArray, windows: Sequence[Span], options: TranscriptionOptions
 ) -> tuple[list[Any], Any]:
-    """Segments in seconds of `spoken`, and what is known of their language."""
+    """Returns segments in seconds of `speech`, and the model's information on the language."""
     from faster_whisper import BatchedInferencePipeline
 
     segments, info = BatchedInferencePipeline(whisper).transcribe(
-        spoken,
-        language=listening.language,
-        clip_timestamps=[{"start": one.start_s, "end": one.end_s} for one in windows],
+        speech,
+        language=options.language,
+        clip_timestamps=[{"start": window.start_s, "end": window.end_s} for window in windows],
         batch_size=len(windows),
         without_timestamps=False,
         temperature=0.0,
-        word_timestamps=listening.with_words,
+        word_timestamps=options.with_words,
     )
     # A window is filled up with silence, and what was invented there would lie in the next one.
-    ends_s = {int(one.start_s * FRAMES_PER_SECOND): one.end_s for one in windows}
+    ends_s = {int(window.start_s * FRAMES_PER_SECOND): window.end_s for window in windows}
     inside = []
     for segment in segments:
         end_s = ends_s.get(segment.seek, segment.end)
@@ -131,31 +143,23 @@ def _batch(
     return inside, info
 
 
-def _as_it_is(span: Span) -> Span:
-    return span
-
-
-def _heard(segment: Any, samples: SampleArray, info: Any, place: Callable[[Span], Span]) -> Heard:
-    span = place(Span(float(segment.start), float(segment.end)))
+def _make_segment(
+    segment: Any, samples: SampleArray, info: Any, map_span: Callable[[Span], Span]
+) -> TranscribedSegment:
+    span = map_span(Span(float(segment.start), float(segment.end)))
     begin, end = (int(at_s * SAMPLE_RATE_HZ) for at_s in (span.start_s, span.end_s))
     words = tuple(
-        Word(
-            one.word.strip(), place(Span(float(one.start), float(one.end))), float(one.probability)
-        )
-        for one in segment.words or ()
-        if one.word.strip()
+        Word(text, map_span(Span(float(word.start), float(word.end))), float(word.probability))
+        for word in segment.words or ()
+        if (text := word.word.strip())
     )
     utterance = Utterance(
-        segment.text.strip(),
-        span,
-        language=info.language,
-        words=words,
-        language_probability=float(info.language_probability),
+        segment.text.strip(), span, info.language, words, float(info.language_probability)
     )
-    return Heard(
+    return TranscribedSegment(
         utterance,
-        no_speech=float(segment.no_speech_prob),
+        no_speech_probability=float(segment.no_speech_prob),
         log_probability=float(segment.avg_logprob),
-        compression=float(segment.compression_ratio),
-        level_db=level_db(samples[begin:end]),
+        compression_ratio=float(segment.compression_ratio),
+        level_db=measure_level_db(samples[begin:end]),
     )

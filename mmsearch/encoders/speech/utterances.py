@@ -1,14 +1,19 @@
-"""From what a speech model says it heard to utterances: gates, guards, and whole sentences."""
+"""Makes utterances of the segments of a speech model: drops untrusted ones, joins sentences."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from mmsearch.encoders.base import Utterance, Word
-from mmsearch.encoders.speech.repetition import pieces, spoken, without_echoes, without_loops
+from mmsearch.encoders.base import Utterance
+from mmsearch.encoders.speech.repetition import (
+    normalize_speech,
+    select_without_echoes,
+    select_without_loops,
+    split_into_pieces,
+)
 from mmsearch.types import Span
 
 MAX_NO_SPEECH = 0.6
@@ -18,11 +23,11 @@ MAX_COMPRESSION = 2.4
 
 MAX_NO_SPEECH_OF_A_SIGN_OFF = 0.3
 MIN_LEVEL_OF_A_SIGN_OFF_DB = -50.0
-"""Who thanks for watching is there to be heard: in the clips and films of the tests the no-speech
-probability of tiny.en is at most 0.28, and the level of what is said at least -28 dB."""
+"""A sign-off that was really said is audible: in the clips and films of the tests the no-speech
+probability of tiny.en is at most 0.28, and the level of speech at least -28 dB."""
 
 MAX_ECHO_PAUSE_S = 10.0
-"""What comes again after a longer pause is an announcement, not an echo."""
+"""A repetition after a longer pause is an announcement, not an echo."""
 
 MAX_UTTERANCE_S = 20.0
 MAX_PAUSE_S = 0.8
@@ -31,7 +36,7 @@ _SENTENCE = re.compile(r"[.!?。！？…]+")
 _WITHOUT_SPACES = frozenset({"ja", "zh", "yue", "th", "lo", "my", "km"})
 
 SIGN_OFFS = frozenset(
-    spoken(phrase)
+    normalize_speech(phrase)
     for phrase in (
         "you", "bye", "bye bye", "goodbye", "the end", "that's all", "thanks", "thank you",
         "thank you so much", "thank you very much", "thanks for watching", "thanks for listening",
@@ -59,96 +64,95 @@ SIGN_OFFS = frozenset(
         "请不吝点赞 订阅 转发 打赏支持明镜与点点栏目", "시청해주셔서 감사합니다", "감사합니다",
     )
 )  # fmt: skip
-"""What ends the videos that Whisper was trained on, and what it says where there is nothing."""
+"""Endings of the videos that Whisper was trained on, which it hallucinates on silence."""
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
-    """A segment as a speech model gives it, and how sure of it that is.
+class TranscribedSegment:
+    """An utterance with the confidence of the speech model.
 
     `level_db` is the level of its samples, in decibels of full scale.
     """
 
     utterance: Utterance
-    no_speech: float
+    no_speech_probability: float
     log_probability: float
-    compression: float
+    compression_ratio: float
     level_db: float
 
 
-def utterances(heard: Iterable[Heard]) -> list[Utterance]:
-    """What is left when all gates and guards are passed, in whole sentences, in order of time."""
+def assemble_utterances(segments: Iterable[TranscribedSegment]) -> list[Utterance]:
+    """Returns the trusted utterances without loops, as whole sentences in order of time."""
     trusted = [
-        replace(one, utterance=said)
-        for one in heard
-        if is_trusted(one) and (said := without_loop(one.utterance)).text
+        replace(segment, utterance=utterance)
+        for segment in segments
+        if is_trusted(segment) and (utterance := remove_loops(segment.utterance)).text
     ]
-    sure = [one.utterance for one in trusted if not is_invented_sign_off(one)]
-    return sentences(without_echo(sure))
-
-
-def is_trusted(heard: Heard) -> bool:
-    """Whether it passes the gates: it has words, there was speech, and it is no long loop."""
-    span = heard.utterance.span
-    return (
-        any(map(str.isalnum, heard.utterance.text))
-        and span.end_s > span.start_s
-        and heard.no_speech < MAX_NO_SPEECH
-        and heard.log_probability > MIN_LOG_PROBABILITY
-        and heard.compression < MAX_COMPRESSION
+    return join_sentences(
+        remove_echoes(
+            [segment.utterance for segment in trusted if not is_hallucinated_sign_off(segment)]
+        )
     )
 
 
-def is_invented_sign_off(heard: Heard) -> bool:
-    """Whether it is nothing but sign-offs, and probably nobody was there to say them."""
-    parts = [part for part in _SENTENCE.split(heard.utterance.text) if part.strip()]
-    is_sign_off = spoken(heard.utterance.text) in SIGN_OFFS  # some hold a full stop
-    if not is_sign_off and not all(spoken(part) in SIGN_OFFS for part in parts):
+def is_trusted(segment: TranscribedSegment) -> bool:
+    """Tests if a segment passes the gates: it has words, there was speech, and no long loop."""
+    span = segment.utterance.span
+    return (
+        any(map(str.isalnum, segment.utterance.text))
+        and span.end_s > span.start_s
+        and segment.no_speech_probability < MAX_NO_SPEECH
+        and segment.log_probability > MIN_LOG_PROBABILITY
+        and segment.compression_ratio < MAX_COMPRESSION
+    )
+
+
+def is_hallucinated_sign_off(segment: TranscribedSegment) -> bool:
+    """Tests if a segment is nothing but sign-offs that probably nobody said."""
+    text = segment.utterance.text
+    parts = [part for part in _SENTENCE.split(text) if part.strip()]
+    is_sign_off = normalize_speech(text) in SIGN_OFFS  # some hold a full stop
+    if not is_sign_off and not all(normalize_speech(part) in SIGN_OFFS for part in parts):
         return False
     return (
-        heard.no_speech >= MAX_NO_SPEECH_OF_A_SIGN_OFF
-        or heard.level_db < MIN_LEVEL_OF_A_SIGN_OFF_DB
+        segment.no_speech_probability >= MAX_NO_SPEECH_OF_A_SIGN_OFF
+        or segment.level_db < MIN_LEVEL_OF_A_SIGN_OFF_DB
     )
 
 
-def without_loop(utterance: Utterance) -> Utterance:
-    """The same with one copy of each loop inside it, and its words accordingly."""
+def remove_loops(utterance: Utterance) -> Utterance:
+    """Keeps one copy of each loop inside an utterance, and its words accordingly."""
     words = utterance.words
     # With words, a piece is a word, so that text and words lose the same.
-    said = [f" {word.text}" for word in words] if words else pieces(utterance.text)
-    kept = without_loops(said)
-    if len(kept) == len(said):
+    pieces = [f" {word.text}" for word in words] if words else split_into_pieces(utterance.text)
+    kept = select_without_loops(pieces)
+    if len(kept) == len(pieces):
         return utterance
     if words and utterance.language in _WITHOUT_SPACES:
         text = "".join(words[index].text for index in kept)
     else:
-        text = "".join(said[index] for index in kept).strip()
+        text = "".join(pieces[index] for index in kept).strip()
     return replace(utterance, text=text, words=tuple(words[index] for index in kept if words))
 
 
-def without_echo(said: Sequence[Utterance]) -> list[Utterance]:
-    """The utterances without those that say the same again and again, with hardly a pause."""
-    left: list[Utterance] = []
-    for run in _runs(said):
-        left += [run[index] for index in without_echoes([one.text for one in run])]
-    return left
-
-
-def _runs(said: Sequence[Utterance]) -> Iterator[list[Utterance]]:
-    """Utterances that follow each other without a long pause."""
-    cuts = [
+def remove_echoes(utterances: Sequence[Utterance]) -> list[Utterance]:
+    """Removes utterances that repeat those before them again and again, with hardly a pause."""
+    pauses = [
         index
-        for index, (one, following) in enumerate(pairwise(said), start=1)
-        if following.span.start_s - one.span.end_s > MAX_ECHO_PAUSE_S
+        for index, (previous, following) in enumerate(pairwise(utterances), start=1)
+        if following.span.start_s - previous.span.end_s > MAX_ECHO_PAUSE_S
     ]
-    for begin, end in pairwise([0, *cuts, len(said)]):
-        yield list(said[begin:end])
+    remaining: list[Utterance] = []
+    for begin, end in pairwise([0, *pauses, len(utterances)]):
+        run = utterances[begin:end]
+        remaining += [run[i] for i in select_without_echoes([each.text for each in run])]
+    return remaining
 
 
-def sentences(said: Iterable[Utterance]) -> list[Utterance]:
-    """Join what Whisper cut in mid-sentence: up to a full stop, a pause, or twenty seconds."""
+def join_sentences(utterances: Iterable[Utterance]) -> list[Utterance]:
+    """Joins sentences that Whisper cut: up to a full stop, a pause, or twenty seconds."""
     joined: list[Utterance] = []
-    for utterance in said:
+    for utterance in utterances:
         last = joined[-1] if joined else None
         if (
             last is not None
@@ -168,11 +172,11 @@ def sentences(said: Iterable[Utterance]) -> list[Utterance]:
     return joined
 
 
-def moved(utterance: Utterance, by_s: float) -> Utterance:
-    """The same, so many seconds later."""
+def shift_utterance(utterance: Utterance, by_s: float) -> Utterance:
+    """Moves an utterance and its words by so many seconds."""
 
-    def later(span: Span) -> Span:
+    def shift(span: Span) -> Span:
         return Span(span.start_s + by_s, span.end_s + by_s)
 
-    words = tuple(Word(one.text, later(one.span), one.probability) for one in utterance.words)
-    return replace(utterance, span=later(utterance.span), words=words)
+    words = tuple(replace(word, span=shift(word.span)) for word in utterance.words)
+    return replace(utterance, span=shift(utterance.span), words=words)

@@ -1,4 +1,4 @@
-"""Where somebody speaks in a stretch of sound: silence is taken out, and times are taken back."""
+"""Voice activity detection: removes silence from samples, and maps times back."""
 
 from __future__ import annotations
 
@@ -17,26 +17,25 @@ if TYPE_CHECKING:
 
 SAMPLE_RATE_HZ = 16_000
 WINDOW_S = 30.0
-"""What Whisper takes at once."""
+"""The length of sound that Whisper takes at once."""
 
 MIN_SILENCE_MS = 2000
 PAD_MS = 400
-"""As faster-whisper has it one by one, so that a stretch of one window gives the same text. With
-its own settings for batches (160 ms) nothing was gained here, with 500 and 200 ms a fifth more
-windows were needed."""
+"""As in faster-whisper's sequential mode, so that one window gives the same text. With its
+settings for batches (160 ms) nothing was gained, with 500 and 200 ms a fifth more windows."""
 
 FLOOR_DB = -120.0
 
 
 @dataclass(frozen=True, slots=True)
-class Voice:
-    """The parts of a stretch in which somebody speaks, as (start, end) in samples, ascending."""
+class SpeechRegions:
+    """The parts of a recording in which somebody speaks, as (start, end) in samples, ascending."""
 
     parts: tuple[tuple[int, int], ...]
 
     @classmethod
-    def found_in(cls, samples: SampleArray) -> Voice:
-        """By Silero's network, which comes with faster-whisper; no part is over one window."""
+    def detect(cls, samples: SampleArray) -> SpeechRegions:
+        """Runs Silero's network, which comes with faster-whisper; no part is over one window."""
         from faster_whisper.vad import VadOptions, get_speech_timestamps
 
         if not len(samples):
@@ -46,18 +45,18 @@ class Voice:
             speech_pad_ms=PAD_MS,
             max_speech_duration_s=WINDOW_S,
         )
-        found = get_speech_timestamps(samples, options)
-        return cls(tuple((part["start"], part["end"]) for part in found))
+        parts = get_speech_timestamps(samples, options)
+        return cls(tuple((part["start"], part["end"]) for part in parts))
 
-    def of(self, samples: SampleArray) -> SampleArray:
-        """(n,) float32: the parts put together, without what lies between."""
-        cut = [samples[start:end] for start, end in self.parts]
-        return np.concatenate(cut) if cut else samples[:0]
+    def extract(self, samples: SampleArray) -> SampleArray:
+        """Concatenates the parts to (n,) float32, without the silence between them."""
+        parts = [samples[start:end] for start, end in self.parts]
+        return np.concatenate(parts) if parts else samples[:0]
 
-    def windows(self) -> list[Span]:
-        """What goes to the model at once, in seconds of the parts put together.
+    def make_windows(self) -> list[Span]:
+        """Groups the parts into windows of the model, in seconds of the concatenated parts.
 
-        As many whole parts as fit into 30 s, so that no word is cut.
+        A window has as many whole parts as fit into 30 s, so that no word is cut.
         """
         lengths = [end - start for start, end in self.parts]
         bounds = [0]
@@ -71,36 +70,40 @@ class Voice:
             if end > start
         ]
 
-    def original(self, span: Span) -> Span:
-        """Where a span of the parts put together lies in the stretch."""
-        return Span(self._at(span.start_s, is_end=False), self._at(span.end_s, is_end=True))
+    def map_to_original(self, span: Span) -> Span:
+        """Maps a span of the concatenated parts to the recording."""
+        return Span(
+            self._map_time(span.start_s, is_end=False), self._map_time(span.end_s, is_end=True)
+        )
 
-    def _at(self, time_s: float, *, is_end: bool) -> float:
+    def _map_time(self, time_s: float, *, is_end: bool) -> float:
         starts = [0, *accumulate(end - start for start, end in self.parts)]
         sample = time_s * SAMPLE_RATE_HZ
         # Between two parts an end belongs to the former, a start to the latter.
-        found = bisect_left(starts, sample) if is_end else bisect_right(starts, sample)
-        index = min(max(found - 1, 0), len(self.parts) - 1)
+        after = bisect_left(starts, sample) if is_end else bisect_right(starts, sample)
+        index = min(max(after - 1, 0), len(self.parts) - 1)
         return (self.parts[index][0] + sample - starts[index]) / SAMPLE_RATE_HZ
 
 
-def unheard(windows: Sequence[Span], ends_s: Sequence[float], *, least_s: float) -> list[Span]:
-    """What of the windows comes after the last words that were heard in them.
+def find_untranscribed(
+    windows: Sequence[Span], ends_s: Sequence[float], *, least_s: float
+) -> list[Span]:
+    """Returns the rests of windows after the last words transcribed in them.
 
     Whisper leaves a sentence that a window cuts off unfinished, for the next window; a batch has
-    none. `ends_s` are the ends of all that was heard. A window in which nothing was heard is
-    silent, and a rest below `least_s` too.
+    none. `ends_s` are the ends of all transcribed segments. A window without any is silent, and so
+    is a rest below `least_s`.
     """
-    left = []
+    rests = []
     for window in windows:
         inside = [end for end in ends_s if window.start_s < end <= window.end_s]
         if inside and window.end_s - max(inside) >= least_s:
-            left.append(Span(max(inside), window.end_s))
-    return left
+            rests.append(Span(max(inside), window.end_s))
+    return rests
 
 
-def level_db(samples: SampleArray) -> float:
-    """The root mean square of samples in decibels of full scale; -120 for silence."""
+def measure_level_db(samples: SampleArray) -> float:
+    """Computes the root mean square of samples in decibels of full scale; -120 for silence."""
     if not len(samples):
         return FLOOR_DB
     power = float(np.mean(np.square(samples, dtype=np.float64)))

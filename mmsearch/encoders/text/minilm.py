@@ -1,4 +1,4 @@
-"""all-MiniLM-L6-v2: sentences and short paragraphs of English as 384 numbers."""
+"""The encoder all-MiniLM-L6-v2 for sentences and short paragraphs of English."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mmsearch.encoders.text_batching import by_length, cut, padded, valid
+from mmsearch.encoders.text_batching import batch_by_length, pad_token_rows, truncate_ids
+from mmsearch.formatting import replace_surrogates
 from mmsearch.models import packaged
 from mmsearch.models.packaged import PackagedFile
 from mmsearch.runtime import int8_loading
@@ -55,18 +56,18 @@ class MiniLmEncoder:
 
     @classmethod
     def describe(cls, spec: ModelSpec, context: Context) -> Space:
-        """The space it fills."""
+        """Returns the space it fills."""
         del spec, context
         return cls.space
 
     @classmethod
     def load(cls, spec: ModelSpec, context: Context) -> MiniLmEncoder:
-        """Load from the installed packages; raises WeightsMissing or WeightsMismatch."""
+        """Loads the installed packages; raises WeightsMissing or WeightsMismatch."""
         from tokenizers import Tokenizer
 
         del spec
-        path = packaged.converted(
-            WEIGHTS, recipe=int8_loading.RECIPE, convert=int8_loading.compute_with_int8
+        path = packaged.convert_once(
+            WEIGHTS, recipe=int8_loading.RECIPE, convert=int8_loading.keep_weights_int8
         )
         model = OnnxModel.open(path, threads=context.threads)
         source = resources.files("mmsearch").joinpath(TOKENIZER)
@@ -76,33 +77,33 @@ class MiniLmEncoder:
         return cls(model, tokenizer)
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
-        """How many tokens each text takes, without special tokens."""
-        encodings = self._tokenizer.encode_batch_fast(
-            [valid(text) for text in texts], add_special_tokens=False
-        )
-        return [len(encoding.ids) for encoding in encodings]
+        """Counts the tokens of each text, without special tokens."""
+        return [len(ids) for ids in self._tokenize(texts, special=False)]
 
     def encode(self, texts: Sequence[str]) -> FloatArray:
-        """(n, 384) float32 with unit rows; what goes beyond `max_tokens` is cut off.
+        """Returns (n, 384) float32 with unit rows; longer texts are cut to `max_tokens`.
 
-        Texts of like length run together: padding would be computed as if it were words.
+        Texts of similar length run together, because padding takes as long as words.
         """
-        encodings = self._tokenizer.encode_batch_fast(
-            [valid(text) for text in texts], add_special_tokens=True
-        )
-        ids = [encoding.ids for encoding in encodings]
-        ids = [cut(row, self.max_tokens + 2, last=1) for row in ids]
+        rows = self._tokenize(texts, special=True)
+        ids = [truncate_ids(row, self.max_tokens + 2, last=1) for row in rows]
         vectors = np.empty((len(ids), self.space.dim), dtype=np.float32)
-        for batch in by_length([len(row) for row in ids]):
+        for batch in batch_by_length([len(row) for row in ids]):
             vectors[batch] = self._run([ids[i] for i in batch])
         return vectors
 
     def encode_queries(self, texts: Sequence[str]) -> FloatArray:
-        """The same as `encode`: this model makes no difference between question and answer."""
+        """Returns the same as `encode`: the model has no marks for questions and answers."""
         return self.encode(texts)
 
+    def _tokenize(self, texts: Sequence[str], *, special: bool) -> list[list[int]]:
+        encodings = self._tokenizer.encode_batch_fast(
+            [replace_surrogates(text) for text in texts], add_special_tokens=special
+        )
+        return [encoding.ids for encoding in encodings]
+
     def _run(self, ids: list[list[int]]) -> FloatArray:
-        rows = padded(ids, pad_id=0)
+        rows = pad_token_rows(ids, pad_id=0)
         (states,) = self._model.run(rows | {"token_type_ids": np.zeros_like(rows["input_ids"])})
         pooled = np.einsum("nld,nl->nd", states, rows["attention_mask"].astype(np.float32))
         norms = np.linalg.norm(pooled, axis=1, keepdims=True)

@@ -8,27 +8,27 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mmsearch.encoders.networks import open_tower
-from mmsearch.encoders.stored_model import space_of, stored_model
-from mmsearch.encoders.text.text_tokens import TextTokens
-from mmsearch.encoders.text_batching import TOKENS, by_length, cut, padded
-from mmsearch.runtime.concurrency import Once
-from mmsearch.runtime.device import resolve
+from mmsearch.encoders.stored_model import StoredEncoder, make_space, require_stored_model
+from mmsearch.encoders.text.text_tokens import StoredTokenizer
+from mmsearch.encoders.text_batching import TOKENS, batch_by_length, pad_token_rows, truncate_ids
+from mmsearch.runtime.concurrency import LazyValues
+from mmsearch.runtime.device import resolve_device
 
 if TYPE_CHECKING:
     from mmsearch.encoders.base import Context
     from mmsearch.models.model_card import StoredModel
     from mmsearch.models.presets import ModelSpec
     from mmsearch.runtime.network import Network
-    from mmsearch.types import FloatArray, Space
+    from mmsearch.types import FloatArray
 
 TOWER = "text"
 
 
-class SentenceEncoder:
+class SentenceEncoder(StoredEncoder):
     """A sentence encoder from the store; `source` is a hub repository or a folder.
 
-    Many were trained with a mark on what is asked and another on what may answer ('query: ',
-    'passage: '); they are put before each text. The network is opened with the first text. Safe to
+    Many were trained with a mark on queries and another on passages ('query: ', 'passage: '), which
+    are put before each text. The network is opened with the first text. Safe to
     share between threads.
     """
 
@@ -41,8 +41,6 @@ class SentenceEncoder:
         "merges.txt",
         "*.model",
     )
-    packaged = ()
-    is_converted = True
 
     def __init__(
         self,
@@ -51,9 +49,9 @@ class SentenceEncoder:
         *,
         open_on_gpu: Callable[[], Network] | None = None,
     ) -> None:
-        """`open_on_gpu` gives the network for what may answer, where it is not the same."""
+        """`open_on_gpu` opens the network for passages, if it is another."""
         settings = stored.card.settings
-        self.space = space_of("text", stored)
+        self.space = make_space(self.kind, stored)
         self.query_prefix = str(settings["query_prefix"])
         self.passage_prefix = str(settings["passage_prefix"])
         self.max_tokens = int(settings["max_tokens"]) - int(settings["own_tokens"])
@@ -61,26 +59,16 @@ class SentenceEncoder:
         self._limit = int(settings["max_tokens"])
         self._pad_id = int(settings["pad_id"])
         self._end_tokens = int(settings["end_tokens"])
-        self._tokens = TextTokens(stored.folder)
+        self._tokens = StoredTokenizer(stored.folder)
         self._open = {"queries": open_network, "passages": open_on_gpu or open_network}
         self._is_shared = open_on_gpu is None
-        self._opened = Once()
-
-    @staticmethod
-    def repository(source: str) -> str:
-        """The source itself."""
-        return source
-
-    @classmethod
-    def describe(cls, spec: ModelSpec, context: Context) -> Space:
-        """The space it fills; raises WeightsMissing or WeightsMismatch."""
-        return space_of("text", stored_model(spec, context))
+        self._opened = LazyValues()
 
     @classmethod
     def load(cls, spec: ModelSpec, context: Context) -> SentenceEncoder:
-        """From the store; raises WeightsMissing or WeightsMismatch."""
-        stored = stored_model(spec, context)
-        device = resolve(context.device).device
+        """Loads a model of the store; raises WeightsMissing or WeightsMismatch."""
+        stored = require_stored_model(spec, context)
+        device = resolve_device(context.device).device
         return cls(
             stored,
             lambda: open_tower(stored, TOWER, context.for_queries),
@@ -90,27 +78,25 @@ class SentenceEncoder:
         )
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
-        """How many tokens each text takes, without special tokens and prefix."""
-        return self._tokens.counts(texts) if texts else []
+        """Counts the tokens of each text, without special tokens and prefix."""
+        return self._tokens.count_tokens(texts) if texts else []
 
     def encode(self, texts: Sequence[str]) -> FloatArray:
-        """(n, dim) float32 with unit rows, for what may answer; beyond `max_tokens` it is cut."""
+        """Returns (n, dim) float32 with unit rows for passages, cut to `max_tokens`."""
         return self._encode([self.passage_prefix + text for text in texts], "passages")
 
     def encode_queries(self, texts: Sequence[str]) -> FloatArray:
-        """(n, dim) float32 with unit rows, for what is asked."""
+        """Returns (n, dim) float32 with unit rows for queries."""
         return self._encode([self.query_prefix + text for text in texts], "queries")
 
-    def _encode(self, texts: Sequence[str], what: str) -> FloatArray:
-        # A tokenizer without special tokens makes nothing of an empty text.
-        rows = [row or [self._pad_id] for row in self._tokens.ids(texts)]
-        ids = [cut(row, self._limit, last=self._end_tokens) for row in rows]
+    def _encode(self, texts: Sequence[str], purpose: str) -> FloatArray:
+        # A tokenizer without special tokens returns no ids for an empty text.
+        rows = [row or [self._pad_id] for row in self._tokens.encode(texts)]
+        ids = [truncate_ids(row, self._limit, last=self._end_tokens) for row in rows]
+        name = "queries" if self._is_shared else purpose
+        network = self._opened.get(name, self._open[name])
         vectors = np.empty((len(ids), self.space.dim), dtype=np.float32)
-        for batch in by_length([len(row) for row in ids], tokens=TOKENS):
-            inputs = padded([ids[i] for i in batch], pad_id=self._pad_id)
-            (vectors[batch],) = self._network(what).run(inputs)
+        for batch in batch_by_length([len(row) for row in ids], tokens=TOKENS):
+            inputs = pad_token_rows([ids[i] for i in batch], pad_id=self._pad_id)
+            (vectors[batch],) = network.run(inputs)
         return vectors
-
-    def _network(self, what: str) -> Network:
-        name = "queries" if self._is_shared else what
-        return self._opened.get(name, self._open[name])

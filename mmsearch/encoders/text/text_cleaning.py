@@ -1,4 +1,4 @@
-"""Cleans texts the way the text towers of open_clip had them cleaned in training."""
+"""Cleans texts as they were cleaned in the training of open_clip's text towers."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ import unicodedata
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
+from mmsearch.formatting import replace_surrogates
+
 _PLAIN = re.compile(r"[\t\n\r\x20-\x25\x27-\x7e]*")
-"""ASCII without `&` and control characters: nothing in it needs mending."""
+"""ASCII without `&` and control characters, which needs no repair."""
 _SINGLE_QUOTES = re.compile("[\u02bc\u2018-\u201b]")
 _DOUBLE_QUOTES = re.compile("[\u201c-\u201f]")
 _LINE_BREAKS = re.compile("\r\n|[\r\u2028\u2029\u0085]")
@@ -24,40 +26,31 @@ _C1 = re.compile("[\x80-\x9f]")
 _NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 
-def valid(text: str) -> str:
-    """Without lone surrogates, which a command line or a broken file can hold."""
-    return text.encode("utf-8", "replace").decode()
+def repair_text(text: str) -> str:
+    """Repairs entities, curly quotes, odd widths and control characters.
 
-
-def mended(text: str) -> str:
-    """Undo what went wrong on a text's way: entities, curly quotes, odd widths, control characters.
-
-    open_clip has ftfy do it. So it is here where ftfy is installed; else what needs no guessing is
-    done alike, and text that was decoded with a wrong character set stays as it is.
+    Uses ftfy, as open_clip does, if it is installed. Otherwise it makes the repairs that need no
+    guessing, and leaves text that was decoded with a wrong character set as it is.
     """
     if not _PLAIN.fullmatch(text):
-        text = _fixed(text)
+        try:
+            import ftfy
+        except ImportError:
+            text = fix_text(text)
+        else:
+            text = ftfy.fix_text(text)
     return html.unescape(html.unescape(text)).strip()
 
 
-def _fixed(text: str) -> str:
-    try:
-        import ftfy
-    except ImportError:
-        return without_ftfy(text)
-    fixed: str = ftfy.fix_text(text)
-    return fixed
-
-
-def without_ftfy(text: str) -> str:
-    """What `ftfy.fix_text` does to a text whose character set was right."""
+def fix_text(text: str) -> str:
+    """Repairs a text of the right character set as `ftfy.fix_text` does."""
     while True:
         before = text
         if "<" not in text:
             text = html.unescape(text)
-        text = _C1.sub(_windows_1252, text)
-        text = _LIGATURES.sub(_compatible, text).replace(_OLD_LIGATURE, "\u017ft")
-        text = _WIDE.sub(_compatible, text)
+        text = _C1.sub(_decode_windows_1252, text)
+        text = _LIGATURES.sub(_normalize_match, text).replace(_OLD_LIGATURE, "\u017ft")
+        text = _WIDE.sub(_normalize_match, text)
         text = _SINGLE_QUOTES.sub("'", _DOUBLE_QUOTES.sub('"', text))
         text = _LINE_BREAKS.sub("\n", text)
         text = _CONTROLS.sub("", _TERMINAL.sub("", text))
@@ -66,38 +59,37 @@ def without_ftfy(text: str) -> str:
             return text
 
 
-def _compatible(match: re.Match[str]) -> str:
+def _normalize_match(match: re.Match[str]) -> str:
     return unicodedata.normalize("NFKC", match.group())
 
 
-def _windows_1252(match: re.Match[str]) -> str:
+def _decode_windows_1252(match: re.Match[str]) -> str:
     raw = match.group().encode("latin-1")
     try:
         return raw.decode("cp1252")
-    except UnicodeDecodeError:  # five bytes stand for nothing there
+    except UnicodeDecodeError:  # five bytes are undefined
         return match.group()
 
 
-def _lower(text: str) -> str:
-    return " ".join(text.split()).lower()
-
-
-def _whitespace(text: str) -> str:
+def _collapse_whitespace(text: str) -> str:
     return " ".join(text.split())
+
+
+def _lower(text: str) -> str:
+    return _collapse_whitespace(text).lower()
 
 
 def _canonicalize(text: str) -> str:
-    """Lower case without punctuation (big_vision, `canonicalize_text`)."""
-    text = text.replace("_", " ").translate(_NO_PUNCTUATION).lower()
-    return " ".join(text.split())
+    """Returns lower case without punctuation (big_vision, `canonicalize_text`)."""
+    return _collapse_whitespace(text.replace("_", " ").translate(_NO_PUNCTUATION).lower())
 
 
 CLEANERS: Mapping[str, Callable[[str], str]] = MappingProxyType(
-    {"lower": _lower, "whitespace": _whitespace, "canonicalize": _canonicalize}
+    {"lower": _lower, "whitespace": _collapse_whitespace, "canonicalize": _canonicalize}
 )
-"""By the names that open_clip has for them."""
+"""Cleaning functions by their names in open_clip."""
 
 
-def cleaned(text: str, how: str) -> str:
-    """Mended, and cleaned in one of the ways of `CLEANERS`."""
-    return CLEANERS[how](mended(valid(text)))
+def clean_text(text: str, cleaner: str) -> str:
+    """Repairs a text and cleans it with one of `CLEANERS`."""
+    return CLEANERS[cleaner](repair_text(replace_surrogates(text)))

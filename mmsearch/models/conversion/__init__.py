@@ -1,1 +1,1 @@
-"""Turns the weights that others publish into the networks that mmsearch runs, once."""
+"""Converts published weights to the networks that mmsearch runs."""

@@ -1,4 +1,4 @@
-"""CLAP as transformers has it (`ClapModel`): from a folder of the hub's layout to two networks."""
+"""Converts CLAP models of transformers (`ClapModel`) to two networks."""
 
 from __future__ import annotations
 
@@ -8,22 +8,29 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
+from torch.nn import functional
 
 from mmsearch.encoders.audio.mel import MelFrontEnd, MelSettings
-from mmsearch.encoders.text_batching import padded
+from mmsearch.encoders.text_batching import pad_token_rows
 from mmsearch.errors import ModelError
 from mmsearch.models.conversion.hub_folders import load_pretrained, read_json
-from mmsearch.models.conversion.sample_sounds import sounds
-from mmsearch.models.conversion.towers import REFERENCES, OnProgress, TowerSource, convert_tower
-from mmsearch.models.conversion.vocabulary import around, keep_tokenizer
+from mmsearch.models.conversion.sample_sounds import make_sounds
+from mmsearch.models.conversion.towers import (
+    REFERENCE_COUNT,
+    OnProgress,
+    TowerSource,
+    convert_tower,
+    make_text_source,
+    scale_progress,
+)
+from mmsearch.models.conversion.vocabulary import convert_tokenizer, find_special_tokens
 
 if TYPE_CHECKING:
-    import torch
-
-    from mmsearch.encoders.text.text_tokens import TextTokens
+    from mmsearch.encoders.text.text_tokens import StoredTokenizer
     from mmsearch.types import FloatArray
 
-TOKENS = 77
+MAX_TOKENS = 77
 """LAION trained CLAP on texts of at most so many tokens, special ones included."""
 _MAKERS = (
     "a dog", "rain", "a car horn", "a piano", "an electric guitar", "a crowd", "waves", "a door",
@@ -38,25 +45,24 @@ _MANNERS = (
 def convert(
     source: Path, target: Path, *, settings: Mapping[str, str], on_progress: OnProgress
 ) -> dict[str, Any]:
-    """Write the networks, the tokenizer and what belongs to them into the folder `target`.
+    """Writes the networks and the tokenizer into `target` and returns the parts of the card.
 
-    `source` has config.json, safetensors, preprocessor_config.json and a tokenizer. No settings are
-    known. Returns the card's parts. Raises ModelError for a folder that
-    is not of this kind or has its weights as a pickle.
+    `source` has config.json, safetensors, preprocessor_config.json and a tokenizer. There are no
+    settings. Raises ModelError for another folder, or one with its weights as a pickle.
     """
     if settings:
         raise ModelError(f"a CLAP model has no setting {min(settings)!r}: leave it out")
     on_progress("loading the model", 0.0)
     model, mel = load(source)
-    tokens = keep_tokenizer(source, target)
+    tokens = convert_tokenizer(source, target)
     pad_id = int(model.config.text_config.pad_token_id or 0)
-    max_tokens = min(TOKENS, int(model.config.text_config.max_position_embeddings) - pad_id - 1)
+    max_tokens = min(MAX_TOKENS, int(model.config.text_config.max_position_embeddings) - pad_id - 1)
     on_progress("listening with torch", 0.05)
-    audio = _audio(model, mel)
-    text = _text(model, tokens, pad_id=pad_id, max_tokens=max_tokens)
+    audio = _prepare_audio_tower(model, mel)
+    text = _prepare_text_tower(model, tokens, pad_id=pad_id, max_tokens=max_tokens)
     towers = {
-        "audio": convert_tower(audio, target, _part(on_progress, 0.15, 0.6)),
-        "text": convert_tower(text, target, _part(on_progress, 0.6, 1.0)),
+        "audio": convert_tower(audio, target, scale_progress(on_progress, 0.15, 0.6)),
+        "text": convert_tower(text, target, scale_progress(on_progress, 0.6, 1.0)),
     }
     return {
         "dim": int(model.config.projection_dim),
@@ -65,7 +71,7 @@ def convert(
             **mel.to_settings(),
             "max_tokens": max_tokens,
             "pad_id": pad_id,
-            "end_tokens": len(around(tokens.whole)[1]),
+            "end_tokens": len(find_special_tokens(tokens.full_tokenizer)[1]),
             "logit_scale_audio": float(model.logit_scale_a.detach().exp()),
             "logit_scale_text": float(model.logit_scale_t.detach().exp()),
         },
@@ -74,13 +80,10 @@ def convert(
 
 
 def load(source: Path) -> tuple[Any, MelSettings]:
-    """The `ClapModel` in a folder, for evaluation in float32, and what it wants to hear.
-
-    Raises ModelError.
-    """
+    """Loads the `ClapModel` of a folder in float32, and its mel settings; raises ModelError."""
     from transformers import ClapModel
 
-    mel = mel_settings(source)
+    mel = read_mel_settings(source)
     model = load_pretrained(source, ClapModel.from_pretrained).eval()
     audio = model.config.audio_config
     if audio.num_mel_bins != mel.mels or bool(audio.enable_fusion) != mel.is_fused:
@@ -92,8 +95,8 @@ def load(source: Path) -> tuple[Any, MelSettings]:
     return model, mel
 
 
-def mel_settings(source: Path) -> MelSettings:
-    """From preprocessor_config.json, or from processor_config.json, as transformers 5 writes it."""
+def read_mel_settings(source: Path) -> MelSettings:
+    """Reads preprocessor_config.json, or processor_config.json, as transformers 5 writes it."""
     extractor = read_json(source, "preprocessor_config.json")
     if extractor is None:
         extractor = (read_json(source, "processor_config.json") or {}).get("feature_extractor")
@@ -105,28 +108,25 @@ def mel_settings(source: Path) -> MelSettings:
     return MelSettings.from_extractor(extractor)
 
 
-def tower(source: Path, name: str) -> torch.nn.Module:
-    """The tower `audio` or `text` alone, as torch runs it; it takes what its network takes.
-
-    Raises ModelError.
-    """
+def load_tower(source: Path, name: str) -> torch.nn.Module:
+    """Loads the tower `audio` or `text` with the inputs of its network; raises ModelError."""
     model, mel = load(source)
-    return audio_tower(model, frames=mel.frames) if name == "audio" else text_tower(model)
+    return (
+        build_audio_tower(model, frames=mel.frames) if name == "audio" else build_text_tower(model)
+    )
 
 
-def audio_tower(model: Any, *, frames: int) -> torch.nn.Module:
-    """From `features` (n, 1, frames, mels) in dB to (n, dim) unit rows.
+def build_audio_tower(model: Any, *, frames: int) -> torch.nn.Module:
+    """Builds a module from `features` (n, 1, frames, mels) in dB to (n, dim) unit rows.
 
     The same as `get_audio_features` with `is_longer` False. For a fused model the feature extractor
-    stacks the same spectrogram four times, and says of one clip of each batch, drawn at random,
-    that it was longer than 10 s; what the model makes of a clip would depend on that. All but the
-    first of the four are looked at in longer clips only, so they are not made at all.
+    stacks the same spectrogram four times, and marks one clip of each batch, drawn at random, as
+    longer than 10 s, on which the vectors would depend. All but the first of the four are used in
+    longer clips only, so they are not computed.
 
     Frames are stretched to the width of the network by a product with a fixed matrix: ONNX
     Runtime's bicubic Resize took 8 % of the time, this takes 1 %.
     """
-    import torch
-    from torch.nn import functional
 
     class AudioTower(torch.nn.Module):  # type: ignore[misc]  # torch is not looked into
         def __init__(self) -> None:
@@ -157,10 +157,8 @@ def audio_tower(model: Any, *, frames: int) -> torch.nn.Module:
     return AudioTower().eval()
 
 
-def text_tower(model: Any) -> torch.nn.Module:
-    """From `input_ids` and `attention_mask` (n, length) to (n, dim) unit rows."""
-    import torch
-    from torch.nn import functional
+def build_text_tower(model: Any) -> torch.nn.Module:
+    """Builds a module from `input_ids`, `attention_mask` (n, length) to (n, dim) unit rows."""
 
     class TextTower(torch.nn.Module):  # type: ignore[misc]  # torch is not looked into
         def __init__(self) -> None:
@@ -175,57 +173,40 @@ def text_tower(model: Any) -> torch.nn.Module:
     return TextTower().eval()
 
 
-def _audio(model: Any, mel: MelSettings) -> TowerSource:
-    import torch
-
-    windows = sounds(sample_rate_hz=mel.sample_rate_hz, window_s=mel.window_s)
-    features = MelFrontEnd(mel).features(windows)
-    first = torch.from_numpy(features[:REFERENCES].copy())
+def _prepare_audio_tower(model: Any, mel: MelSettings) -> TowerSource:
+    windows = make_sounds(sample_rate_hz=mel.sample_rate_hz, window_s=mel.window_s)
+    features = MelFrontEnd(mel).compute_features(windows)
+    first = torch.from_numpy(features[:REFERENCE_COUNT].copy())
     reference = []
     with torch.inference_mode():
-        for one in first.split(4):
-            heard = one.repeat(1, 4, 1, 1) if mel.is_fused else one
-            longer = torch.zeros((len(one), 1), dtype=torch.bool)
-            reference.append(
-                _unit(model.get_audio_features(input_features=heard, is_longer=longer))
-            )
+        for batch in first.split(4):
+            inputs = batch.repeat(1, 4, 1, 1) if mel.is_fused else batch
+            longer = torch.zeros((len(batch), 1), dtype=torch.bool)
+            rows = model.get_audio_features(input_features=inputs, is_longer=longer)
+            reference.append(_normalize(rows))
     return TowerSource(
         name="audio",
-        module=audio_tower(model, frames=mel.frames),
+        module=build_audio_tower(model, frames=mel.frames),
         example={"features": first[:2]},
         probes={"features": features},
         reference=np.concatenate(reference),
     )
 
 
-def _text(model: Any, tokens: TextTokens, *, pad_id: int, max_tokens: int) -> TowerSource:
-    import torch
-
+def _prepare_text_tower(
+    model: Any, tokens: StoredTokenizer, *, pad_id: int, max_tokens: int
+) -> TowerSource:
     texts = [manner.format(maker) for maker in _MAKERS for manner in _MANNERS]
-    probes = padded([row[:max_tokens] for row in tokens.ids(texts)], pad_id=pad_id)
-    first = {name: torch.from_numpy(one[:REFERENCES].copy()) for name, one in probes.items()}
-    with torch.inference_mode():
-        reference = _unit(model.get_text_features(**first))
-    example = {name: one[:2] for name, one in first.items()}
-    return TowerSource(
-        name="text",
-        module=text_tower(model),
-        example=example,
-        probes=probes,
-        reference=reference,
-        dynamic=tuple(example),
-        is_table=True,
+    probes = pad_token_rows([row[:max_tokens] for row in tokens.encode(texts)], pad_id=pad_id)
+    return make_text_source(
+        build_text_tower(model),
+        probes,
+        lambda inputs: _normalize(model.get_text_features(**inputs)),
     )
 
 
-def _unit(output: Any) -> FloatArray:
-    """Unit rows of what transformers gives: a tensor up to version 4, an object from 5 on."""
-    import torch
-
+def _normalize(output: Any) -> FloatArray:
+    """Returns unit rows of the output of transformers, an object from version 5 on."""
     rows = output if isinstance(output, torch.Tensor) else output.pooler_output
     unit: FloatArray = torch.nn.functional.normalize(rows, dim=-1).numpy()
     return unit
-
-
-def _part(on_progress: OnProgress, start: float, end: float) -> OnProgress:
-    return lambda what, share: on_progress(what, start + share * (end - start))

@@ -1,20 +1,19 @@
-"""Folders in the layout of the hub, as transformers reads and writes them."""
+"""Reads model folders in the layout of the hub with transformers."""
 
 from __future__ import annotations
 
 import contextlib
 import json
-import logging
-import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from mmsearch.errors import ModelError
+from mmsearch.models.conversion.onnx_export import silence_logs
 
 
 def read_json(folder: Path, name: str) -> dict[str, Any] | None:
-    """The object in a file of settings, None without the file; raises ModelError for others."""
+    """Reads a JSON object, None without the file; raises ModelError for other content."""
     path = folder / name
     try:
         read = json.loads(path.read_text(encoding="utf-8"))
@@ -28,7 +27,7 @@ def read_json(folder: Path, name: str) -> dict[str, Any] | None:
 
 
 def check_safetensors(folder: Path) -> None:
-    """Raises ModelError where a folder has weights only in a format that can run code, or none."""
+    """Raises ModelError for a folder without safetensors; a pickle can run code."""
     if any(folder.glob("*.safetensors")):
         return
     pickles = sorted(path.name for path in folder.glob("*.bin"))
@@ -42,16 +41,16 @@ def check_safetensors(folder: Path) -> None:
 
 
 def load_pretrained(folder: Path, load: Callable[..., Any], *, unused: str = "") -> Any:
-    """The model that `load`, a `from_pretrained` of transformers, makes of a folder, in float32.
+    """Loads a folder in float32 with `load`, a `from_pretrained` of transformers.
 
-    Neither pickles nor code of the folder are run. Raises ModelError where it cannot be loaded, or
-    lacks weights; those whose name begins with `unused` may be lacking.
+    Runs neither pickles nor code of the folder. Raises ModelError if it cannot be loaded or lacks
+    weights, except those whose name begins with `unused`.
     """
     import torch
 
     check_safetensors(folder)
     try:
-        with _quiet():
+        with _hide_progress(), silence_logs():
             model, report = load(
                 folder,
                 use_safetensors=True,
@@ -65,8 +64,8 @@ def load_pretrained(folder: Path, load: Callable[..., Any], *, unused: str = "")
             f"transformers cannot load {folder} ({type(exc).__name__}: {str(exc).strip()[:300]}): "
             f"is it a model of this kind, and whole?"
         ) from exc
-    # What is lacking is drawn at random, and said only in a warning.
-    lacking = sorted(set(report["missing_keys"]) | {str(one) for one in report["mismatched_keys"]})
+    # Missing weights would be random, with only a warning.
+    lacking = sorted({*report["missing_keys"], *map(str, report["mismatched_keys"])})
     lacking = [name for name in lacking if not (unused and name.startswith(unused))]
     if lacking:
         raise ModelError(
@@ -77,18 +76,13 @@ def load_pretrained(folder: Path, load: Callable[..., Any], *, unused: str = "")
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """No bars and no reports: the caller tells how far it is."""
-    from transformers.utils import logging as chatter
+def _hide_progress() -> Iterator[None]:
+    from transformers.utils import logging
 
-    level, had_bars = logging.root.manager.disable, chatter.is_progress_bar_enabled()
-    logging.disable(logging.ERROR)
-    chatter.disable_progress_bar()
+    had_bars = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
+        yield
     finally:
-        logging.disable(level)
         if had_bars:
-            chatter.enable_progress_bar()
+            logging.enable_progress_bar()

@@ -1,4 +1,4 @@
-"""A torch module as an ONNX file."""
+"""Exports torch modules to ONNX files."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from mmsearch.errors import ModelError
 if TYPE_CHECKING:
     import torch
 
-INSIDE_BYTES = 500_000_000
-"""What is larger keeps its weights in a file beside it, which is mapped into memory and read where
-it is needed; a protobuf message is read as a whole, and ends at 2 GiB."""
+MAX_INLINE_BYTES = 500_000_000
+"""Larger networks keep their weights in a file beside them, which is mapped into memory; a protobuf
+message is read as a whole, and is limited to 2 GiB."""
 
 
-def to_onnx(
+def export_onnx(
     module: torch.nn.Module,
     inputs: Mapping[str, torch.Tensor],
     output: str,
@@ -28,12 +28,12 @@ def to_onnx(
     *,
     dynamic: Sequence[str] = (),
 ) -> None:
-    """Write `module`, called with `inputs`, as the network `path` with one output.
+    """Writes `module`, called with `inputs`, as the network `path` with one output.
 
     `inputs` are examples by the names of the parameters of `forward`, in its order, with at least
-    two rows: torch takes a one for a constant. The first dimension of all of them is free (and the
-    same); for the inputs named in `dynamic` the second is too. A module of more than 500 MB keeps
-    its weights in `<path>.data`. Raises ModelError when torch cannot export the module.
+    two rows: torch takes a one for a constant. Their first dimension is free, and the second of the
+    inputs named in `dynamic`. A module of more than 500 MB keeps its weights in `<path>.data`.
+    Raises ModelError if torch cannot export the module.
     """
     import torch
 
@@ -44,9 +44,8 @@ def to_onnx(
     shapes = {name: {0: free, 1: free} if name in dynamic else {0: free} for name in inputs}
     module = module.eval()
     size = sum(p.numel() * p.element_size() for p in [*module.parameters(), *module.buffers()])
-    noise = io.StringIO()
     try:
-        with quiet(), contextlib.redirect_stdout(noise), torch.no_grad():
+        with silence_logs(), contextlib.redirect_stdout(io.StringIO()), torch.no_grad():
             program = torch.onnx.export(
                 module,
                 (),
@@ -58,7 +57,7 @@ def to_onnx(
                 optimize=True,
                 verbose=False,
             )
-            program.save(str(path), external_data=size > INSIDE_BYTES)
+            program.save(str(path), external_data=size > MAX_INLINE_BYTES)
     except Exception as exc:  # the exporter raises classes of its own, of many modules
         raise ModelError(
             f"torch {torch.__version__} cannot export {type(module).__name__} to ONNX "
@@ -67,8 +66,8 @@ def to_onnx(
 
 
 @contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Neither warnings nor log lines of torch and its like: both are about their own inside."""
+def silence_logs() -> Iterator[None]:
+    """Hides warnings and log lines of torch and its like about their own internals."""
     level = logging.root.manager.disable
     logging.disable(logging.ERROR)
     try:

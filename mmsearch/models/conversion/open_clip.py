@@ -1,4 +1,4 @@
-"""Models of open_clip: read as published, and turned into two networks and a tokenizer."""
+"""Converts models of open_clip to two networks and a tokenizer."""
 
 from __future__ import annotations
 
@@ -9,39 +9,39 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
+from torch import nn
 
-from mmsearch.encoders.text.clip_tokens import Tokens, TokenSettings, without_padding
+from mmsearch.encoders.text.clip_tokens import ClipTokenizer, TokenSettings, trim_padding
 from mmsearch.errors import ModelError
 from mmsearch.models.conversion import sample_images
-from mmsearch.models.conversion.graph_rewriting import fuse_attention, scaled_patches
-from mmsearch.models.conversion.onnx_export import quiet
+from mmsearch.models.conversion.graph_rewriting import fuse_attention, fuse_patch_embedding
+from mmsearch.models.conversion.onnx_export import silence_logs
 from mmsearch.models.conversion.open_clip_files import (
     find_weights,
-    model_config,
-    without_initialisation,
+    read_model_config,
+    skip_initialization,
 )
-from mmsearch.models.conversion.open_clip_tokenizer import take_over
+from mmsearch.models.conversion.open_clip_tokenizer import convert_tokenizer
 from mmsearch.models.conversion.towers import (
-    REFERENCES,
+    REFERENCE_COUNT,
     OnProgress,
     TowerSource,
     convert_tower,
-    part,
+    scale_progress,
 )
 
 if TYPE_CHECKING:
-    import torch
-
     from mmsearch.types import FloatArray
 
-FEW = 4
-SAME = 0.99999
-"""The least cosine of a tower that was rewritten to what it was before."""
+CHECKED_ROWS = 4
+MIN_REWRITE_COSINE = 0.99999
+"""The least cosine of a rewritten tower to the original."""
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
-    """A model as open_clip has it: the module, its tokenizer and its preprocessing."""
+class OpenClipSource:
+    """A model of open_clip: the module, its tokenizer and its preprocessing."""
 
     model: Any
     tokenizer: Any
@@ -49,7 +49,7 @@ class Source:
 
     @property
     def size_px(self) -> int:
-        """The side of the square pictures that it takes."""
+        """The side of the square input pictures."""
         size = self.preprocessing["size"]
         sides = (size, size) if isinstance(size, int) else tuple(size)
         if sides[0] != sides[1]:
@@ -57,23 +57,23 @@ class Source:
         return int(sides[0])
 
 
-def load(folder: Path) -> Source:
-    """Read a model's folder as open_clip does, from safetensors alone.
+def load(folder: Path) -> OpenClipSource:
+    """Loads a model's folder as open_clip does, from safetensors alone.
 
-    Raises ModelError where a file is missing, the weights may be a pickle, or open_clip cannot read
+    Raises ModelError if a file is missing, the weights may be a pickle, or open_clip cannot read
     the model.
     """
     import open_clip
 
     weights = find_weights(folder)
-    foreign = model_config(folder)["text_cfg"].get("hf_model_name")
-    if foreign:
+    text_model = read_model_config(folder)["text_cfg"].get("hf_model_name")
+    if text_model:
         raise ModelError(
-            f"{folder}: the text tower {foreign} is one of transformers, which "
+            f"{folder}: the text tower {text_model} is one of transformers, which "
             f"would have to be fetched besides: choose a model with a text tower of its own"
         )
     try:
-        with without_initialisation(), quiet():
+        with skip_initialization(), silence_logs():
             model = open_clip.create_model(
                 f"local-dir:{folder}",
                 load_weights=False,
@@ -82,14 +82,14 @@ def load(folder: Path) -> Source:
             )
             open_clip.load_checkpoint(model, str(weights), strict=True)
             tokenizer = open_clip.get_tokenizer(f"local-dir:{folder}")
-    except Exception as exc:  # whatever a config that fits no code leads to
+    except Exception as exc:  # a config that fits no code leads to any error
         raise ModelError(
             f"open_clip {open_clip.__version__} cannot read {folder} "
             f"({type(exc).__name__}: {str(exc).strip()[:300]}): is it complete, and of a model "
             f"that this version knows? pip install -U open_clip_torch timm"
         ) from exc
     model.eval()
-    return Source(model, tokenizer, model.visual.preprocess_cfg)
+    return OpenClipSource(model, tokenizer, model.visual.preprocess_cfg)
 
 
 def convert(
@@ -100,30 +100,30 @@ def convert(
     on_progress: OnProgress,
     pictures: Sequence[Path] = (),
 ) -> dict[str, Any]:
-    """Turn the model in the folder `source` into networks in `target`; returns its card's parts.
+    """Converts the model in `source` to networks in `target`; returns the parts of the card.
 
-    `pictures` are photographs to compare on besides made ones. Raises ModelError.
+    `pictures` are photographs to compare on, besides drawn ones. Raises ModelError.
     """
     on_progress("loading the model", 0.0)
     loaded = load(source)
-    tokens = take_over(loaded.tokenizer, target)
+    tokens = convert_tokenizer(loaded.tokenizer, target)
     towers: dict[str, Any] = {}
-    image = image_tower(loaded, pictures)
-    towers["image"] = convert_tower(image, target, part(on_progress, 0.05, 0.65))
-    text = text_tower(loaded, Tokens.open(target, tokens))
-    towers["text"] = convert_tower(text, target, part(on_progress, 0.65, 1.0))
+    image = prepare_image_tower(loaded, pictures)
+    towers["image"] = convert_tower(image, target, scale_progress(on_progress, 0.05, 0.65))
+    text = prepare_text_tower(loaded, ClipTokenizer.open(target, tokens))
+    towers["text"] = convert_tower(text, target, scale_progress(on_progress, 0.65, 1.0))
     return {
         "dim": image.reference.shape[1],
         "towers": towers,
-        "settings": card_settings(loaded, tokens),
+        "settings": make_card_settings(loaded, tokens),
         "made_with": {
             name: version(name) for name in ("torch", "open_clip_torch", "timm", "onnxruntime")
         },
     }
 
 
-def card_settings(source: Source, tokens: TokenSettings) -> dict[str, Any]:
-    """What the encoder needs to know besides the networks."""
+def make_card_settings(source: OpenClipSource, tokens: TokenSettings) -> dict[str, Any]:
+    """Returns the settings of the encoder for the card."""
     cfg = source.preprocessing
     scale = source.model.logit_scale.detach().exp()
     bias = source.model.logit_bias
@@ -135,38 +135,35 @@ def card_settings(source: Source, tokens: TokenSettings) -> dict[str, Any]:
         "mean": [float(value) for value in cfg["mean"]],
         "std": [float(value) for value in cfg["std"]],
         "logit_scale": float(scale.reshape(-1)[0]),
-        "is_causal": looks_back_only(source.model),
+        "is_causal": is_causal_text(source.model),
         "logit_bias": None if bias is None else float(bias.detach().reshape(-1)[0]),
         "tokens": tokens.to_json(),
     }
 
 
-def image_tower(source: Source, pictures: Sequence[Path] = ()) -> TowerSource:
-    """The tower for pictures, which takes them as (n, size, size, 3) uint8.
+def prepare_image_tower(source: OpenClipSource, pictures: Sequence[Path] = ()) -> TowerSource:
+    """Prepares the tower for pictures, (n, size, size, 3) uint8.
 
-    Before it is rewritten it says what the probes' vectors are. Raises ModelError where rewriting
-    has changed them.
+    The original computes the reference. Raises ModelError if rewriting changes it.
     """
-    import torch
-
     size_px = source.size_px
-    pixels = sample_images.pictures(size_px, pictures)
-    shown = torch.from_numpy(pixels[:REFERENCES].copy())
+    pixels = sample_images.make_images(size_px, pictures)
+    shown = torch.from_numpy(pixels[:REFERENCE_COUNT].copy())
     mean, std = source.preprocessing["mean"], source.preprocessing["std"]
-    plain = pixels_module(source.model, mean=mean, std=std)
-    reference = _computed(plain, shown)
-    visual = merged_branches(source.model.visual)
+    plain = build_image_module(source.model, mean=mean, std=std)
+    reference = _compute_vectors(plain, shown)
+    visual = merge_branches(source.model.visual)
     fuse_attention(visual)
-    if scaled_patches(visual, mean=mean, std=std, size_px=size_px):
+    if fuse_patch_embedding(visual, mean=mean, std=std, size_px=size_px):
         mean = std = None
     source.model.visual = visual
-    module = pixels_module(source.model, mean=mean, std=std)
-    _check_same(reference, _computed(module, shown[:FEW]), "image")
+    module = build_image_module(source.model, mean=mean, std=std)
+    _check_same(reference, _compute_vectors(module, shown[:CHECKED_ROWS]), "image")
     return TowerSource("image", module, {"pixels": shown[:2]}, {"pixels": pixels}, reference)
 
 
-def merged_branches(visual: Any) -> Any:
-    """FastViT and its like: the branches that are trained side by side as one convolution each."""
+def merge_branches(visual: Any) -> Any:
+    """Merges parallel branches of FastViT and its like into one convolution each."""
     if not any(hasattr(module, "reparameterize") for module in visual.modules()):
         return visual
     from timm.utils.model import reparameterize_model
@@ -174,10 +171,8 @@ def merged_branches(visual: Any) -> Any:
     return reparameterize_model(visual).eval()
 
 
-def pixels_module(model: Any, *, mean: Any, std: Any) -> torch.nn.Module:
-    """`model.encode_image` for uint8; without a mean the tower itself sees to the scale."""
-    import torch
-    from torch import nn
+def build_image_module(model: Any, *, mean: Any, std: Any) -> torch.nn.Module:
+    """Builds `model.encode_image` for uint8; without a mean the tower itself scales pixels."""
 
     class ImageTower(nn.Module):  # type: ignore[misc]  # torch is not looked into
         def __init__(self) -> None:
@@ -197,22 +192,20 @@ def pixels_module(model: Any, *, mean: Any, std: Any) -> torch.nn.Module:
     return ImageTower().eval()
 
 
-def text_tower(source: Source, tokens: Tokens) -> TowerSource:
-    """The tower for words, which takes (n, context_length) int64, or fewer columns of a causal one.
+def prepare_text_tower(source: OpenClipSource, tokens: ClipTokenizer) -> TowerSource:
+    """Prepares the text tower: (n, context_length) int64, or fewer columns if it is causal.
 
-    Raises ModelError where rewriting has changed what it computes.
+    Raises ModelError if rewriting changes its vectors.
     """
-    import torch
-
     rows = tokens.encode(sample_images.SENTENCES)
-    shown = torch.from_numpy(rows[:REFERENCES].copy())
-    reference = _computed(tokens_module(source.model), shown)
+    shown = torch.from_numpy(rows[:REFERENCE_COUNT].copy())
+    reference = _compute_vectors(build_text_module(source.model), shown)
     fuse_attention(source.model)
-    module = tokens_module(source.model)
-    is_causal = looks_back_only(source.model)
-    few = rows[:FEW]
-    for form in (few, without_padding(few, tokens.settings.pad_id)) if is_causal else (few,):
-        _check_same(reference, _computed(module, torch.from_numpy(form.copy())), "text")
+    module = build_text_module(source.model)
+    is_causal = is_causal_text(source.model)
+    few = rows[:CHECKED_ROWS]
+    for form in (few, trim_padding(few, tokens.settings.pad_id)) if is_causal else (few,):
+        _check_same(reference, _compute_vectors(module, torch.from_numpy(form.copy())), "text")
     return TowerSource(
         "text",
         module,
@@ -224,11 +217,11 @@ def text_tower(source: Source, tokens: Tokens) -> TowerSource:
     )
 
 
-def looks_back_only(model: Any) -> bool:
-    """Whether a text's vector does not depend on the padding behind it.
+def is_causal_text(model: Any) -> bool:
+    """Tests if a text's vector does not depend on the padding behind it.
 
-    So it is in CLIP: each token sees those before it, and the vector is that of the end token. With
-    the padding left out, a query of ten tokens takes an eighth of the time.
+    In CLIP each token sees those before it, and the vector is that of the end token. Without
+    padding, a query of ten tokens takes an eighth of the time.
     """
     text = getattr(model, "text", model)
     pooling = getattr(model, "text_pool_type", getattr(text, "pool_type", ""))
@@ -242,14 +235,12 @@ def looks_back_only(model: Any) -> bool:
     )
 
 
-def tokens_module(model: Any) -> torch.nn.Module:
-    """`model.encode_text`; it takes shorter rows too where `looks_back_only`."""
-    import torch
+def build_text_module(model: Any) -> torch.nn.Module:
+    """Builds `model.encode_text`, for shorter rows too if `is_causal_text`."""
     from open_clip.model import CLIP
     from open_clip.transformer import text_global_pool
-    from torch import nn
 
-    is_split = isinstance(model, CLIP)  # its text tower lies in pieces, and takes whole rows alone
+    is_split = isinstance(model, CLIP)  # its text tower is no module, and takes full rows alone
 
     class TextTower(nn.Module):  # type: ignore[misc]  # torch is not looked into
         def __init__(self) -> None:
@@ -257,16 +248,16 @@ def tokens_module(model: Any) -> torch.nn.Module:
             self.model = model
 
         def parameters(self, recurse: bool = True) -> Iterator[Any]:
-            """Without those of the image tower, which is not exported along."""
-            skipped = {id(one) for one in model.visual.parameters()}
-            return (one for one in super().parameters(recurse) if id(one) not in skipped)
+            """Returns all but those of the image tower, which is not exported along."""
+            skipped = {id(p) for p in model.visual.parameters()}
+            return (p for p in super().parameters(recurse) if id(p) not in skipped)
 
         def forward(self, tokens: torch.Tensor) -> torch.Tensor:
-            vectors = self._of_pieces(tokens) if is_split else self.model.encode_text(tokens)
+            vectors = self._encode_split(tokens) if is_split else self.model.encode_text(tokens)
             return torch.nn.functional.normalize(vectors, dim=-1)
 
-        def _of_pieces(self, tokens: torch.Tensor) -> torch.Tensor:
-            """As `CLIP.encode_text` of open_clip 3.3, for as many columns as there are."""
+        def _encode_split(self, tokens: torch.Tensor) -> torch.Tensor:
+            """Computes `CLIP.encode_text` of open_clip 3.3 for any number of columns."""
             length = tokens.shape[1]
             states = model.token_embedding(tokens) + model.positional_embedding[:length]
             mask = None if model.attn_mask is None else model.attn_mask[:length, :length]
@@ -285,9 +276,7 @@ def tokens_module(model: Any) -> torch.nn.Module:
     return TextTower().eval()
 
 
-def _computed(module: Any, inputs: Any) -> FloatArray:
-    import torch
-
+def _compute_vectors(module: Any, inputs: Any) -> FloatArray:
     with torch.inference_mode():
         parts = [module(inputs[start : start + 4]).numpy() for start in range(0, len(inputs), 4)]
     return np.concatenate(parts)
@@ -295,7 +284,7 @@ def _computed(module: Any, inputs: Any) -> FloatArray:
 
 def _check_same(before: FloatArray, after: FloatArray, name: str) -> None:
     least = float((before[: len(after)] * after).sum(axis=1).min())
-    if not least >= SAME:
+    if not least >= MIN_REWRITE_COSINE:
         raise ModelError(
             f"the {name} tower computes something else once it is rewritten (cosine {least:.6f}): "
             f"report it with the model's name and the versions of torch, timm and open_clip_torch"

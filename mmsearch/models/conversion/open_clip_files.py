@@ -1,4 +1,4 @@
-"""The files of an open_clip model: where they are on the hub, and which of them are read."""
+"""Finds the repository, weights and configuration of an open_clip model."""
 
 from __future__ import annotations
 
@@ -20,33 +20,33 @@ WEIGHTS = (
 PICKLES = ("*.bin", "*.pt", "*.pth")
 
 
-def resolve(name: str) -> str:
-    """The hub repository of an open_clip ARCHITECTURE/TAG, such as ViT-B-32-256/datacomp_s34b_b86k.
+def resolve_repository(name: str) -> str:
+    """Returns the hub repository of an open_clip ARCHITECTURE/TAG, such as ViT-B-32/openai.
 
-    Raises ModelError where open_clip knows no such weights, or only as a file that may be a pickle.
+    Raises ModelError if open_clip knows no such weights, or only as a file that may be a pickle.
     """
     from open_clip import pretrained
 
     architecture, _, tag = name.partition("/")
-    found = pretrained.get_pretrained_cfg(architecture, tag)
-    if not found:
+    config = pretrained.get_pretrained_cfg(architecture, tag)
+    if not config:
         tags = pretrained.list_pretrained_tags_by_model(architecture)
         listed = (
             f"its tags are {', '.join(tags)}" if tags else "open_clip.list_pretrained() has all"
         )
         raise ModelError(f"open_clip knows no weights {tag!r} of {architecture!r}: {listed}")
-    repository = str(found.get("hf_hub", "")).strip("/")
+    repository = str(config.get("hf_hub", "")).strip("/")
     if not repository:
         raise ModelError(
-            f"open_clip has {name} only at {found.get('url', 'an address')}, as a pickle: "
+            f"open_clip has {name} only at {config.get('url', 'an address')}, as a pickle: "
             f"take another tag, or a folder with {CONFIG} and {WEIGHTS[0]}"
         )
-    return "/".join(repository.split("/")[:2])  # what follows is a file in it
+    return "/".join(repository.split("/")[:2])  # a third part is a file in it
 
 
 @contextlib.contextmanager
-def without_initialisation() -> Iterator[None]:
-    """No random numbers for weights that are read right after: of 200 million they take seconds."""
+def skip_initialization() -> Iterator[None]:
+    """Skips random weights, which would be overwritten: 200 million of them take seconds."""
     from torch.nn import init
 
     names = ("normal_", "uniform_", "kaiming_uniform_", "kaiming_normal_", "xavier_uniform_")
@@ -61,7 +61,7 @@ def without_initialisation() -> Iterator[None]:
 
 
 def find_weights(folder: Path) -> Path:
-    """The safetensors file of a model's folder; raises ModelError, which says what to do."""
+    """Returns the safetensors file of a model's folder; raises ModelError with a remedy."""
     for name in WEIGHTS:
         if (folder / name).is_file():
             return folder / name
@@ -78,8 +78,8 @@ def find_weights(folder: Path) -> Path:
     raise ModelError(f"{folder} has no {WEIGHTS[0]}: pull the model again")
 
 
-def model_config(folder: Path) -> dict[str, Any]:
-    """The part of a folder's configuration that describes the model; raises ModelError."""
+def read_model_config(folder: Path) -> dict[str, Any]:
+    """Reads the part of a folder's configuration on the model; raises ModelError."""
     path = folder / CONFIG
     try:
         config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))["model_cfg"]

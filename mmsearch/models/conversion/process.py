@@ -1,4 +1,4 @@
-"""Has a model converted by another process, so that this one never imports torch."""
+"""Converts a model in another process, so that this one never imports torch."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from mmsearch import errors
 from mmsearch.errors import MmsearchError, ModelError
 
 COMMAND = (sys.executable, "-P", "-m", "mmsearch.models.conversion.worker")
-"""-P: the folder that one happens to be in is no place to import from."""
-LAST_WORDS = 2000
-"""Characters of what a worker that broke down has said, for the message."""
+"""-P: nothing is imported from the working directory."""
+MAX_LOG_CHARACTERS = 2000
+"""Characters of the log of a failed worker that are read for the message."""
 
 OnProgress = Callable[[str, float], object]
 
 
-def run(
+def run_conversion(
     encoder: str,
     source: Path,
     target: Path,
@@ -30,30 +30,30 @@ def run(
     settings: Mapping[str, str] | None = None,
     on_progress: OnProgress,
 ) -> dict[str, Any]:
-    """Convert the model in the folder `source` into the folder `target`; returns its card's parts.
+    """Converts the model in `source` into `target` and returns the parts of the card.
 
-    `on_progress` is told what is being done and how much of it is done (0..1). The process ends
-    with this call, however it ends. Raises what the conversion raises: ModelError, MissingExtra
-    where packages are not installed.
+    `on_progress` is called with the current step and the share that is done (0..1). The process
+    ends with this call, however it ends. Raises ModelError, or MissingExtra if packages are not
+    installed.
     """
-    asked = {
+    request = {
         "encoder": encoder,
         "source": str(source.absolute()),
         "target": str(target.absolute()),
         "settings": dict(settings or {}),
     }
-    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as said:
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as log:
         process = subprocess.Popen(  # noqa: S603  # this interpreter, and no words of a user
             COMMAND,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=said,
+            stderr=log,
             text=True,
             encoding="utf-8",
-            env=_environment(),
+            env=_make_environment(),
         )
         try:
-            answer = _answer(process, asked, on_progress)
+            answer = _read_answer(process, request, on_progress)
         finally:
             process.kill()
             process.wait()
@@ -61,15 +61,16 @@ def run(
                 if stream is not None:
                     stream.close()
         if "done" in answer:
-            done: dict[str, Any] = answer["done"]
-            return done
-        raise _error(answer, process.returncode, _tail(said))
+            parts: dict[str, Any] = answer["done"]
+            return parts
+        log.seek(0)
+        raise _make_error(answer, process.returncode, log.read()[-MAX_LOG_CHARACTERS:].strip())
 
 
-def _environment() -> dict[str, str]:
-    """Without the hub and without fork warnings of tokenizers: what is wanted is in the folder."""
-    here = str(Path(__file__).parents[3])
-    paths = [here, *filter(None, [os.environ.get("PYTHONPATH")])]
+def _make_environment() -> dict[str, str]:
+    """Returns the environment without the hub and without fork warnings of tokenizers."""
+    root = str(Path(__file__).parents[3])
+    paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
     return {
         **os.environ,
         "PYTHONPATH": os.pathsep.join(paths),
@@ -80,37 +81,32 @@ def _environment() -> dict[str, str]:
     }
 
 
-def _answer(
-    process: subprocess.Popen[str], asked: Mapping[str, Any], on_progress: OnProgress
+def _read_answer(
+    process: subprocess.Popen[str], request: Mapping[str, Any], on_progress: OnProgress
 ) -> dict[str, Any]:
-    """The last thing a worker says; empty when it ends without a word."""
+    """Returns the last answer of a worker; empty if it ends without one."""
     if process.stdin is None or process.stdout is None:
         raise AssertionError("the worker was started with pipes")
     try:
-        process.stdin.write(json.dumps(asked))
+        process.stdin.write(json.dumps(request))
         process.stdin.close()
     except BrokenPipeError:
-        pass  # it died at its start; what it said tells why
+        pass  # it died at its start; its log tells why
     for line in process.stdout:
-        told: dict[str, Any] = json.loads(line)
-        if "progress" not in told:
-            return told
-        on_progress(told["progress"], float(told["share"]))
+        answer: dict[str, Any] = json.loads(line)
+        if "progress" not in answer:
+            return answer
+        on_progress(answer["progress"], float(answer["share"]))
     process.wait()
     return {}
 
 
-def _tail(said: IO[str]) -> str:
-    said.seek(0)
-    return said.read()[-LAST_WORDS:].strip()
-
-
-def _error(answer: Mapping[str, Any], code: int, said: str) -> MmsearchError:
+def _make_error(answer: Mapping[str, Any], code: int, log: str) -> MmsearchError:
     kind = getattr(errors, str(answer.get("error", "")), ModelError)
     if answer:
         error: MmsearchError = kind(str(answer["message"]))
         return error
     how = f"was ended by signal {-code}" if code < 0 else f"ended with {code}"
     memory = "; was there enough memory?" if code == -9 else ""
-    last = said.splitlines()[-1] if said else "it said nothing"
+    last = log.splitlines()[-1] if log else "it said nothing"
     return ModelError(f"the conversion {how}{memory}: {last}")

@@ -1,4 +1,4 @@
-"""What networks are tried on: pictures and sentences that are the same each time."""
+"""Pictures and sentences to test networks with, the same each time."""
 
 from __future__ import annotations
 
@@ -36,43 +36,43 @@ SENTENCES: tuple[str, ...] = (
 """Short and long ones, of several scripts: 72."""
 
 
-def pictures(size_px: int, paths: Sequence[Path] = ()) -> PixelArray:
-    """At least 64 pictures, (n, size, size, 3) uint8: those at `paths`, and made ones to fill up.
+def make_images(size_px: int, paths: Sequence[Path] = ()) -> PixelArray:
+    """Returns at least 64 pictures, (n, size, size, 3) uint8: those at `paths`, and drawn ones.
 
-    What is at `paths` is squashed to size. Made pictures have a sky or a wall (a gradient, clouds
-    or waves), things in front of it, and grain: no photographs, but as different from each other.
+    Pictures at `paths` are squashed to size. Drawn pictures have a background (a gradient, clouds
+    or waves), shapes in front of it, and grain: they differ as much as photographs.
     """
-    photographs = [_read(path, size_px) for path in paths]
-    made = [_made(seed, size_px) for seed in range(max(0, COUNT - len(photographs)))]
-    return np.stack([*photographs, *made])
+    photographs = [_read_image(path, size_px) for path in paths]
+    drawn = [_draw_image(seed, size_px) for seed in range(max(0, COUNT - len(photographs)))]
+    return np.stack([*photographs, *drawn])
 
 
-def _read(path: Path, size_px: int) -> PixelArray:
+def _read_image(path: Path, size_px: int) -> PixelArray:
     with Image.open(path) as picture:
         scaled = picture.convert("RGB").resize((size_px, size_px), Image.Resampling.BICUBIC)
     return np.asarray(scaled)
 
 
-def _made(seed: int, size_px: int) -> PixelArray:
+def _draw_image(seed: int, size_px: int) -> PixelArray:
     random = np.random.default_rng(seed)
-    picture = Image.fromarray(_background(random, seed % 4, size_px))
+    picture = Image.fromarray(_draw_background(random, seed % 4, size_px))
     draw = ImageDraw.Draw(picture)
     for _ in range(int(random.integers(0, 9))):
-        _draw_thing(draw, random, size_px)
+        _draw_shape(draw, random, size_px)
     pixels = np.asarray(picture, dtype=np.float32)
     grain = random.normal(0, random.choice([0.0, 4.0, 20.0]), pixels.shape)
     return np.clip(pixels + grain, 0, 255).astype(np.uint8)
 
 
-def _background(random: np.random.Generator, kind: int, size_px: int) -> PixelArray:
-    """A mixture of two colours: along a gradient, in clouds, in waves, or one colour alone."""
+def _draw_background(random: np.random.Generator, kind: int, size_px: int) -> PixelArray:
+    """Mixes two colours: along a gradient, in clouds, in waves, or one colour alone."""
     y, x = np.mgrid[0:size_px, 0:size_px] / size_px
     turn = random.uniform(0, 2 * np.pi)
     along = x * np.cos(turn) + y * np.sin(turn)
     if kind == 0:
         mixture = along
     elif kind == 1:
-        mixture = _clouds(random, size_px)
+        mixture = _draw_clouds(random, size_px)
     elif kind == 2:
         mixture = np.sin(along * random.uniform(6, 120)) / 2 + 0.5
     else:
@@ -83,8 +83,8 @@ def _background(random: np.random.Generator, kind: int, size_px: int) -> PixelAr
     return colours
 
 
-def _clouds(random: np.random.Generator, size_px: int) -> np.ndarray:
-    """Random fields of four sizes, one over the other, in 0..1."""
+def _draw_clouds(random: np.random.Generator, size_px: int) -> np.ndarray:
+    """Adds random fields of four sizes, in 0..1."""
     total = np.zeros((size_px, size_px))
     for octave in range(4):
         cells = random.uniform(0, 255, (3 << octave, 3 << octave)).astype(np.uint8)
@@ -93,7 +93,7 @@ def _clouds(random: np.random.Generator, size_px: int) -> np.ndarray:
     return total / 1.875
 
 
-def _draw_thing(draw: ImageDraw.ImageDraw, random: np.random.Generator, size_px: int) -> None:
+def _draw_shape(draw: ImageDraw.ImageDraw, random: np.random.Generator, size_px: int) -> None:
     left, top = random.uniform(-0.1, 0.9, 2) * size_px
     width, height = random.uniform(0.05, 0.6, 2) * size_px
     colour = tuple(int(value) for value in random.integers(0, 256, 3))

@@ -1,4 +1,4 @@
-"""Sounds that networks are tried on: made ones, the same each time."""
+"""Synthetic sounds to test networks with, the same each time."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ SHORTEST_S = 1.5
 NOTE_S = 0.6
 
 
-def sounds(*, sample_rate_hz: int, window_s: float, count: int = COUNT) -> list[SampleArray]:
-    """Windows, (n,) float32 each: notes, noises, sweeps and knocks, mixed; some are short."""
-    return [_made(seed, sample_rate_hz, window_s) for seed in range(count)]
+def make_sounds(*, sample_rate_hz: int, window_s: float, count: int = COUNT) -> list[SampleArray]:
+    """Returns windows, (n,) float32 each: mixed notes, noises, sweeps and knocks; some short."""
+    return [_synthesize_sound(seed, sample_rate_hz, window_s) for seed in range(count)]
 
 
-def _made(seed: int, rate_hz: int, window_s: float) -> SampleArray:
+def _synthesize_sound(seed: int, rate_hz: int, window_s: float) -> SampleArray:
     random = np.random.default_rng(seed)
     length_s = window_s if seed % 4 else random.uniform(SHORTEST_S, window_s)
     time_s = np.arange(int(length_s * rate_hz)) / rate_hz
-    parts = (_notes, _noise, _sweep, _knocks)
+    parts = (_synthesize_notes, _synthesize_noise, _synthesize_sweep, _synthesize_knocks)
     first = parts[seed % 4](random, time_s)
     second = parts[int(random.integers(0, 4))](random, time_s)
     mixed = first + random.uniform(0.0, 0.5) * second
@@ -32,8 +32,8 @@ def _made(seed: int, rate_hz: int, window_s: float) -> SampleArray:
     return samples
 
 
-def _notes(random: np.random.Generator, time_s: np.ndarray) -> np.ndarray:
-    """Notes with overtones that die away, one after the other."""
+def _synthesize_notes(random: np.random.Generator, time_s: np.ndarray) -> np.ndarray:
+    """Returns decaying notes with overtones, one after the other."""
     sound = np.zeros_like(time_s)
     length = int(np.searchsorted(time_s, NOTE_S))
     for start_s in np.arange(0.0, time_s[-1], random.uniform(0.2, 1.2)):
@@ -46,8 +46,8 @@ def _notes(random: np.random.Generator, time_s: np.ndarray) -> np.ndarray:
     return sound
 
 
-def _noise(random: np.random.Generator, time_s: np.ndarray) -> np.ndarray:
-    """Noise of one colour, from rain to a far-off road, that swells."""
+def _synthesize_noise(random: np.random.Generator, time_s: np.ndarray) -> np.ndarray:
+    """Returns noise of one colour, from rain to a far-off road, that swells."""
     spectrum = np.fft.rfft(random.normal(size=len(time_s)))
     colour = np.maximum(np.arange(len(spectrum)), 1.0) ** -random.uniform(0.0, 1.5)
     swell = 1.0 + random.uniform(0.0, 0.9) * np.sin(time_s * random.uniform(0.5, 20.0))
@@ -55,8 +55,8 @@ def _noise(random: np.random.Generator, time_s: np.ndarray) -> np.ndarray:
     return noise
 
 
-def _sweep(random: np.random.Generator, time_s: np.ndarray) -> np.ndarray:
-    """A siren, an engine, a bird: a pitch that wanders."""
+def _synthesize_sweep(random: np.random.Generator, time_s: np.ndarray) -> np.ndarray:
+    """Returns a wandering pitch, like a siren, an engine or a bird."""
     low_hz, high_hz = np.sort(random.uniform(60, 6000, 2))
     wander = 0.5 + 0.5 * np.sin(2 * np.pi * random.uniform(0.1, 4.0) * time_s)
     phase = np.cumsum(low_hz + (high_hz - low_hz) * wander) * (time_s[1] - time_s[0])
@@ -64,8 +64,8 @@ def _sweep(random: np.random.Generator, time_s: np.ndarray) -> np.ndarray:
     return sharp
 
 
-def _knocks(random: np.random.Generator, time_s: np.ndarray) -> np.ndarray:
-    """Short bursts of noise: steps, typing, hammering."""
+def _synthesize_knocks(random: np.random.Generator, time_s: np.ndarray) -> np.ndarray:
+    """Returns short bursts of noise, like steps, typing or hammering."""
     since_s = time_s % random.uniform(0.08, 1.5)
     knocks: np.ndarray = random.normal(size=len(time_s)) * np.exp(
         -since_s * random.uniform(10, 120)

@@ -1,31 +1,39 @@
-"""Sentence encoders that transformers' AutoModel loads: from a folder to one network."""
+"""Converts sentence encoders that AutoModel of transformers loads to one network."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from mmsearch.encoders.text_batching import padded
+import torch
+from torch.nn import functional
+
+from mmsearch.encoders.text_batching import pad_token_rows
 from mmsearch.errors import ModelError
 from mmsearch.models.conversion.hub_folders import load_pretrained, read_json
 from mmsearch.models.conversion.sample_images import SENTENCES
-from mmsearch.models.conversion.towers import REFERENCES, OnProgress, TowerSource, convert_tower
-from mmsearch.models.conversion.vocabulary import around, keep_tokenizer
+from mmsearch.models.conversion.towers import (
+    OnProgress,
+    TowerSource,
+    convert_tower,
+    make_text_source,
+    scale_progress,
+)
+from mmsearch.models.conversion.vocabulary import convert_tokenizer, find_special_tokens
 
 if TYPE_CHECKING:
-    import torch
-
-    from mmsearch.encoders.text.text_tokens import TextTokens
+    from mmsearch.encoders.text.text_tokens import StoredTokenizer
 
 Pooling = Literal["mean", "cls", "last"]
 MOST_TOKENS = 512
-"""Texts are cut to about a hundred tokens before they are embedded: longer rows are never seen."""
+"""Texts are cut to about a hundred tokens before they are embedded: longer rows do not occur."""
 FEWEST_TOKENS = 16
 SETTINGS = frozenset({"pooling", "query_prefix", "passage_prefix", "max_tokens"})
-_MODES = {
+_POOLING_MODES = {
     "pooling_mode_mean_tokens": "mean",
     "pooling_mode_cls_token": "cls",
     "pooling_mode_lasttoken": "last",
@@ -34,8 +42,8 @@ _KNOWN_STEPS = ("Transformer", "Pooling", "Normalize")
 
 
 @dataclass(frozen=True, slots=True)
-class Description:
-    """What sentence-transformers' files in a folder say of a model, and what a preset says."""
+class SentenceModelConfig:
+    """Pooling, prefixes and length of a model, from its files and the preset."""
 
     pooling: Pooling
     query_prefix: str
@@ -46,61 +54,57 @@ class Description:
 def convert(
     source: Path, target: Path, *, settings: Mapping[str, str], on_progress: OnProgress
 ) -> dict[str, Any]:
-    """Write the network, the tokenizer and what belongs to them into the folder `target`.
+    """Writes the network and the tokenizer into `target` and returns the parts of the card.
 
-    `source` has config.json, safetensors and a tokenizer; what sentence-transformers' files say of
-    pooling and prefixes is followed, unless `settings` (`pooling`, `query_prefix`,
-    `passage_prefix`, `max_tokens`) say otherwise. Returns the card's parts. Raises ModelError for a
-    folder that cannot be followed or has its weights as a pickle.
+    `source` has config.json, safetensors and a tokenizer. `settings` (`pooling`, `query_prefix`,
+    `passage_prefix`, `max_tokens`) override its files of sentence-transformers. Raises ModelError
+    for a folder of another kind, or one with its weights as a pickle.
     """
     on_progress("loading the model", 0.0)
     model = load(source)
-    described = describe(source, settings, positions=_positions(model.config))
-    tokens = keep_tokenizer(source, target)
-    before, after = around(tokens.whole)
-    prefixes = (described.query_prefix, described.passage_prefix)
-    own = len(before) + len(after) + max(tokens.counts(prefixes))
-    if described.max_tokens < own + FEWEST_TOKENS:
+    config = read_config(source, settings, positions=_count_positions(model.config))
+    tokens = convert_tokenizer(source, target)
+    before, after = find_special_tokens(tokens.full_tokenizer)
+    prefixes = (config.query_prefix, config.passage_prefix)
+    own = len(before) + len(after) + max(tokens.count_tokens(prefixes))
+    if config.max_tokens < own + FEWEST_TOKENS:
         raise ModelError(
-            f"{source} takes {described.max_tokens} tokens, of which its prefixes use {own}: "
+            f"{source} takes {config.max_tokens} tokens, of which its prefixes use {own}: "
             f"give it shorter ones, or a larger max_tokens"
         )
-    pad_id = model.config.pad_token_id
+    pad_id = int(model.config.pad_token_id or 0)
     on_progress("reading with torch", 0.05)
-    source_tower = _tower(model, tokens, described, pad_id=int(pad_id or 0), last=len(after))
-    tower = convert_tower(
-        source_tower, target, lambda what, share: on_progress(what, 0.1 + 0.9 * share)
-    )
+    source_tower = _prepare_tower(model, tokens, config, pad_id)
+    tower = convert_tower(source_tower, target, scale_progress(on_progress, 0.1, 1.0))
     return {
         "dim": source_tower.reference.shape[1],
         "towers": {"text": tower},
         "settings": {
-            "pooling": described.pooling,
-            "query_prefix": described.query_prefix,
-            "passage_prefix": described.passage_prefix,
-            "max_tokens": described.max_tokens,
+            **asdict(config),
             "own_tokens": own,
             "end_tokens": len(after),
-            "pad_id": int(pad_id or 0),
+            "pad_id": pad_id,
         },
         "made_with": {name: version(name) for name in ("torch", "transformers", "onnxruntime")},
     }
 
 
 def load(source: Path) -> Any:
-    """The model in a folder, for evaluation in float32; raises ModelError."""
+    """Loads the model of a folder in float32; raises ModelError."""
     from transformers import AutoModel
 
-    # The pooler of BERT is for other tasks, and not part of many a sentence encoder's weights.
+    # The pooler of BERT is for other tasks, and missing in many sentence encoders.
     model = load_pretrained(source, AutoModel.from_pretrained, unused="pooler.").eval()
     model.config.use_cache = False
     return model
 
 
-def describe(source: Path, settings: Mapping[str, str], *, positions: int) -> Description:
-    """How the model is used; `positions` is how many tokens it has places for.
+def read_config(
+    source: Path, settings: Mapping[str, str], *, positions: int
+) -> SentenceModelConfig:
+    """Reads the configuration of a model with `positions` places for tokens.
 
-    Raises ModelError where the folder or the settings ask for what is not known.
+    Raises ModelError for unknown settings or an unknown pooling.
     """
     unknown = sorted(set(settings) - SETTINGS)
     if unknown:
@@ -108,28 +112,28 @@ def describe(source: Path, settings: Mapping[str, str], *, positions: int) -> De
         raise ModelError(f"a sentence encoder has no setting {unknown[0]!r}; it has {known}")
     prompts = (read_json(source, "config_sentence_transformers.json") or {}).get("prompts") or {}
     trained = (read_json(source, "sentence_bert_config.json") or {}).get("max_seq_length")
-    wanted = settings.get("max_tokens", "")
-    if wanted and not wanted.isdecimal():
-        raise ModelError(f"max_tokens is {wanted!r}, but must be a number such as 512")
-    most = min(int(wanted or MOST_TOKENS), positions, int(trained or positions))
+    limit = settings.get("max_tokens", "")
+    if limit and not limit.isdecimal():
+        raise ModelError(f"max_tokens is {limit!r}, but must be a number such as 512")
     passage = next((prompts[key] for key in ("document", "passage") if prompts.get(key)), "")
-    return Description(
-        pooling=_pooling(source, settings.get("pooling", "")),
+    return SentenceModelConfig(
+        pooling=_choose_pooling(source, settings.get("pooling", "")),
         query_prefix=settings.get("query_prefix", prompts.get("query") or ""),
         passage_prefix=settings.get("passage_prefix", passage),
-        max_tokens=most,
+        max_tokens=min(int(limit or MOST_TOKENS), positions, int(trained or positions)),
     )
 
 
-def tower(source: Path, settings: Mapping[str, str]) -> torch.nn.Module:
-    """The network as torch runs it; it takes what the ONNX network takes. Raises ModelError."""
-    return text_tower(load(source), _pooling(source, settings.get("pooling", "")))
+def load_tower(source: Path, settings: Mapping[str, str]) -> torch.nn.Module:
+    """Loads the model with the inputs of its network; raises ModelError."""
+    return build_text_tower(load(source), _choose_pooling(source, settings.get("pooling", "")))
 
 
-def text_tower(model: Any, pooling: Pooling) -> torch.nn.Module:
-    """From `input_ids` and `attention_mask` (n, length) to (n, dim) unit rows; padding is last."""
-    import torch
-    from torch.nn import functional
+def build_text_tower(model: Any, pooling: Pooling) -> torch.nn.Module:
+    """Builds a module from `input_ids`, `attention_mask` (n, length) to (n, dim) unit rows.
+
+    Padding is at the end of a row.
+    """
 
     class TextTower(torch.nn.Module):  # type: ignore[misc]  # torch is not looked into
         def __init__(self) -> None:
@@ -137,8 +141,8 @@ def text_tower(model: Any, pooling: Pooling) -> torch.nn.Module:
             self.model = model
 
         def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
-            found = self.model(input_ids=input_ids, attention_mask=attention_mask)
-            states = found.last_hidden_state
+            output = self.model(input_ids=input_ids, attention_mask=attention_mask)
+            states = output.last_hidden_state
             if pooling == "cls":
                 pooled = states[:, 0]
             elif pooling == "last":
@@ -147,76 +151,60 @@ def text_tower(model: Any, pooling: Pooling) -> torch.nn.Module:
                 pooled = states.gather(1, places)[:, 0]
             else:
                 weights = attention_mask[:, :, None].to(states.dtype)
-                # Not divided by their number: the row is made one of length 1 anyway.
+                # Not divided by their number: rows are normalized anyway.
                 pooled = (states * weights).sum(dim=1)
             return functional.normalize(pooled, dim=-1)
 
     return TextTower().eval()
 
 
-def _tower(
-    model: Any, tokens: TextTokens, described: Description, *, pad_id: int, last: int
+def _prepare_tower(
+    model: Any, tokens: StoredTokenizer, config: SentenceModelConfig, pad_id: int
 ) -> TowerSource:
-    import torch
-
-    prefixes = (described.query_prefix, described.passage_prefix)
+    prefixes = (config.query_prefix, config.passage_prefix)
     texts = [prefixes[i % 2] + text for i, text in enumerate(SENTENCES)]
-    probes = padded(tokens.ids(texts), pad_id=pad_id)
-    first = {name: torch.from_numpy(one[:REFERENCES].copy()) for name, one in probes.items()}
-    module = text_tower(model, described.pooling)
-    with torch.inference_mode():
-        reference = module(**first).numpy()
-    example = {name: one[:2] for name, one in first.items()}
-    return TowerSource(
-        name="text",
-        module=module,
-        example=example,
-        probes=probes,
-        reference=reference,
-        dynamic=tuple(example),
-        is_table=True,
-    )
+    module = build_text_tower(model, config.pooling)
+    probes = pad_token_rows(tokens.encode(texts), pad_id=pad_id)
+    return make_text_source(module, probes, lambda inputs: module(**inputs).numpy())
 
 
-def _positions(config: Any) -> int:
-    """How many tokens a model has places for; RoBERTa's kind leaves the first of them free."""
+def _count_positions(config: Any) -> int:
+    """Returns the places for tokens; models like RoBERTa leave the first of them free."""
     positions = int(getattr(config, "max_position_embeddings", MOST_TOKENS))
     is_offset = config.model_type in ("roberta", "xlm-roberta", "camembert", "mpnet")
     return positions - int(config.pad_token_id or 0) - 1 if is_offset else positions
 
 
-def _pooling(source: Path, wanted: str) -> Pooling:
-    if wanted:
-        if wanted not in _MODES.values():
+def _choose_pooling(source: Path, setting: str) -> Pooling:
+    if setting:
+        if setting not in _POOLING_MODES.values():
             raise ModelError(
-                f"pooling is {wanted!r}, but can be {', '.join(sorted(_MODES.values()))}"
+                f"pooling is {setting!r}, but can be {', '.join(sorted(_POOLING_MODES.values()))}"
             )
-        return cast("Pooling", wanted)
-    steps = _steps(source)
+        return cast("Pooling", setting)
+    steps = _read_steps(source)
     config = read_json(source / steps.get("Pooling", "1_Pooling"), "config.json") or {}
-    chosen = [mode for key, mode in _MODES.items() if config.get(key)]
+    chosen = [mode for key, mode in _POOLING_MODES.items() if config.get(key)]
     if isinstance(config.get("pooling_mode"), str):  # as sentence-transformers 5 writes it
         chosen = [config["pooling_mode"].replace("lasttoken", "last")]
     if not config:
         chosen = ["mean"]
-    if len(chosen) != 1 or chosen[0] not in _MODES.values():
+    if len(chosen) != 1 or chosen[0] not in _POOLING_MODES.values():
         raise ModelError(
             f"{source} pools in a way that is not known here ({', '.join(chosen) or 'none'}); "
-            f"known are {', '.join(sorted(_MODES.values()))}"
+            f"known are {', '.join(sorted(_POOLING_MODES.values()))}"
         )
     return cast("Pooling", chosen[0])
 
 
-def _steps(source: Path) -> dict[str, str]:
-    """The folders of sentence-transformers' steps by their kind; raises ModelError for others."""
-    import json
-
+def _read_steps(source: Path) -> dict[str, str]:
+    """Reads the folders of sentence-transformers' steps by kind; raises ModelError for others."""
     path = source / "modules.json"
     if not path.is_file():
         return {}
     try:
-        listed = json.loads(path.read_text(encoding="utf-8"))
-        steps = {str(one["type"]).rpartition(".")[2]: str(one["path"]) for one in listed}
+        modules = json.loads(path.read_text(encoding="utf-8"))
+        steps = {str(m["type"]).rpartition(".")[2]: str(m["path"]) for m in modules}
     except (OSError, ValueError, KeyError, TypeError) as exc:
         raise ModelError(f"{path} cannot be read: {exc}") from exc
     unknown = sorted(set(steps) - set(_KNOWN_STEPS))

@@ -1,4 +1,4 @@
-"""One tower of a model: exported, quantised, compared, measured."""
+"""Converts one tower of a model: exports, quantizes, compares and times it."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from mmsearch.errors import ModelError
 from mmsearch.models.conversion import quantization
-from mmsearch.models.conversion.onnx_export import to_onnx
-from mmsearch.models.conversion.parity import FP32_COSINE, Agreement, compare
-from mmsearch.models.conversion.tuning import Tuning, rate, tune
+from mmsearch.models.conversion.onnx_export import export_onnx
+from mmsearch.models.conversion.parity import FP32_COSINE, Agreement, compare_vectors
+from mmsearch.models.conversion.tuning import Tuning, measure_rate, tune
 from mmsearch.runtime.onnx import OnnxModel
-from mmsearch.runtime.precision import SLOWER
-from mmsearch.runtime.processor import processor_name
+from mmsearch.runtime.precision import MIN_INT8_SPEED
+from mmsearch.runtime.processor import read_processor_name
 
 if TYPE_CHECKING:
     import torch
@@ -22,28 +22,27 @@ if TYPE_CHECKING:
     from mmsearch.runtime.network import Tensor
     from mmsearch.types import FloatArray
 
-REFERENCES = 16
-"""How many probes torch computes; it takes about as long as the rest of a tower together."""
-ALONE = 8
+REFERENCE_COUNT = 16
+"""Probes that torch computes, in about the time of the rest of the conversion."""
+ALONE_COUNT = 8
 
 OnProgress = Callable[[str, float], None]
-"""Told what is being done, and how much of the whole is done (0..1)."""
+"""Called with the current step and the share of the conversion that is done (0..1)."""
 
 
-def part(on_progress: OnProgress, start: float, end: float) -> OnProgress:
-    """The listener for a step that is from `start` to `end` of the whole."""
+def scale_progress(on_progress: OnProgress, start: float, end: float) -> OnProgress:
+    """Returns the callback for a step that goes from `start` to `end` of the conversion."""
     return lambda what, share: on_progress(what, start + (end - start) * share)
 
 
 @dataclass(frozen=True, slots=True)
 class TowerSource:
-    """A tower as torch has it, and what it is tried on.
+    """A torch module of a tower with inputs and vectors to check its conversion.
 
     `module` takes `example` by its names (two rows or more; the second dimension of inputs named in
     `dynamic` is free) and gives (n, dim) unit rows. `probes` are the same inputs for 64 different
-    things or more, `reference` what the model as published makes of the first of them, computed by
-    torch. `is_table` says that the tower looks things up in a large table, and had better be int8
-    for the memory alone.
+    things or more, `reference` the vectors of the first of them by the published model in torch.
+    `is_table` marks a tower with a large lookup table, which is int8 for the memory alone.
     """
 
     name: str
@@ -55,20 +54,42 @@ class TowerSource:
     is_table: bool = False
 
 
-def convert_tower(source: TowerSource, folder: Path, on_progress: OnProgress) -> dict[str, Any]:
-    """Write `<name>.fp32.onnx`, and `<name>.int8.onnx` where it is good enough, into `folder`.
+def make_text_source(
+    module: torch.nn.Module,
+    probes: Mapping[str, Tensor],
+    compute_reference: Callable[[Mapping[str, torch.Tensor]], FloatArray],
+) -> TowerSource:
+    """Prepares a text tower whose rows of tokens have any length."""
+    import torch
 
-    Returns the tower's part of the card: which of the two to run, how, and what was measured. Of a
-    tower with a large table there are two int8 networks to try, the fast one and the exact one.
-    Raises ModelError where the network does not compute what torch does.
+    first = {name: torch.from_numpy(rows[:REFERENCE_COUNT].copy()) for name, rows in probes.items()}
+    with torch.inference_mode():
+        reference = compute_reference(first)
+    return TowerSource(
+        name="text",
+        module=module,
+        example={name: rows[:2] for name, rows in first.items()},
+        probes=probes,
+        reference=reference,
+        dynamic=tuple(first),
+        is_table=True,
+    )
+
+
+def convert_tower(source: TowerSource, folder: Path, on_progress: OnProgress) -> dict[str, Any]:
+    """Writes `<name>.fp32.onnx`, and `<name>.int8.onnx` if it is close enough, into `folder`.
+
+    Returns the tower's part of the card: precision, settings and measurements. For a tower with a
+    large table the slower, more exact int8 kernel is tried if the fast one is not close enough.
+    Raises ModelError if the network differs from torch.
     """
     name = source.name
     exact = folder / f"{name}.fp32.onnx"
     on_progress(f"exporting the {name} tower", 0.0)
-    to_onnx(source.module, source.example, "vectors", exact, dynamic=source.dynamic)
+    export_onnx(source.module, source.example, "vectors", exact, dynamic=source.dynamic)
     on_progress(f"comparing the {name} tower with torch", 0.4)
-    vectors = _vectors(exact, source.probes)
-    parity = compare(source.reference, vectors[: len(source.reference)])
+    vectors = _compute_vectors(exact, source.probes)
+    parity = compare_vectors(source.reference, vectors[: len(source.reference)])
     if not parity.is_exact:
         raise ModelError(
             f"the exported {name} tower differs from torch (cosine {parity.cosine_min:.6f}, "
@@ -77,14 +98,14 @@ def convert_tower(source: TowerSource, folder: Path, on_progress: OnProgress) ->
         )
     on_progress(f"quantising the {name} tower", 0.6)
     small = folder / f"{name}.int8.onnx"
-    agreement = _quantised(exact, small, source.probes, vectors)
+    agreement = _quantize_tower(exact, small, source.probes, vectors)
     if agreement is not None and not agreement.is_close and source.is_table:
-        agreement = _quantised(exact, small, source.probes, vectors, kernel="blocks")
+        agreement = _quantize_tower(exact, small, source.probes, vectors, kernel="blocks")
     on_progress(f"measuring the {name} tower", 0.8)
     if agreement is None or not agreement.is_close:
         for path in (small, small.with_name(f"{small.name}.data")):
             path.unlink(missing_ok=True)
-    tuning, precision, rates = _fastest(exact, small, source)
+    tuning, precision, rates = _choose_network(exact, small, source)
     measured = {"fp32_cosine_min": parity.cosine_min}
     if agreement is not None:
         measured |= {
@@ -100,25 +121,27 @@ def convert_tower(source: TowerSource, folder: Path, on_progress: OnProgress) ->
         "threads": tuning.threads,
         "arena": tuning.arena,
         "measured": {key: round(value, 6) for key, value in measured.items()},
-        "processor": "" if source.is_table else processor_name(),
+        "processor": "" if source.is_table else read_processor_name(),
         "recipe": quantization.RECIPE,
     }
 
 
-def _fastest(exact: Path, small: Path, source: TowerSource) -> tuple[Tuning, str, dict[str, float]]:
-    """How to run the better of the two networks, which that is, and their rows a second."""
+def _choose_network(
+    exact: Path, small: Path, source: TowerSource
+) -> tuple[Tuning, str, dict[str, float]]:
+    """Chooses a network; returns its tuning, its precision, and the rows a second of both."""
     if not small.exists():
         tuning = tune(exact, source.probes)
         return tuning, "fp32", {"fp32": tuning.per_s}
     tuning = tune(small, source.probes)
-    rates = {"fp32": rate(exact, source.probes, tuning), "int8": tuning.per_s}
-    if source.is_table or rates["int8"] >= SLOWER * rates["fp32"]:
+    rates = {"fp32": measure_rate(exact, source.probes, tuning), "int8": tuning.per_s}
+    if source.is_table or rates["int8"] >= MIN_INT8_SPEED * rates["fp32"]:
         return tuning, "int8", rates
     tuning = tune(exact, source.probes)
     return tuning, "fp32", rates | {"fp32": tuning.per_s}
 
 
-def _quantised(
+def _quantize_tower(
     exact: Path,
     small: Path,
     probes: Mapping[str, Tensor],
@@ -126,13 +149,15 @@ def _quantised(
     *,
     kernel: quantization.Kernel = "rows",
 ) -> Agreement | None:
-    """Write the int8 network and compare it; None where nothing in it could be quantised."""
-    if not quantization.to_int8(exact, small, kernel=kernel):
+    """Writes the int8 network and compares it; None if nothing in it can be quantized."""
+    if not quantization.quantize_network(exact, small, kernel=kernel):
         return None
-    alone = {name: one[:ALONE] for name, one in probes.items()}
-    return compare(vectors, _vectors(small, probes), alone=_vectors(small, alone, batch=1))
+    alone = {name: rows[:ALONE_COUNT] for name, rows in probes.items()}
+    return compare_vectors(
+        vectors, _compute_vectors(small, probes), alone=_compute_vectors(small, alone, batch=1)
+    )
 
 
-def _vectors(path: Path, inputs: Mapping[str, Tensor], *, batch: int = 8) -> FloatArray:
+def _compute_vectors(path: Path, inputs: Mapping[str, Tensor], *, batch: int = 8) -> FloatArray:
     vectors: FloatArray = OnnxModel.open(path, batch=batch).run(inputs)[0]
     return vectors

@@ -6,7 +6,7 @@ It reads one JSON object from stdin and writes JSON objects to stdout, a line ea
     out  {"progress": "exporting the image tower", "share": 0.3}   any number of times
          {"done": {...}}   or   {"error": "ModelError", "message": "..."}   once, last
 
-`{"resolve": "ViT-B-32/openai"}` asks for the hub repository of an open_clip ARCHITECTURE/TAG.
+`{"resolve": "ViT-B-32/openai"}` requests the hub repository of an open_clip ARCHITECTURE/TAG.
 """
 
 from __future__ import annotations
@@ -22,49 +22,41 @@ from typing import IO, Any
 
 from mmsearch.errors import ConfigError, MissingExtra, MmsearchError, ModelError
 
-FAMILIES: Mapping[str, str] = MappingProxyType(
+CONVERTERS: Mapping[str, str] = MappingProxyType(
     {
         "open-clip": "mmsearch.models.conversion.open_clip:convert",
         "clap": "mmsearch.models.conversion.clap:convert",
         "sentence": "mmsearch.models.conversion.sentence:convert",
     }
 )
-"""What converts a model, by the name of the encoder that runs it."""
+"""The functions that convert models, by the encoder that runs them."""
 EXTRA = "pip install 'mmsearch[clip]'"
 
 
 def main() -> int:
-    """Do what stdin asks for; 0 when it was done."""
-    # What others print, in Python or below it, must not come between the lines of the answer.
+    """Executes the request on stdin; returns 0 if it succeeds."""
+    # Output of libraries, in Python or below it, must not mix with the answers.
     with os.fdopen(os.dup(1), "w", encoding="utf-8") as answers:
         os.dup2(2, 1)
         sys.stdout = sys.stderr
-        told: dict[str, Any]
+        answer: dict[str, Any]
         try:
-            told = {"done": _do(json.load(sys.stdin), _Progress(answers))}
+            answer = {"done": _execute(json.load(sys.stdin), answers)}
         except MmsearchError as exc:
-            told = {"error": type(exc).__name__, "message": str(exc)}
+            answer = {"error": type(exc).__name__, "message": str(exc)}
         except ImportError as exc:
-            told = {
+            answer = {
                 "error": MissingExtra.__name__,
                 "message": f"converting a model needs {exc.name or exc}: {EXTRA}",
             }
         except MemoryError:
-            told = {
+            answer = {
                 "error": ModelError.__name__,
                 "message": "there is too little memory to convert this model: convert it on a "
                 "larger machine and bring it over with `mmsearch models export`",
             }
-        _write(answers, told)
-    return int("error" in told)
-
-
-class _Progress:
-    def __init__(self, answers: IO[str]) -> None:
-        self._answers = answers
-
-    def __call__(self, what: str, share: float) -> None:
-        _write(self._answers, {"progress": what, "share": round(share, 3)})
+        _write(answers, answer)
+    return int("error" in answer)
 
 
 def _write(answers: IO[str], value: dict[str, Any]) -> None:
@@ -72,26 +64,28 @@ def _write(answers: IO[str], value: dict[str, Any]) -> None:
     answers.flush()
 
 
-def _do(asked: Mapping[str, Any], on_progress: _Progress) -> dict[str, Any]:
-    if "resolve" in asked:
-        from mmsearch.models.conversion.open_clip_files import resolve
+def _execute(request: Mapping[str, Any], answers: IO[str]) -> dict[str, Any]:
+    if "resolve" in request:
+        from mmsearch.models.conversion.open_clip_files import resolve_repository
 
-        return {"repository": resolve(str(asked["resolve"]))}
-    converted: dict[str, Any] = family(str(asked["encoder"]))(
-        Path(asked["source"]),
-        Path(asked["target"]),
-        settings=asked.get("settings", {}),
-        on_progress=on_progress,
+        return {"repository": resolve_repository(str(request["resolve"]))}
+    converted: dict[str, Any] = find_converter(str(request["encoder"]))(
+        Path(request["source"]),
+        Path(request["target"]),
+        settings=request.get("settings", {}),
+        on_progress=lambda step, share: _write(
+            answers, {"progress": step, "share": round(share, 3)}
+        ),
     )
     return converted
 
 
-def family(encoder: str) -> Callable[..., dict[str, Any]]:
-    """The function that converts models for an encoder; raises ConfigError where there is none."""
-    if encoder not in FAMILIES:
-        listed = ", ".join(FAMILIES)
+def find_converter(encoder: str) -> Callable[..., dict[str, Any]]:
+    """Returns the function that converts models for an encoder; raises ConfigError without one."""
+    if encoder not in CONVERTERS:
+        listed = ", ".join(CONVERTERS)
         raise ConfigError(f"models of {encoder!r} are not converted; those of {listed} are")
-    module, _, name = FAMILIES[encoder].partition(":")
+    module, _, name = CONVERTERS[encoder].partition(":")
     function: Callable[..., dict[str, Any]] = getattr(importlib.import_module(module), name)
     return function
 

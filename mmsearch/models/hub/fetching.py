@@ -1,4 +1,4 @@
-"""Brings the files of a model from the hub into the hub's cache."""
+"""Fetches the files of a model from the hub into the hub's cache."""
 
 from __future__ import annotations
 
@@ -8,9 +8,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from mmsearch.errors import ModelError
-from mmsearch.models.hub.repository import Listing, RemoteFile, client, headers
-from mmsearch.models.hub.transfer import Remote, fetch, size_of
-from mmsearch.models.hub.wanted import Wanted, hub_hash, is_whole, mismatch
+from mmsearch.models.hub.file_selection import (
+    FileSelectionRequest,
+    compute_hub_hash,
+    explain_mismatch,
+    is_intact,
+)
+from mmsearch.models.hub.repository import Listing, RemoteFile, build_headers, import_client
+from mmsearch.models.hub.transfer import RemoteUrl, fetch, file_size
 from mmsearch.models.weights import check_no_pickle
 
 PROGRESS_S = 0.1
@@ -21,7 +26,7 @@ SPARE = 1.1
 
 @dataclass(frozen=True, slots=True)
 class Download:
-    """How far the fetching of a model is: bytes of all its files, what was there before included.
+    """The progress of fetching a model: bytes of all its files, those already here included.
 
     `name` is the file that is being fetched.
     """
@@ -31,70 +36,76 @@ class Download:
     total_bytes: int
 
 
-def bring(listing: Listing, wanted: Wanted, on_progress: Callable[[Download], None]) -> None:
-    """Fetch what is absent; what is collected gets its name only after its hash was checked.
+def fetch_files(
+    listing: Listing, selection: FileSelectionRequest, on_progress: Callable[[Download], None]
+) -> None:
+    """Fetches absent files; a file gets its name only after its hash was checked.
 
     Raises WeightsMismatch where the hub sends other content twice, ModelError for a full disk, and
     what `transfer.fetch` raises.
     """
-    cache, commit = wanted.cache, listing.commit
-    absent = wanted.absent(listing)
+    cache, commit = selection.cache, listing.commit
+    absent = selection.list_absent(listing)
     missing = [file for file in absent if not cache.has(file)]
-    begun_bytes = sum(size_of(cache.part(file)) for file in missing)
-    _check_space(wanted, sum(file.size_bytes for file in missing) - begun_bytes)
-    progress = _Progress(missing, on_progress)
+    begun_bytes = sum(file_size(cache.partial_path(file)) for file in missing)
+    _check_space(selection, sum(file.size_bytes for file in missing) - begun_bytes)
+    progress = _DownloadProgress(missing, on_progress)
     for file in absent:
-        with cache.fetching(file):
+        with cache.lock_file(file):
             if cache.has(file):  # another revision has it, another process brought it, or damaged
-                if is_whole(cache.link(file, commit), file):
+                if is_intact(cache.link(file, commit), file):
                     continue
                 cache.remove(file, commit)
-            _collect(file, commit, wanted, progress)
-            cache.put(file)
+            _fetch_file(file, commit, selection, progress)
+            cache.finish(file)
+            # On a disk without links a damaged file may still have the name.
+            (cache.snapshot_folder(commit) / file.name).unlink(missing_ok=True)
             cache.link(file, commit)
-    progress.end()
+    progress.report()
 
 
-def _collect(file: RemoteFile, commit: str, wanted: Wanted, progress: _Progress) -> None:
-    """Collect one file, anew where what arrives first is not what the hub says."""
-    settings, part = wanted.asked.settings, wanted.cache.part(file)
-    remote = Remote(
-        url=client().hf_hub_url(
-            wanted.asked.source, file.name, revision=commit, endpoint=settings.endpoint
+def _fetch_file(
+    file: RemoteFile, commit: str, selection: FileSelectionRequest, progress: _DownloadProgress
+) -> None:
+    """Fetches one file, once more where the first content is not that of the hub."""
+    settings, part = selection.model.settings, selection.cache.partial_path(file)
+    remote = RemoteUrl(
+        url=import_client().hf_hub_url(
+            selection.model.source, file.name, revision=commit, endpoint=settings.endpoint
         ),
         size_bytes=file.size_bytes,
-        headers=headers(),
+        headers=build_headers(),
         timeout_s=settings.data_timeout_s,
     )
     found = ""
     for _ in range(2):
-        fetch(remote, part, lambda size: progress.at(file, size))
-        if is_whole(part, file):
+        fetch(remote, part, lambda size: progress.update(file, size))
+        if is_intact(part, file):
             try:
                 check_no_pickle(part, name=file.name, ctranslate2=True)
             except ModelError:
                 part.unlink()
                 raise
             return
-        found = hub_hash(part, file)
+        found = compute_hub_hash(part, file)
         part.unlink()
-    raise mismatch(wanted.asked, remote.url, found, file.sha256 or file.blob)
+    raise explain_mismatch(selection.model, remote.url, found, file.sha256 or file.blob)
 
 
-def _check_space(wanted: Wanted, missing_bytes: int) -> None:
-    folder = wanted.cache.folder.absolute()
+def _check_space(selection: FileSelectionRequest, missing_bytes: int) -> None:
+    folder = selection.cache.folder.absolute()
     while not folder.exists():
         folder = folder.parent
     lacking_bytes = missing_bytes * SPARE - shutil.disk_usage(folder).free
     if missing_bytes > 0 and lacking_bytes > 0:
         raise ModelError(
-            f"{wanted.asked.source} takes {missing_bytes / 1e9:.2f} GB, for which "
-            f"{lacking_bytes / 1e9:.2f} GB are missing on the disk of {wanted.cache.root}: free "
+            f"{selection.model.source} takes {missing_bytes / 1e9:.2f} GB, for which "
+            f"{lacking_bytes / 1e9:.2f} GB are missing on the disk of {selection.cache.root}: free "
             f"them, or set HF_HOME to a folder on another disk"
         )
 
 
-class _Progress:
+class _DownloadProgress:
     """Turns the sizes of single files into events for all of them, not too many a second."""
 
     def __init__(self, files: Sequence[RemoteFile], tell: Callable[[Download], None]) -> None:
@@ -103,17 +114,17 @@ class _Progress:
         self._sizes: dict[str, int] = {}
         self._next_s = 0.0
 
-    def at(self, file: RemoteFile, size: int) -> None:
-        """A file has so many bytes now."""
+    def update(self, file: RemoteFile, size: int) -> None:
+        """Records the bytes of a file."""
         self._sizes.pop(file.name, None)
         self._sizes[file.name] = size
         now_s = time.monotonic()
         if now_s >= self._next_s:
             self._next_s = now_s + PROGRESS_S
-            self.end()
+            self.report()
 
-    def end(self) -> None:
-        """Tell how it stands, whenever the last event was."""
+    def report(self) -> None:
+        """Reports the progress, whenever the last event was."""
         if self._sizes:
             done_bytes = min(sum(self._sizes.values()), self._total_bytes)
             self._tell(Download(next(reversed(self._sizes)), done_bytes, self._total_bytes))

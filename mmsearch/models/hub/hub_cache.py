@@ -1,4 +1,4 @@
-"""The hub's own cache of a repository, in the layout that all programs share that use the hub.
+"""The hub's cache of a repository, in the layout that all programs share that use the hub.
 
     models--OWNER--NAME/refs/main            a commit
                         snapshots/COMMIT/    links to blobs, under the names of files
@@ -19,8 +19,8 @@ from filelock import FileLock, Timeout
 
 from mmsearch.errors import ModelError
 from mmsearch.models.hub.repository import RemoteFile
-from mmsearch.models.weights import safe_name
-from mmsearch.runtime.atomic_files import write_whole
+from mmsearch.models.weights import check_file_name
+from mmsearch.runtime.atomic_files import write_atomically
 
 LOCK_TIMEOUT_S = 3600.0
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -28,7 +28,7 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 @dataclass(frozen=True, slots=True)
 class HubCache:
-    """What is cached of one repository."""
+    """The cached files of one repository."""
 
     root: Path
     source: str
@@ -43,45 +43,45 @@ class HubCache:
         """Its folder."""
         return self.root / self.name
 
-    def commit(self, revision: str) -> str:
-        """The commit that a revision stood for when it was cached; empty when it was not."""
+    def find_commit(self, revision: str) -> str:
+        """Returns the commit of a revision when it was cached; empty if it was not."""
         if _COMMIT.fullmatch(revision):
             return revision
         try:
-            commit = self._ref(revision).read_text(encoding="utf-8").strip()
+            commit = self._ref_path(revision).read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError):
             return ""
         return commit if commit.isalnum() else ""
 
-    def point(self, revision: str, commit: str) -> None:
-        """Note which commit a revision stands for, once all of it is there."""
+    def save_commit(self, revision: str, commit: str) -> None:
+        """Records the commit of a revision, once all its files are here."""
         if not _COMMIT.fullmatch(revision):
-            path = self._ref(revision)
+            path = self._ref_path(revision)
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(path, commit)
+            write_atomically(path, commit)
 
-    def snapshot(self, commit: str) -> Path:
-        """The folder in which the files of a commit have their names."""
+    def snapshot_folder(self, commit: str) -> Path:
+        """Returns the folder in which the files of a commit have their names."""
         return self.folder / "snapshots" / commit
 
-    def names(self, commit: str) -> list[str]:
-        """The files of a commit that are here, as far as links lead to something."""
-        folder = self.snapshot(commit)
+    def list_names(self, commit: str) -> list[str]:
+        """Lists the files of a commit that are here, as far as links lead to something."""
+        folder = self.snapshot_folder(commit)
         return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
 
-    def part(self, file: RemoteFile) -> Path:
-        """Where a file is collected; huggingface_hub lets files of such a name lie."""
+    def partial_path(self, file: RemoteFile) -> Path:
+        """Returns the path of a partial file; huggingface_hub leaves such a name alone."""
         return self.folder / "blobs" / f"{file.blob}.mmsearch.incomplete"
 
     @contextmanager
-    def fetching(self, file: RemoteFile) -> Iterator[None]:
-        """Hold the lock under which huggingface_hub fetches the same content.
+    def lock_file(self, file: RemoteFile) -> Iterator[None]:
+        """Holds the lock under which huggingface_hub fetches the same content.
 
         Raises ModelError where another process holds it for an hour.
         """
         path = self.root / ".locks" / self.name / f"{file.blob}.lock"
         path.parent.mkdir(parents=True, exist_ok=True)
-        self.part(file).parent.mkdir(parents=True, exist_ok=True)
+        self.partial_path(file).parent.mkdir(parents=True, exist_ok=True)
         try:
             with FileLock(path, timeout=LOCK_TIMEOUT_S):
                 yield
@@ -92,19 +92,19 @@ class HubCache:
             ) from exc
 
     def has(self, file: RemoteFile) -> bool:
-        """Whether its content is here, under whatever name."""
-        return self._blob(file).is_file()
+        """Tests if a content is here, under any name."""
+        return self._blob_path(file).is_file()
 
-    def put(self, file: RemoteFile) -> None:
-        """What was collected is whole: keep it."""
-        part = self.part(file)
+    def finish(self, file: RemoteFile) -> None:
+        """Keeps a partial file that is complete."""
+        part = self.partial_path(file)
         with part.open("rb") as stream:
             os.fsync(stream.fileno())
-        part.replace(self._blob(file))
+        part.replace(self._blob_path(file))
 
     def link(self, file: RemoteFile, commit: str) -> Path:
-        """Give a content that is here its name in a commit."""
-        blob, pointer = self._blob(file), self.snapshot(commit) / file.name
+        """Links a content to its name in a commit."""
+        blob, pointer = self._blob_path(file), self.snapshot_folder(commit) / file.name
         if pointer.is_file():
             return pointer
         pointer.parent.mkdir(parents=True, exist_ok=True)
@@ -118,13 +118,13 @@ class HubCache:
         return pointer
 
     def remove(self, file: RemoteFile, commit: str) -> None:
-        """Throw a content away that is not what it should be."""
-        (self.snapshot(commit) / file.name).unlink(missing_ok=True)
-        self._blob(file).unlink(missing_ok=True)
-        self.part(file).unlink(missing_ok=True)
+        """Deletes a content with a wrong hash."""
+        (self.snapshot_folder(commit) / file.name).unlink(missing_ok=True)
+        self._blob_path(file).unlink(missing_ok=True)
+        self.partial_path(file).unlink(missing_ok=True)
 
-    def _blob(self, file: RemoteFile) -> Path:
+    def _blob_path(self, file: RemoteFile) -> Path:
         return self.folder / "blobs" / file.blob
 
-    def _ref(self, revision: str) -> Path:
-        return self.folder / "refs" / safe_name(revision or "main")
+    def _ref_path(self, revision: str) -> Path:
+        return self.folder / "refs" / check_file_name(revision or "main")

@@ -1,4 +1,4 @@
-"""What a repository of the hub has at a commit, and which of it a model needs."""
+"""Lists the files of a repository of the hub, and selects those that a model needs."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from typing import Any
 
 from mmsearch.config import HubSettings
 from mmsearch.errors import ModelError
-from mmsearch.models.weights import CTRANSLATE2, is_pickle, is_weights, safe_name
-from mmsearch.runtime.atomic_files import write_whole
+from mmsearch.models.weights import CTRANSLATE2_NAME, check_file_name, is_pickle, is_weights
+from mmsearch.runtime.atomic_files import write_atomically
 
 TRIES = 3
 BUSY = frozenset({408, 429, 500, 502, 503, 504})
@@ -46,28 +46,28 @@ class Listing:
     files: tuple[RemoteFile, ...]
 
     def save(self, path: Path) -> None:
-        """Keep it, so that the hub need not be asked again; where that cannot be, it is."""
+        """Stores the listing, so that the hub need not be asked again; failures are ignored."""
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(path, json.dumps(asdict(self)))
+            write_atomically(path, json.dumps(asdict(self)))
         except OSError:
             return
 
     @classmethod
     def read(cls, path: Path) -> Listing | None:
-        """One that was kept; None where there is none, or it is torn."""
+        """Reads a stored listing; None where there is none, or it is torn."""
         try:
             read = json.loads(path.read_text(encoding="utf-8"))
             files = [RemoteFile(**one) for one in read["files"]]
             for file in files:
-                _checked(file)
+                _check_file(file)
             return cls(str(read["commit"]), tuple(files))
         except (OSError, ValueError, TypeError, KeyError, ModelError):
             return None
 
 
-def client() -> ModuleType:
-    """The package huggingface_hub, told to send nothing about this machine."""
+def import_client() -> ModuleType:
+    """Imports huggingface_hub, told to send nothing about this machine."""
     import huggingface_hub
     from huggingface_hub import constants
 
@@ -75,24 +75,24 @@ def client() -> ModuleType:
     return huggingface_hub
 
 
-def http_error() -> type[Exception]:
-    """The root of all errors of the client's HTTP library: httpx up to 1.x, httpx2 since."""
+def http_error_class() -> type[Exception]:
+    """Returns the root error of the client's HTTP library: httpx up to 1.x, httpx2 since."""
     from huggingface_hub.errors import HTTPError  # type: ignore[attr-defined]  # imported there
 
     error: type[Exception] = HTTPError
     return error
 
 
-def headers() -> dict[str, str]:
-    """What a request carries: the user's token where there is one, no word of the machine."""
-    built: dict[str, str] = client().utils.build_hf_headers(
+def build_headers() -> dict[str, str]:
+    """Builds request headers: the user's token where there is one, nothing of the machine."""
+    built: dict[str, str] = import_client().utils.build_hf_headers(
         library_name="mmsearch", library_version=version("mmsearch")
     )
     return built
 
 
 def check_source(source: str) -> None:
-    """Raise ModelError where a source can be no repository."""
+    """Raises ModelError for a source that can be no repository."""
     if not _REPOSITORY.fullmatch(source):
         raise ModelError(
             f"{source!r} is neither a folder (those begin with / or ./) nor the name of a "
@@ -100,15 +100,15 @@ def check_source(source: str) -> None:
         )
 
 
-def ask(settings: HubSettings, source: str, revision: str) -> Listing:
-    """What the hub has under a revision; "" is the newest.
+def fetch_listing(settings: HubSettings, source: str, revision: str) -> Listing:
+    """Asks the hub for the files under a revision; "" is the newest.
 
     Raises what huggingface_hub raises, and ModelError for an answer that no hub gives.
     """
-    hub = client()
+    hub = import_client()
     from huggingface_hub.errors import HfHubHTTPError
 
-    api = hub.HfApi(endpoint=settings.endpoint, headers=headers())
+    api = hub.HfApi(endpoint=settings.endpoint, headers=build_headers())
     for trial in range(TRIES):
         try:
             info = api.model_info(
@@ -122,21 +122,23 @@ def ask(settings: HubSettings, source: str, revision: str) -> Listing:
                 raise
             time.sleep(0.5 * 2**trial)
         except (ValueError, TypeError, KeyError, AttributeError) as exc:
-            raise _strange(settings) from exc
+            raise _unexpected_answer(settings) from exc
         else:
             break
     if not isinstance(info.sha, str) or not info.sha.isalnum():
-        raise _strange(settings)
-    files = tuple(_remote(sibling) for sibling in info.siblings or ())
+        raise _unexpected_answer(settings)
+    files = tuple(_to_remote_file(sibling) for sibling in info.siblings or ())
     return Listing(info.sha, files)
 
 
-def chosen(names: Sequence[str], patterns: Sequence[str], always: Mapping[str, Any]) -> list[str]:
-    """The names that match a pattern, in which * stands for slashes too, and those in `always`.
+def select_names(
+    names: Sequence[str], patterns: Sequence[str], always: Mapping[str, Any]
+) -> list[str]:
+    """Returns the names that match a pattern, in which * matches slashes too, or are in `always`.
 
     What may be a pickle is left out, but for a model.bin where a pattern names it.
     """
-    ctranslate2 = any(PurePosixPath(pattern).name == CTRANSLATE2 for pattern in patterns)
+    ctranslate2 = any(PurePosixPath(pattern).name == CTRANSLATE2_NAME for pattern in patterns)
     return sorted(
         name
         for name in names
@@ -145,32 +147,32 @@ def chosen(names: Sequence[str], patterns: Sequence[str], always: Mapping[str, A
     )
 
 
-def lacking(folder: Path, names: Sequence[str], patterns: Sequence[str]) -> str:
-    """What a folder lacks for a model as far as its files tell; empty when it seems whole."""
+def describe_missing(folder: Path, names: Sequence[str], patterns: Sequence[str]) -> str:
+    """Describes the files that a folder lacks for a model; empty when it seems complete."""
     if not names:
         return f"no file that matches {' or '.join(patterns)}"
     if any(is_weights(pattern) for pattern in patterns) and not any(map(is_weights, names)):
         return "no weights as .safetensors or .onnx"
     for name in names:
         if name.endswith(INDEX):
-            shards = _shards(folder / name)
+            shards = _read_shards(folder / name)
             beside = {str(PurePosixPath(name).with_name(shard)) for shard in shards}
             if not beside <= set(names):
                 return f"no {min(beside - set(names))}, which {name} lists"
     return ""
 
 
-def _shards(index: Path) -> set[str]:
+def _read_shards(index: Path) -> set[str]:
     try:
         listed = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
-        return {safe_name(str(name)) for name in listed}
+        return {check_file_name(str(name)) for name in listed}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as exc:
         raise ModelError(f"{index} does not list the files of a model: {exc}") from exc
 
 
-def _remote(sibling: Any) -> RemoteFile:
+def _to_remote_file(sibling: Any) -> RemoteFile:
     lfs = sibling.lfs
-    return _checked(
+    return _check_file(
         RemoteFile(
             name=sibling.rfilename,
             size_bytes=(lfs.size if lfs else sibling.size) or 0,
@@ -180,15 +182,15 @@ def _remote(sibling: Any) -> RemoteFile:
     )
 
 
-def _checked(file: RemoteFile) -> RemoteFile:
-    """Refuse a file whose name or hash would lead out of the cache's folders."""
-    safe_name(file.name)
+def _check_file(file: RemoteFile) -> RemoteFile:
+    """Refuses a file whose name or hash would lead out of the cache's folders."""
+    check_file_name(file.name)
     if not file.blob.isalnum() or (file.sha256 and len(file.sha256) != 64):
         raise ModelError(f"the hub gives no hash for {file.name}")
     return file
 
 
-def _strange(settings: HubSettings) -> ModelError:
+def _unexpected_answer(settings: HubSettings) -> ModelError:
     return ModelError(
         f"{settings.endpoint} does not answer as the hub does: is a proxy or a login page in "
         f"between, or HF_ENDPOINT wrong?"

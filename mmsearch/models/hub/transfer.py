@@ -1,4 +1,4 @@
-"""Fetches one file over HTTP, going on where an earlier try was cut off."""
+"""Fetches one file over HTTP, resuming where an earlier try was cut off."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mmsearch.errors import ModelError
-from mmsearch.models.hub.repository import BUSY, client, http_error
+from mmsearch.models.hub.repository import BUSY, http_error_class, import_client
 
 TRIES = 5
 """In a row that bring nothing."""
@@ -25,8 +25,8 @@ class Stalled(ModelError):
 
 
 @dataclass(frozen=True, slots=True)
-class Remote:
-    """Where a file is, and how large. `timeout_s` is for each answer and each piece of data."""
+class RemoteUrl:
+    """The address and size of a file. `timeout_s` is for each answer and each piece of data."""
 
     url: str
     size_bytes: int
@@ -34,32 +34,32 @@ class Remote:
     timeout_s: float
 
 
-def fetch(remote: Remote, part: Path, on_bytes: Callable[[int], None]) -> None:
-    """Bring `part` to its full size; what is in it is taken for the beginning of the file.
+def fetch(remote: RemoteUrl, part: Path, on_bytes: Callable[[int], None]) -> None:
+    """Brings a partial file to its full size; its content is taken as the start of the file.
 
     `on_bytes` is told how many bytes are there. When this ends in an error or an interrupt, what
     has arrived stays in `part` for the next time. Raises what huggingface_hub raises, and Stalled.
     """
     from huggingface_hub.errors import HfHubHTTPError
 
-    gain = _Gain(remote)
+    gain = _StallGuard(remote)
     fruitless = restarts = 0
 
     def arrived(size: int) -> None:
         gain.check(size)
         on_bytes(size)
 
-    while (before := size_of(part)) != remote.size_bytes:
+    while (before := file_size(part)) != remote.size_bytes:
         failure: Exception = ModelError(f"{remote.url} ended early")
         try:
-            _continue(remote, part, arrived)
+            _request_rest(remote, part, arrived)
         except HfHubHTTPError as exc:
             if exc.response.status_code not in BUSY:
                 raise
             failure = exc
-        except http_error() as exc:  # cut off, refused, timed out
+        except http_error_class() as exc:  # cut off, refused, timed out
             failure = exc
-        after = size_of(part)
+        after = file_size(part)
         gain.check(after)
         restarts += after < before
         fruitless = fruitless + 1 if after <= before else 0
@@ -70,11 +70,11 @@ def fetch(remote: Remote, part: Path, on_bytes: Callable[[int], None]) -> None:
     part.touch()
 
 
-def _continue(remote: Remote, part: Path, arrived: Callable[[int], None]) -> None:
-    """Append to `part` what one request brings, or begin anew where it cannot be continued."""
-    hub = client()
+def _request_rest(remote: RemoteUrl, part: Path, arrived: Callable[[int], None]) -> None:
+    """Appends the content of one request, or begins again where it cannot be resumed."""
+    hub = import_client()
 
-    start = size_of(part)
+    start = file_size(part)
     # Compressed, a part of a file could not be continued.
     headers = {**remote.headers, "accept-encoding": "identity"}
     if start > remote.size_bytes:
@@ -92,7 +92,9 @@ def _continue(remote: Remote, part: Path, arrived: Callable[[int], None]) -> Non
             part.unlink()
             return
         hub.utils.hf_raise_for_status(response)
-        is_rest = start > 0 and response.status_code == 206 and _start(response) == start
+        is_rest = (
+            start > 0 and response.status_code == 206 and _parse_range_start(response) == start
+        )
         if start and not is_rest:
             part.unlink()
         size = start if is_rest else 0
@@ -106,24 +108,24 @@ def _continue(remote: Remote, part: Path, arrived: Callable[[int], None]) -> Non
                     return  # longer than was said: its hash will tell
 
 
-def _start(response: Any) -> int:
-    """Where a part begins: `Content-Range: bytes 100-199/200`."""
+def _parse_range_start(response: Any) -> int:
+    """Parses the start of a part: `Content-Range: bytes 100-199/200`."""
     text = response.headers.get("content-range", "").removeprefix("bytes ").partition("-")[0]
     return int(text) if text.isdigit() else -1
 
 
-def size_of(path: Path) -> int:
-    """The size of a file in bytes; 0 where there is none."""
+def file_size(path: Path) -> int:
+    """Returns the size of a file in bytes; 0 where there is none."""
     try:
         return path.stat().st_size
     except FileNotFoundError:
         return 0
 
 
-class _Gain:
+class _StallGuard:
     """Raises Stalled where a transfer brings too little for too long."""
 
-    def __init__(self, remote: Remote) -> None:
+    def __init__(self, remote: RemoteUrl) -> None:
         self._remote = remote
         self._size = -GAIN_BYTES
         self._since_s = time.monotonic()
