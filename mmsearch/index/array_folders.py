@@ -1,4 +1,4 @@
-"""Folders of arrays: written once under a name that tells what they hold, then mapped."""
+"""Folders of arrays: written once under a name that identifies their content, then mapped."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-FORM = 3
-"""Counts up when the arrays change: older folders are then written anew."""
+FORMAT_VERSION = 3
+"""Counts up with a change of the arrays: older folders are then written anew."""
 HEADER = "header.json"
 PART = ".part-"
 SMALL_BYTES = 64 << 10
@@ -29,56 +29,56 @@ Arrays = Mapping[str, NDArray[Any]]
 
 
 def save_array(path: Path, array: NDArray[Any]) -> None:
-    """Write an array as .npy, to the disk."""
+    """Writes an array as .npy, to the disk."""
     with path.open("wb") as stream:
         np.save(stream, array, allow_pickle=False)
         stream.flush()
         os.fsync(stream.fileno())
 
 
-class Draft:
+class ArrayDraft:
     """Arrays that are being written into a folder."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._shapes: dict[str, list[int]] = {}
-        self._rooms: list[str] = []
+        self._allocated: list[str] = []
 
     def save(self, name: str, array: NDArray[Any]) -> None:
-        """Write a whole array, to the disk."""
+        """Writes an array in one go, to the disk."""
         save_array(self._path(name), array)
         self._shapes[name] = [*array.shape]
 
-    def room(self, name: str, dtype: type[Any], shape: tuple[int, ...]) -> NDArray[Any]:
-        """An array on the disk, to be filled a part at a time and flushed by `close`."""
+    def allocate(self, name: str, dtype: type[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+        """Returns an array on the disk, to be filled in parts; `close` flushes it."""
         self._shapes[name] = [*shape]
-        self._rooms.append(name)
+        self._allocated.append(name)
         return np.lib.format.open_memmap(self._path(name), mode="w+", dtype=dtype, shape=shape)
 
     def _path(self, name: str) -> Path:
         return self.folder / f"{name}.npy"
 
     def close(self) -> None:
-        """Write the header: without it a folder is not whole."""
-        for name in self._rooms:
+        """Writes the header, without which a folder is incomplete."""
+        for name in self._allocated:
             with self._path(name).open("rb") as stream:
                 os.fsync(stream.fileno())
-        header = json.dumps({"form": FORM, "shapes": self._shapes})
+        header = json.dumps({"form": FORMAT_VERSION, "shapes": self._shapes})
         (self.folder / HEADER).write_text(header)
 
 
-def mapped(folder: Path) -> Arrays | None:
-    """The arrays of a folder, memory-mapped; None where it is missing, torn or of another form."""
+def map_arrays(folder: Path) -> Arrays | None:
+    """Maps the arrays of a folder; None if it is missing, torn or of another version."""
     try:
         header = json.loads((folder / HEADER).read_text())
-        if header["form"] != FORM:
+        if header["form"] != FORMAT_VERSION:
             return None
-        return {name: _mapped(folder, name, shape) for name, shape in header["shapes"].items()}
+        return {name: _map_array(folder, name, shape) for name, shape in header["shapes"].items()}
     except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
 
-def _mapped(folder: Path, name: str, shape: list[int]) -> NDArray[Any]:
+def _map_array(folder: Path, name: str, shape: list[int]) -> NDArray[Any]:
     path = folder / f"{name}.npy"
     mode: Literal["r"] | None = "r" if path.stat().st_size > SMALL_BYTES else None
     array: NDArray[Any] = np.load(path, mmap_mode=mode, allow_pickle=False)
@@ -87,59 +87,57 @@ def _mapped(folder: Path, name: str, shape: list[int]) -> NDArray[Any]:
     return array
 
 
-def made(parent: Path, name: str, write: Callable[[Draft], None]) -> tuple[Arrays, bool]:
-    """The arrays of the folder `name`, and whether they had to be written for that.
+def load_or_write(
+    parent: Path, name: str, write: Callable[[ArrayDraft], None]
+) -> tuple[Arrays, bool]:
+    """Returns the arrays of the folder `name`, and True if they had to be written first.
 
-    Written under a temporary name and renamed, so that a folder is whole or not there; mapped
-    before that, for a process that sees another version may drop it as soon as it is in its place.
-    Where the library cannot be written to, the arrays have no place: they live as long as the
+    They are written under a temporary name that is then changed, so that a folder is complete or
+    absent, and mapped before that: a process that sees another version may drop the folder as soon
+    as it is in place. In a library that cannot be written to the arrays live as long as the
     mapping.
     """
-    found = mapped(parent / name)
-    if found is not None:
-        return found, False
+    arrays = map_arrays(parent / name)
+    if arrays is not None:
+        return arrays, False
     try:
         parent.mkdir(parents=True, exist_ok=True)
         part = Path(tempfile.mkdtemp(prefix=PART, dir=parent))
     except OSError:
         part = Path(tempfile.mkdtemp(prefix="mmsearch-index-"))
     try:
-        draft = Draft(part)
+        draft = ArrayDraft(part)
         write(draft)
         draft.close()
-        found = mapped(part)
-        if found is None:
+        arrays = map_arrays(part)
+        if arrays is None:
             raise AssertionError(f"{part} was just written and cannot be read")
         if part.parent == parent:
             put_in_place(part, parent / name)
     finally:
         shutil.rmtree(part, ignore_errors=True)
-    return found, True
+    return arrays, True
 
 
 def put_in_place(part: Path, target: Path) -> None:
-    """Rename a folder that was written whole; another process may have been quicker."""
+    """Renames a complete folder; another process may have been quicker."""
     if target.exists():  # torn, or written by another process in the meantime
         shutil.rmtree(target, ignore_errors=True)
-    with contextlib.suppress(OSError):  # the other process won: its folder says the same
+    with contextlib.suppress(OSError):  # the other process won: its folder has the same content
         part.rename(target)
 
 
-def drop_others(parent: Path, kept: Collection[str]) -> None:
-    """Remove folders that are not used any more, and what killed processes left half written.
+def remove_others(parent: Path, kept: Collection[str]) -> None:
+    """Removes folders that are no longer used, and the unfinished ones of killed processes.
 
-    Readers that have one mapped keep it until they let go.
+    Readers that have one mapped keep it until they close it.
     """
+    abandoned_before_s = time.time() - ABANDONED_S
     with contextlib.suppress(OSError):
-        for other in parent.iterdir():
-            is_part = other.name.startswith(PART)
-            if other.name not in kept and (not is_part or _is_abandoned(other)):
-                shutil.rmtree(other, ignore_errors=True)
-
-
-def _is_abandoned(folder: Path) -> bool:
-    try:
-        age_s = time.time() - folder.stat().st_mtime
-    except OSError:
-        return False
-    return age_s > ABANDONED_S
+        for folder in parent.iterdir():
+            if folder.name in kept:
+                continue
+            with contextlib.suppress(OSError):
+                is_part = folder.name.startswith(PART)
+                if not is_part or folder.stat().st_mtime < abandoned_before_s:
+                    shutil.rmtree(folder, ignore_errors=True)

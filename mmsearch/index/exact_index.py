@@ -1,192 +1,183 @@
-"""Exact search over memory-mapped blocks: the oracle, fast to about 100k rows."""
+"""Exact search over memory-mapped blocks: the ground truth, fast to about 100k rows."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from mmsearch.config import cpu_count
-from mmsearch.index.base import Nearest, RowArray, RowMask, best_of
-from mmsearch.index.coarse_copy import Coarse, Question
-from mmsearch.index.filtered_vectors import Filtered, Left
-from mmsearch.index.inner_products import FEW_QUERIES, Products
+from mmsearch.index.base import FloatArray, NearestRows, RowArray, RowMask, select_best
+from mmsearch.index.coarse_copy import CoarseCopy, QuantizedQuery
+from mmsearch.index.filtered_vectors import FilterCache, FilteredRows
+from mmsearch.index.inner_products import FEW_QUERIES, InnerProducts
 from mmsearch.index.vector_matrix import Block, Matrix
-from mmsearch.runtime.concurrency import started
-
-if TYPE_CHECKING:
-    from mmsearch.types import FloatArray
+from mmsearch.runtime.concurrency import run_in_thread
 
 SPARSE = 0.25
-"""Where fewer rows than this share may answer, they are gathered before they are compared."""
+"""If a filter allows less than this share of the rows, they are gathered before the comparison."""
 SCORED_ROWS, SCORED = 65_536, 1 << 23
-"""Rows, and similarities to all queries, that are kept until the best of them are chosen."""
+"""Rows, and similarities to all queries, that are in memory until the best of them are chosen."""
 ALONE_BYTES = 4 << 20
-"""Up to so much of vectors a second thread costs more than it saves."""
+"""For so much of vectors a second thread costs more than it saves."""
 GATHERED_BYTES = 1 << 20
 """Rows that are gathered at a time: they are multiplied while the cache has them. Of a million
 vectors 10,000 took 2.4 ms at four times as much, 1.0 ms so."""
 
 GROUPS = 8
-"""Groups for each of the k best, when the k-th is looked for."""
+"""Groups for each of the k best, in the search for the k-th."""
 COARSE_AFTER = 4
-"""Queries that are asked before a coarse copy is worth making: a command asks one or two."""
+"""Queries before a coarse copy is worth making: a command has one or two."""
 COARSE_BYTES = 128 << 20
 """Above it there is no coarse copy."""
 COARSE_SHARE = 8
-"""Where more than one in so many rows cannot be told from the best by it, it is not used again."""
-NOWHERE = np.finfo(np.float32).min
-"""Less than any product; that of a row that may not answer is minus infinity."""
+"""The coarse copy is given up if it cannot rule out more than one in so many rows."""
+LEAST_SCORE = np.finfo(np.float32).min
+"""Less than any product; that of a row that is not allowed is minus infinity."""
 
 
-class Scored(NamedTuple):
-    """Rows, rising, and the products of each with one query: between `least` and `most`."""
+class ScoreBounds(NamedTuple):
+    """Rows, rising, and bounds of the product of each with one query."""
 
     rows: RowArray
     least: FloatArray
     most: FloatArray
 
 
-Scores = Callable[[int, int], tuple[RowArray, "FloatArray", "FloatArray"]]
-"""Gives rows, their (n, q) products, and the slack of these, of n or 1 rows."""
-Gathered = Callable[[int, int], Iterable[Block]]
-"""Gives the vectors of rows, between two places among them."""
+RangeScorer = Callable[[int, int], tuple[FloatArray, FloatArray]]
+"""Returns the (n, q) products of a range of rows, and the slack of these, of n or 1 rows."""
+RowScorer = Callable[[int, int], tuple[RowArray, FloatArray, FloatArray]]
+"""Returns rows, their (n, q) products, and the slack of these, of n or 1 rows."""
+BlockReader = Callable[[int, int], Iterable[Block]]
+"""Returns the vectors of rows, between two positions among them."""
 
 
 class ExactIndex:
-    """Compares every row that may answer; fulfils `mmsearch.index.base.VectorIndex`.
+    """Compares every allowed row; fulfils `mmsearch.index.base.VectorIndex`.
 
-    All rows are compared with the query as they are stored, or as a copy in 8 bits has them when a
-    few queries were asked, which tells to within a slack how near they are; those that are too
-    near to the k-th to be told from it are compared in float32.
+    All rows are compared with the query as they are stored, or after a few queries by a copy in
+    8 bits, which gives their similarity to within a slack; those that are too near to the k-th to
+    be told from it are compared in float32.
     """
 
     def __init__(self, matrix: Matrix, *, coarse_after: int = COARSE_AFTER) -> None:
-        """`coarse_after`: queries after which the copy is made, aside."""
+        """`coarse_after`: queries after which the copy is made, in the background."""
         self.matrix = matrix
         size = matrix.count * matrix.dim
         self._wants_coarse = 2 * size > ALONE_BYTES and size <= COARSE_BYTES
         self._until_coarse = coarse_after
-        self._coarse: Future[Coarse] | None = None
-        self._filtered = Filtered(matrix)
+        self._coarse: Future[CoarseCopy] | None = None
+        self._filtered = FilterCache(matrix)
 
     @property
     def count(self) -> int:
-        """How many rows there are."""
+        """The number of rows."""
         return self.matrix.count
 
-    def nearest(self, queries: FloatArray, k: int, *, allowed: RowMask | None = None) -> Nearest:
-        """The k rows nearest to each of `queries` ((q, dim) float32 unit rows)."""
+    def nearest(
+        self, queries: FloatArray, k: int, *, allowed: RowMask | None = None
+    ) -> NearestRows:
+        """Returns the k rows nearest to each of `queries` ((q, dim) float32 unit rows)."""
         if allowed is not None:
-            passing = int(np.count_nonzero(allowed))
-            if passing <= SPARSE * self.count:
-                return self._left(self._filtered.by(allowed, passing), queries, k)
+            allowed_count = int(np.count_nonzero(allowed))
+            if allowed_count <= SPARSE * self.count:
+                filtered = self._filtered.look_up(allowed, allowed_count)
+                return self._search_filtered(filtered, queries, k)
         is_few = 0 < len(queries) <= FEW_QUERIES and k * COARSE_SHARE <= self.count
-        coarse = self._ready() if is_few else None
+        coarse = self._get_coarse_copy() if is_few else None
         if coarse is not None:
-            scored = self._all(coarsely(coarse, queries), allowed)
-            near = self._best(scored, self.count, len(queries), k)
-            if max(map(len, near)) * COARSE_SHARE <= self.count:
-                return self._compared(near, queries, k)
+            scorer = _score_all(score_coarsely(coarse, queries), allowed)
+            candidates = self._find_candidates(scorer, self.count, len(queries), k)
+            if max(map(len, candidates)) * COARSE_SHARE <= self.count:
+                return self._rank_by_vectors(candidates, queries, k)
             self._wants_coarse = False
-        products = self._products(queries)
+        products = InnerProducts(queries, self.matrix.dtype)
 
-        def stored(first: int, end: int) -> tuple[FloatArray, FloatArray]:
-            parts = [products.of(block) for _, block in self.matrix.parts(first, end)]
+        def score_stored(first: int, end: int) -> tuple[FloatArray, FloatArray]:
+            parts = [products.multiply(block) for _, block in self.matrix.iter_parts(first, end)]
             return parts[0] if len(parts) == 1 else np.concatenate(parts), products.slack[None]
 
-        near = self._best(self._all(stored, allowed), self.count, len(queries), k)
-        return self._compared(near, queries, k)
+        scorer = _score_all(score_stored, allowed)
+        candidates = self._find_candidates(scorer, self.count, len(queries), k)
+        return self._rank_by_vectors(candidates, queries, k)
 
-    def among(self, rows: RowArray, queries: FloatArray, k: int) -> Nearest:
-        """The k nearest of (n,) rising `rows` to each query; none but these are read."""
-        return self._among(rows, self._gather(rows), queries, k)
+    def search_among(self, rows: RowArray, queries: FloatArray, k: int) -> NearestRows:
+        """Returns the k nearest of (n,) rising `rows` to each query; reads only these."""
+        return self._search_blocks(rows, self._make_reader(rows), queries, k)
 
-    def _left(self, left: Left, queries: FloatArray, k: int) -> Nearest:
-        """The k nearest of those that a filter leaves; their vectors are kept if it came again."""
-        if (vectors := left.vectors) is not None:
-            return self._among(left.rows, lambda first, end: [vectors[first:end]], queries, k)
-        if not left.came_again:
-            return self.among(left.rows, queries, k)
-        kept = np.empty((len(left.rows), self.matrix.dim), dtype=self.matrix.dtype)
-        found = self._among(left.rows, self._gather(left.rows, kept), queries, k)
+    def _search_filtered(self, filtered: FilteredRows, queries: FloatArray, k: int) -> NearestRows:
+        """Searches the rows that a filter allows; caches their vectors for a repeated one."""
+        rows = filtered.rows
+        if (vectors := filtered.vectors) is not None:
+            return self._search_blocks(rows, lambda first, end: [vectors[first:end]], queries, k)
+        if not filtered.is_repeated:
+            return self.search_among(rows, queries, k)
+        gathered = np.empty((len(rows), self.matrix.dim), dtype=self.matrix.dtype)
+        nearest = self._search_blocks(rows, self._make_reader(rows, gathered), queries, k)
         if len(queries):
-            self._filtered.keep(left, kept)
-        return found
+            self._filtered.keep_vectors(filtered, gathered)
+        return nearest
 
-    def _gather(self, rows: RowArray, into: Block | None = None) -> Gathered:
-        """Vectors of the rows, as many at a time as the cache holds; copied to `into` besides."""
+    def _make_reader(self, rows: RowArray, into: Block | None = None) -> BlockReader:
+        """Returns a reader of as many vectors at a time as the cache holds; copies to `into`."""
         step = max(1, GATHERED_BYTES // (2 * max(1, self.matrix.dim)))
 
-        def gathered(first: int, end: int) -> Iterator[Block]:
+        def read(first: int, end: int) -> Iterator[Block]:
             for begin in range(first, end, step):
                 part = slice(begin, min(begin + step, end))
-                vectors = self.matrix.stored(rows[part])
+                vectors = self.matrix.take_stored(rows[part])
                 if into is not None:
                     into[part] = vectors
                 yield vectors
 
-        return gathered
+        return read
 
-    def _among(self, rows: RowArray, gathered: Gathered, queries: FloatArray, k: int) -> Nearest:
-        products = self._products(queries)
+    def _search_blocks(
+        self, rows: RowArray, read: BlockReader, queries: FloatArray, k: int
+    ) -> NearestRows:
+        products = InnerProducts(queries, self.matrix.dtype)
 
-        def scored(first: int, end: int) -> tuple[RowArray, FloatArray, FloatArray]:
-            parts = [products.of(vectors) for vectors in gathered(first, end)]
+        def score(first: int, end: int) -> tuple[RowArray, FloatArray, FloatArray]:
+            parts = [products.multiply(vectors) for vectors in read(first, end)]
             scores = parts[0] if len(parts) == 1 else np.concatenate(parts)
             return rows[first:end], scores, products.slack[None]
 
-        return self._compared(self._best(scored, len(rows), len(queries), k), queries, k)
+        candidates = self._find_candidates(score, len(rows), len(queries), k)
+        return self._rank_by_vectors(candidates, queries, k)
 
-    def _products(self, queries: FloatArray) -> Products:
-        return Products(queries, self.matrix.dtype)
-
-    def _ready(self) -> Coarse | None:
-        """The coarse copy, where it is made; it is made aside when enough was asked."""
+    def _get_coarse_copy(self) -> CoarseCopy | None:
+        """Returns the coarse copy if it is ready; starts making it after enough queries."""
         if not self._wants_coarse:
             return None
         if self._coarse is None:
             self._until_coarse -= 1  # of two threads one may go uncounted
             if self._until_coarse <= 0:
-                self._coarse = started(lambda: Coarse.of(self.matrix))
+                self._coarse = run_in_thread(lambda: CoarseCopy.from_matrix(self.matrix))
             return None
         if not self._coarse.done():
             return None
-        if self._coarse.exception() is not None:  # no memory for it: things go on without
+        if self._coarse.exception() is not None:  # no memory for it: search goes on without
             self._wants_coarse = False
             return None
         return self._coarse.result()
 
-    @staticmethod
-    def _all(
-        scores: Callable[[int, int], tuple[FloatArray, FloatArray]], allowed: RowMask | None
-    ) -> Scores:
-        """All rows in their order, those that may not answer nowhere."""
+    def _find_candidates(
+        self, score: RowScorer, count: int, queries: int, k: int
+    ) -> list[RowArray]:
+        """Returns for each of `queries` the rows that may be among the k best of `count`.
 
-        def scored(first: int, end: int) -> tuple[RowArray, FloatArray, FloatArray]:
-            found, slack = scores(first, end)
-            if allowed is not None:
-                found[~allowed[first:end]] = -np.inf
-            return np.arange(first, end, dtype=np.int64), found, slack
-
-        return scored
-
-    def _best(self, scored: Scores, count: int, queries: int, k: int) -> list[RowArray]:
-        """Rows that may be among the k best of `count` for each of `queries`.
-
-        Each part of them is looked through in a thread.
+        Each part of the rows is scored in a thread.
         """
 
-        def near(part: tuple[int, int]) -> list[Scored]:
-            rows, scores, slack = scored(*part)
+        def bound_scores(part: tuple[int, int]) -> list[ScoreBounds]:
+            rows, scores, slack = score(*part)
+            columns = ((scores[:, at], slack[:, at]) for at in range(queries))
             return [
-                _narrowed(
-                    Scored(rows, scores[:, at] - slack[:, at], scores[:, at] + slack[:, at]), k
-                )
-                for at in range(queries)
+                _keep_possible(ScoreBounds(rows, middle - margin, middle + margin), k)
+                for middle, margin in columns
             ]
 
         if not count or not queries:
@@ -194,73 +185,85 @@ class ExactIndex:
         threads = 1 if count * self.matrix.dim * 2 <= ALONE_BYTES else cpu_count()
         size = min(SCORED_ROWS, SCORED // queries + 1, -(-count // threads))
         parts = [(first, min(first + size, count)) for first in range(0, count, size)]
-        found: Iterable[list[Scored]]
-        # NumPy and NumKong let go of the interpreter meanwhile.
-        found = map(near, parts) if threads == 1 else _threads().map(near, parts)
-        return [_joined(list(one), k) for one in zip(*found, strict=True)]
+        # NumPy and NumKong release the interpreter lock meanwhile.
+        run = map if threads == 1 else _get_thread_pool().map
+        return [_merge(bounds, k) for bounds in zip(*run(bound_scores, parts), strict=True)]
 
-    def _compared(self, near: list[RowArray], queries: FloatArray, k: int) -> Nearest:
-        """The k best of the rows for each query, by their own vectors."""
-        found = [
-            best_of(
+    def _rank_by_vectors(
+        self, candidates: list[RowArray], queries: FloatArray, k: int
+    ) -> NearestRows:
+        """Returns the k best of the rows for each query, by their own vectors."""
+        if not candidates:
+            empty = np.empty((0, k))
+            return NearestRows(empty.astype(np.int64), empty.astype(np.float32))
+        ranked = [
+            select_best(
                 rows[None],
                 np.vecdot(self.matrix.take(rows), np.asarray(query, dtype=np.float32))[None],
                 k,
             )
-            for rows, query in zip(near, queries, strict=True)
+            for rows, query in zip(candidates, queries, strict=True)
         ]
-        if not found:
-            none = np.empty((0, k))
-            return Nearest(none.astype(np.int64), none.astype(np.float32))
-        return Nearest(
-            np.concatenate([one.rows for one in found]),
-            np.concatenate([one.similarities for one in found]),
+        return NearestRows(
+            np.concatenate([nearest.rows for nearest in ranked]),
+            np.concatenate([nearest.similarities for nearest in ranked]),
         )
 
 
-def coarsely(
-    coarse: Coarse, queries: FloatArray
-) -> Callable[[int, int], tuple[FloatArray, FloatArray]]:
-    """Products with each query, by the coarse copy, and their slack."""
-    asked = [Question.of(query) for query in queries]
+def _score_all(score: RangeScorer, allowed: RowMask | None) -> RowScorer:
+    """Scores all rows in their order, those that are not allowed as minus infinity."""
 
-    def scores(first: int, end: int) -> tuple[FloatArray, FloatArray]:
-        pairs = [coarse.scores(one, first, end) for one in asked]
-        products, slack = (np.stack(one, axis=1) for one in zip(*pairs, strict=True))
+    def score_rows(first: int, end: int) -> tuple[RowArray, FloatArray, FloatArray]:
+        scores, slack = score(first, end)
+        if allowed is not None:
+            scores[~allowed[first:end]] = -np.inf
+        return np.arange(first, end, dtype=np.int64), scores, slack
+
+    return score_rows
+
+
+def score_coarsely(coarse: CoarseCopy, queries: FloatArray) -> RangeScorer:
+    """Returns a scorer of ranges of rows by their coarse copies."""
+    quantized = [QuantizedQuery.quantize(query) for query in queries]
+
+    def score(first: int, end: int) -> tuple[FloatArray, FloatArray]:
+        pairs = [coarse.score(query, first, end) for query in quantized]
+        products, slack = (np.stack(columns, axis=1) for columns in zip(*pairs, strict=True))
         return products, slack
 
-    return scores
+    return score
 
 
-def _narrowed(scored: Scored, k: int) -> Scored:
-    """Those that may be among the k best."""
-    least = _kth(scored.least, k) if len(scored.rows) > k else NOWHERE
-    near = np.flatnonzero(scored.most >= max(least, NOWHERE))
-    return Scored(scored.rows[near], scored.least[near], scored.most[near])
+def _keep_possible(bounds: ScoreBounds, k: int) -> ScoreBounds:
+    """Keeps the rows that may be among the k best."""
+    least = _find_kth_best(bounds.least, k) if len(bounds.rows) > k else LEAST_SCORE
+    kept = np.flatnonzero(bounds.most >= max(least, LEAST_SCORE))
+    return ScoreBounds(bounds.rows[kept], bounds.least[kept], bounds.most[kept])
 
 
-def _kth(scores: FloatArray, k: int) -> np.floating:
-    """The k-th best of more than k scores.
+def _find_kth_best(scores: FloatArray, k: int) -> np.floating:
+    """Returns the k-th best of more than k scores.
 
-    By partition, of what is no worse than the k-th best of the best of small groups: sorting a
+    Partitions those that are no worse than the k-th best of the maxima of small groups: sorting a
     hundred thousand, and even one partition of them, costs more than comparing the rows.
     """
     groups = GROUPS * k
     if len(scores) >= 4 * groups:
         width = len(scores) // groups
-        best = scores[: width * groups].reshape(width, groups).max(axis=0)
-        scores = scores[scores >= np.partition(best, groups - k)[groups - k]]
-    found: np.floating = np.partition(scores, len(scores) - k)[len(scores) - k]
-    return found
+        maxima = scores[: width * groups].reshape(width, groups).max(axis=0)
+        scores = scores[scores >= np.partition(maxima, groups - k)[groups - k]]
+    kth: np.floating = np.partition(scores, len(scores) - k)[len(scores) - k]
+    return kth
 
 
-def _joined(parts: list[Scored], k: int) -> RowArray:
-    """The rows of all parts that may be among the k best of all."""
+def _merge(parts: tuple[ScoreBounds, ...], k: int) -> RowArray:
+    """Returns the rows of all parts that may be among the k best of all."""
     if len(parts) == 1:
         return parts[0].rows
-    return _narrowed(Scored(*(np.concatenate(one) for one in zip(*parts, strict=True))), k).rows
+    merged = ScoreBounds(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
+    return _keep_possible(merged, k).rows
 
 
 @lru_cache(maxsize=1)
-def _threads() -> ThreadPoolExecutor:
+def _get_thread_pool() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(cpu_count(), thread_name_prefix="exact")

@@ -1,4 +1,4 @@
-"""FAISS itself: whether it is here, and the module, imported when it is first needed."""
+"""FAISS itself, imported on first use."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from typing import Any
 
 
 def is_available() -> bool:
-    """Whether FAISS is installed; it is not imported to find out."""
+    """Returns True if FAISS is installed; does not import it."""
     return importlib.util.find_spec("faiss") is not None
 
 
 @cache
-def library() -> Any:
-    """The module `faiss` (0.14 s to import). Raises ImportError where it is not installed.
+def load_faiss() -> Any:
+    """Imports `faiss` (0.14 s). Raises ImportError if it is not installed.
 
-    Untyped, for the stubs that come with it lack what the GPU's build adds.
+    Untyped: the stubs that come with it lack the names of the GPU build.
     """
     return importlib.import_module("faiss")
 
 
-def version() -> str:
-    """The version of FAISS, as an index is stamped with it."""
-    return str(library().__version__)
+def faiss_version() -> str:
+    """Returns the version of FAISS, which an index is stamped with."""
+    return str(load_faiss().__version__)

@@ -1,4 +1,4 @@
-"""What filters leave of the vectors, gathered, for as long as they are asked for again."""
+"""A cache of the rows and vectors that recent filters allow."""
 
 from __future__ import annotations
 
@@ -9,71 +9,76 @@ import numpy as np
 from mmsearch.index.base import RowArray, RowMask
 from mmsearch.index.vector_matrix import Block, Matrix
 
-KEPT_BYTES = 128 << 20
-"""What is kept for a space, of all filters together: a tenth of a million rows of 512 float16."""
-MOST = 4
-"""Filters that are known at a time."""
+CACHE_BYTES = 128 << 20
+"""The memory for a space, for all filters together: 100,000 rows of 512 float16."""
+MAX_FILTERS = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Left:
-    """What a filter leaves: (n,) rising `rows`.
+class FilteredRows:
+    """The (n,) rising `rows` that a filter allows.
 
-    `vectors` are theirs, (n, dim), if they were kept; `came_again` says that they are worth it.
+    `vectors` are theirs, (n, dim), if they are cached; `is_repeated` says that the filter was used
+    before, so that caching them pays.
     """
 
     mask: RowMask
     rows: RowArray
     vectors: Block | None = None
-    came_again: bool = False
+    is_repeated: bool = False
 
 
-class Filtered:
-    """What the last filters left of a matrix.
+class FilterCache:
+    """The rows of a matrix that the most recent filters allow.
 
-    Who searches under a filter searches again under it: another word, another page. Rows that lie
-    scattered over a gigabyte take four times as long to read as to multiply, so their vectors are
-    kept when a filter comes for the second time. Threads may share it.
+    A search under a filter is usually followed by others under the same filter: another word,
+    another page. Rows that lie scattered over a gigabyte take four times as long to read as to
+    multiply, so their vectors are cached when a filter comes for the second time. Threads may share
+    it.
     """
 
-    def __init__(self, matrix: Matrix, *, at_most_bytes: int = KEPT_BYTES) -> None:
+    def __init__(self, matrix: Matrix, *, at_most_bytes: int = CACHE_BYTES) -> None:
         self._matrix = matrix
         self._at_most_bytes = at_most_bytes
-        # By how many rows they leave, oldest first. It is replaced, never changed.
-        self._known: dict[int, Left] = {}
+        # By the number of rows, oldest first. It is replaced, never changed.
+        self._cached: dict[int, FilteredRows] = {}
 
-    def by(self, mask: RowMask, count: int) -> Left:
-        """What a filter leaves; `mask` has an entry for each row, `count` of them true."""
-        known = self._known.get(count)
-        if known is not None and np.array_equal(known.mask, mask):
-            return known if known.came_again else replace(known, came_again=True)
-        left = Left(mask, np.flatnonzero(mask))
-        if self._needed_bytes(count) <= self._at_most_bytes:
-            self._keep(replace(left, mask=mask.copy()))
-        return left
+    def look_up(self, mask: RowMask, count: int) -> FilteredRows:
+        """Returns the rows of a filter; `mask` has an entry for each row, `count` of them true."""
+        cached = self._cached.get(count)
+        if cached is not None and np.array_equal(cached.mask, mask):
+            return cached if cached.is_repeated else replace(cached, is_repeated=True)
+        filtered = FilteredRows(mask, np.flatnonzero(mask))
+        if self._required_bytes(count) <= self._at_most_bytes:
+            self._cache(replace(filtered, mask=mask.copy()))
+        return filtered
 
-    def keep(self, left: Left, vectors: Block) -> None:
-        """Keep the vectors of what came again."""
-        self._keep(replace(left, vectors=vectors))
+    def keep_vectors(self, filtered: FilteredRows, vectors: Block) -> None:
+        """Caches the vectors of a repeated filter."""
+        self._cache(replace(filtered, vectors=vectors))
 
     @property
     def size_bytes(self) -> int:
-        """What the vectors that are kept take in memory."""
-        return sum(one.vectors.nbytes for one in self._known.values() if one.vectors is not None)
+        """The memory that the cached vectors take."""
+        return sum(
+            filtered.vectors.nbytes
+            for filtered in self._cached.values()
+            if filtered.vectors is not None
+        )
 
-    def _needed_bytes(self, count: int) -> int:
-        """What a filter that leaves so many rows takes with their vectors."""
-        vector = self._matrix.dtype.itemsize * self._matrix.dim
-        return self._matrix.count + count * (8 + vector)
+    def _required_bytes(self, count: int) -> int:
+        """Returns the memory for a filter that allows so many rows, with their vectors."""
+        return self._matrix.count + count * (8 + self._matrix.dtype.itemsize * self._matrix.dim)
 
-    def _keep(self, left: Left) -> None:
-        """Keep one, and of the others those that came last, as far as they fit."""
-        others = [one for one in self._known.values() if len(one.rows) != len(left.rows)]
-        free = self._at_most_bytes
-        kept: dict[int, Left] = {}
-        for one in [*others, left][: -MOST - 1 : -1]:
-            free -= self._needed_bytes(len(one.rows))
-            if free < 0:
+    def _cache(self, newest: FilteredRows) -> None:
+        """Caches the newest filter, and the most recent others as far as they fit."""
+        count = len(newest.rows)
+        others = [other for number, other in self._cached.items() if number != count]
+        free_bytes = self._at_most_bytes
+        cached: dict[int, FilteredRows] = {}
+        for filtered in [*others, newest][: -MAX_FILTERS - 1 : -1]:
+            free_bytes -= self._required_bytes(len(filtered.rows))
+            if free_bytes < 0:
                 break
-            kept[len(one.rows)] = one
-        self._known = dict(reversed(kept.items()))
+            cached[len(filtered.rows)] = filtered
+        self._cached = dict(reversed(cached.items()))

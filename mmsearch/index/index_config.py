@@ -1,36 +1,35 @@
-"""How a user wants vectors to be searched."""
+"""The settings of vector indexes that a user can choose."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from mmsearch.errors import ConfigError
-from mmsearch.index.recipes import Kind
+from mmsearch.index.recipes import IndexKind
 
 AUTO = "auto"
 EXACT = "exact"
 LANCE = "lance"
-WANTED_RECALL = 0.98
+DEFAULT_RECALL = 0.98
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
-    """How a user wants to be answered.
+class IndexConfig:
+    """The kind of a vector index, its memory, its recall and its device.
 
-    `kind` is auto, exact, lance or one of the kinds of `mmsearch.index.recipes`; `memory_bytes`
-    what all indexes of a library may take, None for half of what the machine has free;
-    `recall` the share of the ten true neighbours that must be found; `device` where FAISS may
-    search: auto, cpu, cuda or cuda:N.
+    `kind` is auto, exact, lance or one of `IndexKind`; `memory_bytes` the limit for all indexes of
+    a library, None for half of the machine's free memory; `recall` the share of the ten true
+    neighbours that must be found; `device` where FAISS searches: auto, cpu, cuda or cuda:N.
     """
 
     kind: str = AUTO
     memory_bytes: int | None = None
-    recall: float = WANTED_RECALL
+    recall: float = DEFAULT_RECALL
     device: str = "cpu"
 
-    def checked(self) -> Wish:
-        """Itself; raises ConfigError for what there is not."""
-        kinds = (AUTO, EXACT, LANCE, *Kind)
+    def validate(self) -> IndexConfig:
+        """Returns itself; raises ConfigError for an unknown kind or an impossible recall."""
+        kinds = (AUTO, EXACT, LANCE, *IndexKind)
         if self.kind not in kinds:
             raise ConfigError(f"there is no index {self.kind!r}: it can be {', '.join(kinds)}")
         if not 0.0 < self.recall <= 1.0:
@@ -38,4 +37,4 @@ class Wish:
         return self
 
 
-AS_SIZE_ASKS = Wish()
+DEFAULT_INDEX_CONFIG = IndexConfig()

@@ -1,30 +1,27 @@
-"""The vectors of a space and what is known of each, as blocks of memory-mapped rows."""
+"""Vectors and columns of a space as blocks of memory-mapped rows."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mmsearch.index.base import RowArray
-
-if TYPE_CHECKING:
-    from mmsearch.types import FloatArray
+from mmsearch.index.base import FloatArray, RowArray
 
 Block = NDArray[np.float16] | NDArray[np.float32]
 BATCH_BYTES = 4 << 20
-"""Vectors that are widened to float32 at a time, by default."""
+"""Size of the batches that are widened to float32, by default."""
 _SIGN_AND_VALUE = np.int32(-0x70002000)
 _BIAS = np.float32(2.0**112)
 
 
-def widened(values: Block) -> FloatArray:
-    """Finite float16 as float32, three to five times as fast as NumPy casts them.
+def widen(values: Block) -> FloatArray:
+    """Converts finite float16 to float32, three to five times as fast as a cast by NumPy.
 
-    The bits are put where float32 has them, which makes every number 2^112 times too small (its
-    exponent counts from 127, that of float16 from 15); the product mends that, exactly.
+    The bits are shifted to their positions in float32, which makes every number 2^112 times too
+    small (its exponent counts from 127, that of float16 from 15); the product corrects that.
     """
     if values.dtype == np.float32:
         return np.ascontiguousarray(values)
@@ -38,48 +35,49 @@ def widened(values: Block) -> FloatArray:
 
 
 class Column:
-    """An array over several blocks; a row is known by its number over all of them."""
+    """An array in several blocks; rows are numbered over all of them."""
 
     def __init__(self, blocks: Sequence[NDArray[Any]]) -> None:
-        # Plain arrays: every look into a memmap costs some microseconds for being one.
+        # Plain arrays: every access to a memmap costs some microseconds more.
         self.blocks = tuple(np.asarray(block) for block in blocks)
         self.starts = np.cumsum([0, *(len(block) for block in blocks)], dtype=np.int64)
 
     @property
     def count(self) -> int:
-        """How many rows there are."""
+        """The number of rows."""
         return int(self.starts[-1])
 
     def take(self, rows: RowArray) -> NDArray[Any]:
-        """The entries of these rows, in their order; there must be a block."""
+        """Returns the entries of these rows, in their order; there must be a block."""
         if len(self.blocks) == 1:
             return np.take(self.blocks[0], rows, axis=0)  # half the time of an index
-        at = np.searchsorted(self.starts, rows, side="right") - 1
+        block_numbers = np.searchsorted(self.starts, rows, side="right") - 1
         dtype = np.result_type(*(block.dtype for block in self.blocks))
-        found = np.empty((len(rows), *self.blocks[0].shape[1:]), dtype=dtype)
+        entries = np.empty((len(rows), *self.blocks[0].shape[1:]), dtype=dtype)
         for number, block in enumerate(self.blocks):
-            here = at == number
-            if here.any():
-                found[here] = np.take(block, rows[here] - self.starts[number], axis=0)
-        return found
+            is_in_block = block_numbers == number
+            if is_in_block.any():
+                block_rows = rows[is_in_block] - self.starts[number]
+                entries[is_in_block] = np.take(block, block_rows, axis=0)
+        return entries
 
-    def whole(self) -> NDArray[Any]:
-        """All of it in memory; there must be a block."""
+    def to_array(self) -> NDArray[Any]:
+        """Returns all entries in memory; there must be a block."""
         return np.concatenate(self.blocks) if len(self.blocks) != 1 else np.asarray(self.blocks[0])
 
-    def rows_of(self, value: Any) -> RowArray:
-        """The rows with that value, rising."""
-        found = [
+    def find_rows(self, value: Any) -> RowArray:
+        """Returns the rows with this value, rising."""
+        parts = [
             start + np.flatnonzero(block == value)
             for start, block in zip(self.starts.tolist(), self.blocks, strict=False)
         ]
-        return np.concatenate([np.empty(0, dtype=np.int64), *found])
+        return np.concatenate([np.empty(0, dtype=np.int64), *parts])
 
 
 class Matrix:
-    """(count, dim) unit vectors as float16 or float32, in blocks that follow each other.
+    """(count, dim) unit vectors as float16 or float32, in consecutive blocks.
 
-    A row is known by its number over all blocks. Nothing is read before it is asked for.
+    Rows are numbered over all blocks. Nothing is read before it is needed.
     """
 
     def __init__(self, blocks: Sequence[Block], dim: int) -> None:
@@ -89,56 +87,50 @@ class Matrix:
         self.dim = dim
 
     @classmethod
-    def of(cls, vectors: Block) -> Matrix:
-        """One block."""
+    def from_array(cls, vectors: Block) -> Matrix:
+        """Wraps one array as a single block."""
         return cls([vectors], vectors.shape[1])
 
     @property
     def count(self) -> int:
-        """How many rows there are."""
+        """The number of rows."""
         return self._column.count
 
     @property
     def dtype(self) -> np.dtype[np.float16] | np.dtype[np.float32]:
-        """What holds every value as it is stored."""
+        """The dtype that holds every stored value."""
         return np.result_type(*(block.dtype for block in self.blocks), np.float16)
 
     @property
     def batch_rows(self) -> int:
-        """How many rows are best widened at a time."""
+        """The number of rows that are best widened at a time."""
         return max(1, BATCH_BYTES // (4 * max(1, self.dim)))
 
     @property
     def size_bytes(self) -> int:
-        """What they take on disk."""
+        """The size on disk."""
         return sum(block.nbytes for block in self.blocks)
 
     def take(self, rows: RowArray) -> FloatArray:
-        """(n, dim) float32: the vectors in these rows, in their order."""
-        return widened(self.stored(rows))
+        """Returns (n, dim) float32: the vectors in these rows, in their order."""
+        return widen(self.take_stored(rows))
 
-    def stored(self, rows: RowArray) -> Block:
-        """The same as they are stored."""
+    def take_stored(self, rows: RowArray) -> Block:
+        """Returns the same as stored, without conversion."""
         if not len(rows):
             return np.empty((0, self.dim), dtype=np.float32)
         return self._column.take(rows)
 
-    def parts(self, first: int, end: int) -> Iterator[tuple[int, Block]]:
-        """(first row, vectors as they are stored) for the rows from `first` to `end`, block-wise.
-
-        Nothing is copied.
-        """
+    def iter_parts(self, first: int, end: int) -> Iterator[tuple[int, Block]]:
+        """Yields (first row, stored vectors) for the rows from `first` to `end`, without a copy."""
         for start, block in zip(self.starts.tolist(), self.blocks, strict=False):
             begin, stop = max(first, start), min(end, start + len(block))
             if begin < stop:
                 yield begin, block[begin - start : stop - start]
 
-    def batches(self, *, rows: int | None = None) -> Iterator[tuple[int, FloatArray]]:
-        """(first row, (n, dim) float32) for all rows in their order.
-
-        At most `rows` come at a time, by default BATCH_BYTES of them.
-        """
+    def iter_batches(self, *, rows: int | None = None) -> Iterator[tuple[int, FloatArray]]:
+        """Yields (first row, (n, dim) float32) for all rows; by default BATCH_BYTES at a time."""
         rows = rows or self.batch_rows
-        for start, block in self.parts(0, self.count):
+        for start, block in self.iter_parts(0, self.count):
             for begin in range(0, len(block), rows):
-                yield start + begin, widened(block[begin : begin + rows])
+                yield start + begin, widen(block[begin : begin + rows])

@@ -1,4 +1,4 @@
-"""Which documents have which words, as arrays that can be memory-mapped."""
+"""An inverted index of words, as arrays that can be memory-mapped."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ FUNCTION_WORDS = frozenset(
      "there", "this", "to", "was", "were", "what", "when", "where", "which", "who", "why", "will",
      "with"}
 )  # fmt: skip
-"""English words that say nothing of what is looked for; in a title of few words they would."""
+"""English stop words: as matches in a title of few words they would mislead."""
 PHRASE = re.compile(r'"([^"]*)"')
-"""What stands in double quotes must stand together."""
+"""Words in double quotes must follow each other."""
 _WORD = re.compile(r"[^\W\d_]+|\d+")
-_SURE = 255
-# Letters that Unicode does not take apart, as the full-text index of Lance folds them.
+_CERTAIN = 255
+# Letters that Unicode does not decompose, as the full-text index of Lance folds them.
 _LETTERS = str.maketrans(
     {"ß": "ss", "æ": "ae", "œ": "oe", "ø": "o", "đ": "d", "ð": "d", "þ": "th", "ł": "l", "ħ": "h",
      "ı": "i", "ŋ": "n"}
 )  # fmt: skip
 
 
-def plain(text: str) -> str:
-    """Lower case, without accents and other marks: 'Ærø Café' -> aero cafe."""
+def fold_text(text: str) -> str:
+    """Returns lower case without accents and other marks: 'Ærø Café' -> aero cafe."""
     if text.isascii():
         return text.lower()
     parts = unicodedata.normalize("NFKD", text)
@@ -42,9 +42,9 @@ def plain(text: str) -> str:
     return bare.lower().translate(_LETTERS)
 
 
-def words(text: str) -> list[str]:
-    """Lower-case words and numbers, without accents: 'IMG_41 Zürich.jpg' -> img 41 zurich jpg."""
-    return [word[:MAX_WORD] for word in _WORD.findall(plain(text))]
+def split_words(text: str) -> list[str]:
+    """Returns folded words and numbers: 'IMG_41 Zürich.jpg' -> img 41 zurich jpg."""
+    return [word[:MAX_WORD] for word in _WORD.findall(fold_text(text))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class WordIndex:
     """An inverted index over numbered documents.
 
     `vocabulary` is sorted; the documents with word i are `postings[offsets[i]:offsets[i + 1]]`,
-    rising, and `weights`, of the same length, says how surely each has it (255: it does).
+    rising; `weights`, of the same length, are the confidences that they have it (255: certain).
     """
 
     vocabulary: NDArray[np.str_]
@@ -62,16 +62,16 @@ class WordIndex:
 
     @classmethod
     def build(cls, texts: Iterable[tuple[int, str, float]]) -> WordIndex:
-        """From (document, text, how sure); a document may come several times."""
-        found: defaultdict[str, dict[int, int]] = defaultdict(dict)
-        for document, text, sure in texts:
-            weight = max(1, min(_SURE, round(_SURE * sure)))
-            for word in words(text):
-                known = found[word]
-                known[document] = max(weight, known.get(document, 0))
-        vocabulary = sorted(found)
-        pairs = [pair for word in vocabulary for pair in sorted(found[word].items())]
-        sizes = [len(found[word]) for word in vocabulary]
+        """Builds it from (document, text, confidence); a document may come several times."""
+        documents: defaultdict[str, dict[int, int]] = defaultdict(dict)
+        for document, text, confidence in texts:
+            weight = max(1, min(_CERTAIN, round(_CERTAIN * confidence)))
+            for word in split_words(text):
+                weights = documents[word]
+                weights[document] = max(weight, weights.get(document, 0))
+        vocabulary = sorted(documents)
+        pairs = [pair for word in vocabulary for pair in sorted(documents[word].items())]
+        sizes = [len(documents[word]) for word in vocabulary]
         return cls(
             np.array(vocabulary, dtype=f"<U{MAX_WORD}"),
             np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)]).astype(np.int64),
@@ -79,8 +79,8 @@ class WordIndex:
             np.array([weight for _, weight in pairs], dtype=np.uint8),
         )
 
-    def arrays(self) -> dict[str, NDArray[Any]]:
-        """Its arrays by the names that `mapped` takes them by."""
+    def to_arrays(self) -> dict[str, NDArray[Any]]:
+        """Returns its arrays by the names that `from_arrays` reads."""
         return {
             "vocabulary": self.vocabulary,
             "word_offsets": self.offsets,
@@ -89,16 +89,18 @@ class WordIndex:
         }
 
     @classmethod
-    def mapped(cls, arrays: Mapping[str, NDArray[Any]]) -> WordIndex:
-        """From what `arrays` gave."""
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> WordIndex:
+        """Builds it from the arrays of `to_arrays`."""
         return cls(
             arrays["vocabulary"], arrays["word_offsets"], arrays["postings"], arrays["word_weights"]
         )
 
-    def having(self, word: str) -> tuple[RowArray, NDArray[np.float32]]:
-        """The documents that have a word, rising, and how surely each does (0..1)."""
-        at = int(np.searchsorted(self.vocabulary, word))
-        if at == len(self.vocabulary) or self.vocabulary[at] != word:
+    def find_documents(self, word: str) -> tuple[RowArray, NDArray[np.float32]]:
+        """Returns the documents with a word, rising, and the confidence of each (0..1)."""
+        number = int(np.searchsorted(self.vocabulary, word))
+        if number == len(self.vocabulary) or self.vocabulary[number] != word:
             return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32)
-        part = slice(int(self.offsets[at]), int(self.offsets[at + 1]))
-        return self.postings[part].astype(np.int64), (self.weights[part] / _SURE).astype(np.float32)
+        part = slice(int(self.offsets[number]), int(self.offsets[number + 1]))
+        return self.postings[part].astype(np.int64), (self.weights[part] / _CERTAIN).astype(
+            np.float32
+        )

@@ -1,4 +1,4 @@
-"""Cuts the decoded sound of a file into blocks of mono, at every rate that is asked for."""
+"""Resamples the decoded sound of a file to mono blocks at one or more rates."""
 
 from __future__ import annotations
 
@@ -14,82 +14,67 @@ if TYPE_CHECKING:
 
     from mmsearch.types import SampleArray
 
-# Below this, a gap is a wobble of the stamps.
+# A shorter gap is a wobble of the stamps.
 _GAP_S = 0.1
-# Silence that one file may be given in all: joined recordings can have gaps without end.
+# The silence inserted in one file at most: joined recordings can have endless gaps.
 _MAX_SILENCE_S = 7200.0
-# What resamplers and ears know: outside, a header lies, and a byte could become an hour.
+# Outside this range a header is wrong, and a byte could become an hour.
 _RATES_HZ = range(1000, 6_000_001)
 
 _MAX_PLANES = 8
-_DTYPES = {
-    "u8": "uint8",
-    "s16": "int16",
-    "s32": "int32",
-    "s64": "int64",
-    "flt": "float32",
-    "dbl": "float64",
-}
+_DTYPES = {"u8": "u1", "s16": "i2", "s32": "i4", "s64": "i8", "flt": "f4", "dbl": "f8"}
 
 
 class SoundTrack:
-    """Collects frames and hands over blocks of each rate that follow each other without gap.
+    """Turns decoded frames into blocks of each rate that follow each other without gap.
 
-    A gap between the stamps is filled with silence, so that the times of the blocks stay those of
-    the file. Each rate is resampled from the source by itself: it is the same whatever else is
-    asked for.
+    Gaps between time stamps are filled with silence, so that blocks keep the times of the file.
+    Each rate is resampled from the source, independent of the other rates.
     """
 
     def __init__(
-        self,
-        *,
-        block_s: float,
-        origin_s: float,
-        rates_hz: Sequence[int] = (SAMPLE_RATE_HZ,),
+        self, *, block_s: float, origin_s: float, rates_hz: Sequence[int] = (SAMPLE_RATE_HZ,)
     ) -> None:
-        self._tracks = [
-            _Track(rate_hz, block_s=block_s, origin_s=origin_s)
-            for rate_hz in dict.fromkeys(rates_hz)
-        ]
+        rates_hz = tuple(dict.fromkeys(rates_hz))
+        self._tracks = [_Track(rate, block_s=block_s, origin_s=origin_s) for rate in rates_hz]
 
     @property
     def end_s(self) -> float:
-        """Seconds from the start of the file to the end of what was fed."""
+        """End of the sound so far, in seconds from the start of the file."""
         return self._tracks[0].end_s
 
     @property
     def is_empty(self) -> bool:
-        """Whether no sound has come so far."""
-        return self._tracks[0].is_empty
+        """True if no sound has come so far."""
+        return self._tracks[0].sample_count == 0
 
     def feed(self, frame: AudioFrame) -> Iterator[AudioBlock]:
-        """Take one decoded frame; yields each block that it completes."""
+        """Takes a decoded frame; yields each block that it completes."""
         if frame.samples <= 0 or frame.sample_rate not in _RATES_HZ:
             return
         stamp_s = frame.time if frame.pts is not None else None
-        # The filter behind the resampler must not see stamps that it would stumble over.
+        # Bad stamps would make the filter graph of the resampler fail.
         frame.pts = None
         yield from _interleave([track.feed(frame, stamp_s) for track in self._tracks])
 
     def finish(self) -> Iterator[AudioBlock]:
-        """Yield the rest, once no more frames come."""
+        """Yields the remaining blocks after the last frame."""
         yield from _interleave([track.finish() for track in self._tracks])
 
 
 def _interleave(streams: list[Iterator[AudioBlock]]) -> Iterator[AudioBlock]:
-    """A block of each stream after the other, so that none runs ahead."""
+    """Yields a block of each stream in turn, so that none runs ahead."""
     while streams:
-        going = []
-        for stream in streams:
+        for stream in list(streams):
             block = next(stream, None)
-            if block is not None:
-                going.append(stream)
+            if block is None:
+                streams.remove(stream)
+            else:
                 yield block
-        streams = going
 
 
 class _Track:
-    """The sound at one rate."""
+    """The sound track at one rate."""
 
     def __init__(self, rate_hz: int, *, block_s: float, origin_s: float) -> None:
         self._rate_hz = rate_hz
@@ -99,18 +84,14 @@ class _Track:
         self._layout: tuple[str, str, int] | None = None
         self._is_nameless = False
         self._pieces: list[SampleArray] = []
-        self._held = 0
+        self._pending_count = 0
         self._silence_s = 0.0
         self._start_s: float | None = None
-        self._samples = 0
+        self.sample_count = 0
 
     @property
     def end_s(self) -> float:
-        return (self._start_s or 0.0) + self._samples / self._rate_hz
-
-    @property
-    def is_empty(self) -> bool:
-        return self._samples == 0
+        return (self._start_s or 0.0) + self.sample_count / self._rate_hz
 
     def feed(self, frame: AudioFrame, stamp_s: float | None) -> Iterator[AudioBlock]:
         layout = (frame.format.name, frame.layout.name, frame.sample_rate)
@@ -129,7 +110,7 @@ class _Track:
         except (ValueError, OSError):
             if self._is_nameless:
                 raise
-            # A layout without a name, of 18 channels say, cannot be mixed down by the book.
+            # FFmpeg has no downmix for a layout without a name, of 18 channels say.
             self._is_nameless = True
             self._resampler = _make_resampler(self._rate_hz)
             resampled = self._resampler.resample(_average_channels(frame))
@@ -137,8 +118,8 @@ class _Track:
 
     def finish(self) -> Iterator[AudioBlock]:
         yield from self._drain()
-        if self._held:
-            yield self._take_block(self._held)
+        if self._pending_count:
+            yield self._take_block(self._pending_count)
 
     def _drain(self) -> Iterator[AudioBlock]:
         if self._resampler is not None:
@@ -146,7 +127,7 @@ class _Track:
             yield from self._append_frames(resampler.resample(None))
 
     def _fill_gap(self, stamp_s: float | None) -> Iterator[AudioBlock]:
-        """Fill what lies between the last sample and the stamp, a block at a time."""
+        """Fills the gap between the last sample and the stamp with silence, a block at a time."""
         import numpy as np
 
         time_s = self._timeline.advance(stamp_s, self.end_s)
@@ -175,32 +156,32 @@ class _Track:
 
     def _push(self, samples: SampleArray) -> None:
         self._pieces.append(samples)
-        self._held += len(samples)
-        self._samples += len(samples)
+        self._pending_count += len(samples)
+        self.sample_count += len(samples)
 
     def _take_full_blocks(self) -> Iterator[AudioBlock]:
-        while self._held >= self._block_samples:
+        while self._pending_count >= self._block_samples:
             yield self._take_block(self._block_samples)
 
     def _take_block(self, count: int) -> AudioBlock:
         import numpy as np
 
         joined = np.concatenate(self._pieces)
-        start_s = (self._start_s or 0.0) + (self._samples - self._held) / self._rate_hz
+        start_s = (self._start_s or 0.0) + (self.sample_count - self._pending_count) / self._rate_hz
         self._pieces = [joined[count:]] if len(joined) > count else []
-        self._held -= count
+        self._pending_count -= count
         return AudioBlock(joined[:count].copy(), start_s, self._rate_hz)
 
 
 def _make_resampler(rate_hz: int) -> AudioResampler:
     from av import AudioResampler
 
-    # With floats, FFmpeg adds channels up to more than full scale; with integers it weighs them.
+    # With floats, FFmpeg sums channels beyond full scale; with integers it weighs them.
     return AudioResampler(format="s16", layout="mono", rate=rate_hz)
 
 
 def _average_channels(frame: AudioFrame) -> AudioFrame:
-    """The mean of the first channels, as float."""
+    """Returns the mean of at most the first eight channels, as float."""
     import numpy as np
     from av import AudioFrame as Frame
 

@@ -1,4 +1,4 @@
-"""What a loader is: it turns a file into metadata and a stream of contents."""
+"""The loader protocol: a loader reads a file as metadata and a stream of contents."""
 
 from __future__ import annotations
 
@@ -14,19 +14,18 @@ if TYPE_CHECKING:
     from mmsearch.types import FloatArray, PixelArray, SampleArray
 
 SAMPLE_RATE_HZ = 16_000
-"""What sound is resampled to where nothing else is asked for: Whisper was trained on it."""
+"""The default rate of sound: Whisper was trained on it."""
 _RATES_HZ = range(1_000, 192_001)
 Track = Literal["both", "pictures", "sound"]
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds that keep one file from taking the machine.
+    """Bounds on the work and memory that one file may cost.
 
-    `stall_s` is how long a decoder may work without handing anything over; it is enforced from
-    outside, by the process that watches it. `memory_bytes` bounds what a decoder process may
-    allocate, where the operating system can enforce it. `values` bounds one array that a plugin
-    hands over, `contents` how many contents it makes of one file.
+    `stall_s` is the longest time between two contents; the parent of the decoder process enforces
+    it. `memory_bytes` bounds the allocations of a decoder process, where the operating system can.
+    `values` bounds one array of a plugin, `contents` the number of its contents of one file.
     """
 
     pixels: int = 200_000_000
@@ -42,7 +41,7 @@ class Limits:
 
 
 def describe_pixel_excess(width_px: int, height_px: int, limits: Limits) -> str:
-    """The reason of a MediaTooLarge, and how to let such a picture in."""
+    """Returns the reason of a MediaTooLarge, and the option that admits such a picture."""
     return (
         f"{width_px}x{height_px} is {width_px * height_px / 1e6:.0f} megapixels, the limit is "
         f"{limits.pixels / 1e6:g}: raise it with --max-megapixels if the picture is meant"
@@ -51,21 +50,19 @@ def describe_pixel_excess(width_px: int, height_px: int, limits: Limits) -> str:
 
 @dataclass(frozen=True, slots=True)
 class LoadOptions:
-    """How to decode: the limits, and what the encoders of the library need.
+    """Options of decoding: the limits, and the inputs that the encoders of a library need.
 
-    Pictures and frames arrive fitted as `picture` says: the decoder processes do the scaling.
-    Sound arrives once for each of `sample_rates_hz`, each resampled from the source by itself.
-    With `legible_px` pictures in which writing may stand come legible besides, at most so long.
+    Pictures and frames are scaled as `picture` says, in the decoder process. Sound is resampled
+    from the source to each of `sample_rates_hz`. With `legible_px` above 0, a picture that may
+    contain text also has an `OcrPicture` whose longer side is at most so many pixels.
 
-    The last three leave most of a file out, for who looks at it again: a loader may pass over them
-    and hand over more. `only` is a stretch of what has time, which is sought out. Of sound comes
-    what lies in it. Of a video comes, where `only` is the span of a shot, the picture of that shot,
-    where it is empty, the frame that is shown at that time, which past the end is the last; no
-    subtitles come. `track` leaves out one side of a video then. `page` is one page or frame of an
-    image, from 1.
+    `only`, `track` and `page` select a part of a file; a loader may ignore them and yield more.
+    `only` is a span: of sound it selects the samples in it; of a video the picture of the shot
+    with that span or, where the span is empty, the frame shown at that time (past the end, the
+    last), without subtitles. `track` then leaves out the pictures or the sound of a video. `page`
+    is a page or frame of an image, from 1.
 
-    Raises ValueError for rates outside 1000..192000, and for none, and for what is no stretch of
-    time and no page.
+    Raises ValueError for no rate, a rate outside 1000..192000, and an impossible span or page.
     """
 
     limits: Limits = Limits()
@@ -87,18 +84,17 @@ class LoadOptions:
             raise ValueError(f"no stretch of time: {span.start_s} to {span.end_s} s")
         if self.page is not None and self.page < 1:
             raise ValueError(f"pages count from 1: {self.page}")
-        wrong = [rate_hz for rate_hz in self.sample_rates_hz if rate_hz not in _RATES_HZ]
-        if wrong or not self.sample_rates_hz:
-            asked = f"{wrong[0]} Hz" if wrong else "none"
+        invalid = [f"{rate} Hz" for rate in self.sample_rates_hz if rate not in _RATES_HZ]
+        if invalid or not self.sample_rates_hz:
             raise ValueError(
                 f"sound is resampled to rates from {_RATES_HZ[0]} to {_RATES_HZ[-1]} Hz; "
-                f"asked for: {asked}"
+                f"asked for: {invalid[0] if invalid else 'none'}"
             )
 
 
 @dataclass(frozen=True, slots=True)
 class Described:
-    """Always the first thing a loader yields: what the file is."""
+    """The modality and metadata of a file; the first content that a loader yields."""
 
     modality: Modality
     metadata: Metadata
@@ -106,9 +102,9 @@ class Described:
 
 @dataclass(frozen=True, slots=True)
 class OcrPicture:
-    """A picture as large as reading wants it: (height, width, 3) uint8 RGB, upright.
+    """A picture at the size that OCR needs: (height, width, 3) uint8 RGB, upright.
 
-    `boxes` are where in it writing may stand, as far as a cheap look can tell, the likeliest first.
+    `boxes` are the places of possible text, by `mmsearch.media.text_detection`, likeliest first.
     """
 
     pixels: PixelArray
@@ -120,7 +116,7 @@ class Picture:
     """An image, a page of one, or a video frame: (height, width, 3) uint8 RGB, upright.
 
     `place` has a page for the later pages or frames of an image, and a span for a video frame.
-    `legible` is there where it was asked for and writing may stand in the picture.
+    `ocr_picture` is there if `LoadOptions.legible_px` is set and the picture may contain text.
     """
 
     pixels: PixelArray
@@ -131,10 +127,10 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class AudioBlock:
-    """The next stretch of the sound track: (n,) float32 mono, in [-1, 1].
+    """A block of the sound track: (n,) float32 mono, in [-1, 1].
 
-    Blocks of one rate follow each other without gap or overlap from `start_s` on. Where several
-    rates are asked for, no rate is more than a block ahead of another.
+    Blocks of one rate follow each other without gap or overlap. With several rates, no rate is
+    more than a block ahead of another.
     """
 
     samples: SampleArray
@@ -144,7 +140,7 @@ class AudioBlock:
 
 @dataclass(frozen=True, slots=True)
 class Cue:
-    """A line of subtitles: it takes the place of a transcript."""
+    """A line of subtitles, used as a transcript."""
 
     text: str
     place: Place
@@ -152,7 +148,7 @@ class Cue:
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """A stretch of a document to be cut into chunks; `start_char` is where it begins."""
+    """A part of a document, not yet cut into chunks; `start_char` is its offset."""
 
     text: str
     page: int | None
@@ -161,10 +157,10 @@ class Passage:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What only a plugin reads, for the encoder named `encoder`: a stretch of a sensor stream, say.
+    """Values of a plugin's own modality, for the encoder named `encoder`: sensor data, say.
 
-    `values` is float32 of one to three dimensions. `text`, where there is one, is embedded as words
-    too and quoted in results.
+    `values` is float32 of one to three dimensions. `text`, if any, is also embedded as text and
+    quoted in results.
     """
 
     values: FloatArray
@@ -185,10 +181,10 @@ class Loader(Protocol):
     name: str
 
     def load(self, path: Path, options: LoadOptions) -> Iterator[Content]:
-        """Yield `Described`, then the contents in order, streaming.
+        """Yields `Described`, then the contents in order, as a stream.
 
-        Raises UnsupportedMedia, DecodeError or MediaTooLarge, each carrying the path, and nothing
-        else for a file that is merely bad. What was yielded before an error is discarded.
+        Raises UnsupportedMedia, DecodeError or MediaTooLarge with the path, and nothing else for a
+        bad file. Contents yielded before an error are discarded.
         """
         ...
 
@@ -200,8 +196,8 @@ class PluginLoader(Loader, Protocol):
     """
 
     def claims(self, path: Path, head: bytes) -> bool:
-        """Whether to read `path`, whose first 8 KiB are `head`; asked before the built-in loaders.
+        """Returns True if this loader reads `path`, whose first 8 KiB are `head`.
 
-        Called for every file: quick, and True only where the content says so.
+        Called for every file, before the built-in loaders: it must be quick, and judge by content.
         """
         ...

@@ -1,4 +1,4 @@
-"""Cuts passages into chunks that an encoder of text takes whole, at the ends of sentences."""
+"""Cuts passages into chunks that fit a text encoder, at the ends of sentences."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from mmsearch.types import Place
 
 CountTokens: TypeAlias = Callable[[Sequence[str]], list[int]]
 _Range: TypeAlias = tuple[int, int]
+_CountRanges: TypeAlias = Callable[[list[_Range]], list[int]]
 
 # Ends of sentences: Latin, Greek, Cyrillic, Arabic, Devanagari, Armenian and Ethiopic before a
 # blank; CJK anywhere; and the ends of lines.
@@ -24,8 +25,8 @@ _ABBREVIATIONS = frozenset(
     dept inc ltd co corp approx ca z.b d.h u.a bzw usw ggf hrsg bd abb tel str m mme mlle
     """)
 )
-_LONGEST_WORD = 40
-# A last chunk shorter than this share of the limit says too little by itself.
+_MAX_WORD_CHARS = 40
+# A last chunk shorter than 1/8 of the limit says too little by itself.
 _TINY_SHARE = 8
 
 
@@ -44,31 +45,36 @@ def split_chunks(
     max_tokens: int = 128,
     overlap_tokens: int = 32,
 ) -> Iterator[Chunk]:
-    """Cut each passage into chunks of at most `max_tokens`, in order.
+    """Cuts each passage into chunks of at most `max_tokens`, in order.
 
-    `count_tokens` gives the number of tokens of each text it gets; it is asked for many at a time.
-    Neighbours share their border sentence where it has at most `overlap_tokens`. Only a single
-    character can be longer than `max_tokens`.
+    `count_tokens` returns the number of tokens of each text in a batch. Neighbours share their
+    border sentence if it has at most `overlap_tokens`. Only a single character can be longer than
+    `max_tokens`.
     """
     if max_tokens < 1 or overlap_tokens < 0:
         raise ValueError("max_tokens must be at least 1, overlap_tokens at least 0")
     for passage in passages:
         text = passage.text
-        units, counts = _halve_long_ranges(text, list(split_sentences(text)), count_tokens, max_tokens)
+
+        def count_ranges(ranges: list[_Range], text: str = text) -> list[int]:
+            return count_tokens([text[start:end] for start, end in ranges]) if ranges else []
+
+        sentences = list(split_sentences(text))
+        units, counts = _halve_long_ranges(text, sentences, count_ranges, max_tokens)
         groups = _pack_groups(counts, max_tokens, overlap_tokens)
-        reached = 0
-        for first, last in _split_long_groups(text, units, groups, count_tokens, max_tokens):
+        covered = 0
+        for first, last in _split_long_groups(units, groups, count_ranges, max_tokens):
             # Halves of two neighbours that overlap can lie within each other.
-            if last <= reached:
+            if last <= covered:
                 continue
-            reached = last
+            covered = last
             start, end = units[first][0], units[last - 1][1]
             chars = (passage.start_char + start, passage.start_char + end)
             yield Chunk(text[start:end], Place(page=passage.page, chars=chars))
 
 
 def split_sentences(text: str) -> Iterator[_Range]:
-    """(start, end) of each sentence or line, stripped; together they hold all but white space."""
+    """Yields (start, end) of each sentence or line, stripped of white space."""
     start = 0
     for match in _END.finditer(text):
         if _is_sentence_end(text, match.start(), match.end()):
@@ -82,90 +88,64 @@ def _is_sentence_end(text: str, start: int, end: int) -> bool:
     if mark == "\n":
         # A line broken in the middle of a sentence goes on in small letters.
         before = text[start - 1 : start]
-        after = text[end : end + 1]
-        return not ((before.islower() or before in (",", "-", "–")) and after.islower())
+        is_mid_sentence = before.islower() or before in (",", "-", "–")
+        return not (is_mid_sentence and text[end : end + 1].islower())
     if mark in "。！？｡":
         return True
-    following = text[end : end + 8].lstrip()
-    if following[:1].islower():
+    if text[end : end + 8].lstrip()[:1].islower():
         return False
-    if text[start:end] != ".":
-        return True
-    word = _LAST_WORD.search(text, max(0, start - _LONGEST_WORD), start)
-    if word is None:
+    word = _LAST_WORD.search(text, max(0, start - _MAX_WORD_CHARS), start)
+    if text[start:end] != "." or word is None:
         return True
     name = word[1]
     is_initial = len(name) == 1 and name.isalpha() and name.isupper() and name.isascii()
-    is_list_number = (
-        name.isdecimal()
-        and len(name) <= 2
-        and (word.start() == 0 or text[word.start() - 1] == "\n")
-    )
+    is_at_line_start = word.start() == 0 or text[word.start() - 1] == "\n"
+    is_list_number = name.isdecimal() and len(name) <= 2 and is_at_line_start
     return not (is_initial or is_list_number or name.lower() in _ABBREVIATIONS)
 
 
 def _strip_range(text: str, start: int, end: int) -> Iterator[_Range]:
     part = text[start:end]
-    left = len(part) - len(part.lstrip())
-    if left < len(part):
-        yield start + left, start + len(part.rstrip())
+    blanks = len(part) - len(part.lstrip())
+    if blanks < len(part):
+        yield start + blanks, start + len(part.rstrip())
 
 
 def _halve_long_ranges(
-    text: str, ranges: list[_Range], count_tokens: CountTokens, max_tokens: int
+    text: str, ranges: list[_Range], count_ranges: _CountRanges, max_tokens: int
 ) -> tuple[list[_Range], list[int]]:
-    """The ranges with those that are too long halved until they fit, and the tokens of each."""
-    counts = _count_range_tokens(text, ranges, count_tokens)
+    """Halves ranges that are too long until they fit; returns all ranges and their tokens."""
+    counts = count_ranges(ranges)
     while True:
-        long = [at for at, count in enumerate(counts) if count > max_tokens]
-        halves = {at: _halve(text, *ranges[at]) for at in long}
-        halves = {at: parts for at, parts in halves.items() if len(parts) > 1}
+        halves: dict[int, list[_Range]] = {}
+        for at, count in enumerate(counts):
+            if count > max_tokens and len(parts := _halve(text, *ranges[at])) > 1:
+                halves[at] = parts
         if not halves:
             return ranges, counts
-        fresh = iter(
-            _count_range_tokens(text, [part for parts in halves.values() for part in parts], count_tokens)
-        )
+        half_counts = iter(count_ranges([part for parts in halves.values() for part in parts]))
         next_ranges: list[_Range] = []
         next_counts: list[int] = []
         for at, (part, count) in enumerate(zip(ranges, counts, strict=True)):
-            parts = halves.get(at)
-            next_ranges += parts if parts is not None else [part]
-            next_counts += [next(fresh) for _ in parts] if parts is not None else [count]
+            next_ranges += halves.get(at, [part])
+            next_counts += [next(half_counts) for _ in halves[at]] if at in halves else [count]
         ranges, counts = next_ranges, next_counts
 
 
 def _halve(text: str, start: int, end: int) -> list[_Range]:
-    """Two parts of a range, cut at the blank nearest to its middle, else in the middle."""
+    """Cuts a range at the blank nearest to its middle, else in the middle."""
     if end - start < 2:
         return [(start, end)]
     middle = (start + end) // 2
-    blanks = [
-        at
-        for at in (_blank_before(text, middle, start), _blank_after(text, middle, end))
-        if at is not None
-    ]
-    cut = min(blanks, key=lambda at: abs(at - middle)) if blanks else middle
+    before = next((at for at in range(middle, start, -1) if text[at].isspace()), None)
+    after = next((at for at in range(middle, end) if text[at].isspace()), None)
+    blanks = [at for at in (before, after) if at is not None]
+    cut = min(blanks, key=lambda at: abs(at - middle), default=middle)
     return [*_strip_range(text, start, cut), *_strip_range(text, cut, end)]
 
 
-def _blank_before(text: str, at: int, start: int) -> int | None:
-    while at > start and not text[at].isspace():
-        at -= 1
-    return at if at > start else None
-
-
-def _blank_after(text: str, at: int, end: int) -> int | None:
-    while at < end and not text[at].isspace():
-        at += 1
-    return at if at < end else None
-
-
-def _count_range_tokens(text: str, ranges: list[_Range], count_tokens: CountTokens) -> list[int]:
-    return list(count_tokens([text[start:end] for start, end in ranges])) if ranges else []
-
-
 def _pack_groups(counts: list[int], max_tokens: int, overlap_tokens: int) -> list[_Range]:
-    """Groups (first, last) of units: as many as fit, the last of one begun again in the next."""
+    """Groups units, (first, last): as many as fit; a short last unit also begins the next group."""
     groups: list[_Range] = []
     first = 0
     while first < len(counts):
@@ -176,16 +156,16 @@ def _pack_groups(counts: list[int], max_tokens: int, overlap_tokens: int) -> lis
         groups.append((first, last))
         if last == len(counts):
             break
-        shares = last - first > 1 and counts[last - 1] <= overlap_tokens
-        fits = shares and counts[last - 1] + counts[last] <= max_tokens
-        first = last - 1 if fits else last
+        is_short = last - first > 1 and counts[last - 1] <= overlap_tokens
+        is_shared = is_short and counts[last - 1] + counts[last] <= max_tokens
+        first = last - 1 if is_shared else last
     if len(groups) > 1:
         groups[-1] = _grow_last_group(groups, counts, max_tokens)
     return groups
 
 
 def _grow_last_group(groups: list[_Range], counts: list[int], max_tokens: int) -> _Range:
-    """The last group, with units of the one before where it would be tiny."""
+    """Returns the last group, with units of the one before if it is tiny."""
     first, last = groups[-1]
     total = sum(counts[first:last])
     if total * _TINY_SHARE > max_tokens:
@@ -197,20 +177,16 @@ def _grow_last_group(groups: list[_Range], counts: list[int], max_tokens: int) -
 
 
 def _split_long_groups(
-    text: str,
-    units: list[_Range],
-    groups: list[_Range],
-    count_tokens: CountTokens,
-    max_tokens: int,
+    units: list[_Range], groups: list[_Range], count_ranges: _CountRanges, max_tokens: int
 ) -> list[_Range]:
-    """The groups, halved where the whole has more tokens than its units added up."""
-    done: list[_Range] = []
-    counts = _count_range_tokens(text, [(units[f][0], units[n - 1][1]) for f, n in groups], count_tokens)
+    """Halves groups whose joined text has more tokens than the sum of its units."""
+    fitting: list[_Range] = []
+    counts = count_ranges([(units[first][0], units[last - 1][1]) for first, last in groups])
     for (first, last), count in zip(groups, counts, strict=True):
         if count <= max_tokens or last - first == 1:
-            done.append((first, last))
+            fitting.append((first, last))
             continue
         middle = (first + last) // 2
         halves = [(first, middle), (middle, last)]
-        done += _split_long_groups(text, units, halves, count_tokens, max_tokens)
-    return done
+        fitting += _split_long_groups(units, halves, count_ranges, max_tokens)
+    return fitting

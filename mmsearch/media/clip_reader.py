@@ -1,60 +1,60 @@
-"""Reads a stretch of a recording or a film: what is before it is passed over, not decoded."""
+"""Decodes one span of an audio or video file, without decoding all before it."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mmsearch.errors import UnsupportedMedia
 from mmsearch.media.audio_resampling import SoundTrack
 from mmsearch.media.base import AudioBlock, Content, Described, LoadOptions, Picture
-from mmsearch.media.frames import render_frame, shrink_frame, compute_square_size, get_frame_duration_s
-from mmsearch.media.seeking import SeekError, SeekableSource
-from mmsearch.media.shot_detection import SAMPLE_S, FrameChoice, locate_cut, is_due
+from mmsearch.media.frames import (
+    compute_upright_size,
+    get_frame_duration_s,
+    render_frame,
+    shrink_frame,
+)
+from mmsearch.media.seeking import SeekableSource, SeekError
+from mmsearch.media.shot_detection import SAMPLE_S, FrameChoice, is_due, locate_cut
 from mmsearch.types import Modality, Place, Span
 
 if TYPE_CHECKING:
-    from av import AudioFrame, VideoFrame
+    from av import VideoFrame
 
-# Decoding from the start is as quick as seeking.
+# Up to here, decoding from the start is as quick as seeking.
 _NEAR_S = 2.0
-# A transport stream is entered anywhere and shows nothing before the next key frame.
+# A transport stream is entered anywhere and gives no frame before its next key frame.
 _FURTHER_S = 15.0
-# What a decoder of sound hears before it is right, and what tells how a shot was sampled.
+# Audio decoders need a run-up, and so does finding the samples of a shot.
 _RUN_UP_S = 1.0
-# Frames that no other needs are left out until so long before the one that is wanted.
+# Frames that no other frame needs are left out until so long before the requested time.
 _SPARSE_S = 1.0
 _ROUNDING_S = 1e-3
-# Of sums of stamps. A frame may last a millisecond, and the last one of a film ends a shot.
+# Rounding of sums of stamps; a frame may last a millisecond, and the last one ends a shot.
 _EXACT_S = 1e-6
-# A second of them, in the quickest films.
+# A second of frames in the quickest films.
 _MAX_FRAMES = 250
 
 
 def load(path: Path, options: LoadOptions) -> Iterator[Content]:
-    """Yield Described, then what `options.only` and `options.track` leave of a file.
+    """Yields Described, then the part of a file that `options.only` and `options.track` select.
 
-    Where a file cannot be entered in its middle it is decoded from its start, with nothing handed
-    over before the stretch begins. Raises as a loader does.
+    A file that cannot be entered in its middle is decoded from its start, without yielding
+    anything before the span. Raises as a loader does.
     """
     span = options.only or Span(0.0, 0.0)
     has_length = span.end_s > span.start_s
     with closing(SeekableSource(path, options)) as source:
         video, audio = source.video, source.audio
-        if video is None and audio is None:
-            raise UnsupportedMedia(path, "neither sound nor pictures that can be decoded")
         metadata = source.read_metadata()
         shown = None
         if video is not None and options.track != "sound":
             shown = _find_shot(source, span) if has_length else _find_still(source, span.start_s)
         if shown is not None:
-            width, height = compute_square_size(shown.frame.width, shown.frame.height, source.aspect)
-            if round(shown.frame.rotation / 90) % 2 == 1:
-                width, height = height, width
+            width, height = compute_upright_size(shown.frame, source.aspect)
             metadata = replace(metadata, width_px=width, height_px=height)
         yield Described(Modality.AUDIO if video is None else Modality.VIDEO, metadata)
         if shown is not None:
@@ -66,14 +66,14 @@ def load(path: Path, options: LoadOptions) -> Iterator[Content]:
 
 @dataclass(frozen=True, slots=True)
 class _ShownFrame:
-    """A frame, and the stretch that it stands for."""
+    """A frame and the span that it represents."""
 
     frame: VideoFrame
     span: Span
 
 
 def _list_entry_points(start_s: float) -> Iterator[float | None]:
-    """Where to enter a file for what begins at `start_s`, until one way leads there."""
+    """Yields times at which to enter a file for a span from `start_s` on, best first."""
     if start_s > _NEAR_S:
         yield start_s
     if start_s - _FURTHER_S > _NEAR_S:
@@ -82,35 +82,34 @@ def _list_entry_points(start_s: float) -> Iterator[float | None]:
 
 
 def _find_still(source: SeekableSource, at_s: float) -> _ShownFrame:
-    """The last frame that begins by `at_s`, or the first that there is."""
-    known_s = min(at_s, source.end_s)
+    """Returns the last frame that begins by `at_s`, or else the first frame."""
+    entry_s = min(at_s, source.end_s)
     latest_s = min(at_s, source.options.limits.duration_s) + _ROUNDING_S
-    for from_s in _list_entry_points(known_s):
-        found = None
+    for from_s in _list_entry_points(entry_s):
+        still = None
         try:
-            for time_s, frame in source.decode_pictures(from_s, dense_from_s=known_s - _SPARSE_S):
+            frames = source.decode_pictures(from_s, dense_from_s=entry_s - _SPARSE_S)
+            for time_s, frame in frames:
                 is_late = time_s > latest_s
-                if not is_late or (found is None and from_s is None):
-                    found = _ShownFrame(frame, Span(time_s, time_s + get_frame_duration_s(frame)))
+                if not is_late or (still is None and from_s is None):
+                    span = Span(time_s, time_s + get_frame_duration_s(frame))
+                    still = _ShownFrame(frame, span)
                 if is_late:
                     break
         except SeekError:
             continue
-        if found is not None:
-            return found
+        if still is not None:
+            return still
     raise source.make_empty_error()
 
 
 def _find_shot(source: SeekableSource, span: Span) -> _ShownFrame | None:
-    """The picture of the shot that is `span`; None where none can be seen to begin there."""
+    """Returns the picture of the shot that is `span`; None if no shot begins there."""
+    floor_s = source.options.frame_floor_s
     for from_s in _list_entry_points(span.start_s - _RUN_UP_S):
+        frames = source.decode_pictures(from_s, dense_from_s=math.inf)
         try:
-            frame = _choose_frame(
-                source.decode_pictures(from_s, dense_from_s=math.inf),
-                span,
-                floor_s=source.options.frame_floor_s,
-                is_whole=from_s is None,
-            )
+            frame = _choose_frame(frames, span, floor_s=floor_s, is_whole=from_s is None)
         except SeekError:
             continue
         return None if frame is None else _ShownFrame(frame, span)
@@ -120,13 +119,13 @@ def _find_shot(source: SeekableSource, span: Span) -> _ShownFrame | None:
 def _choose_frame(
     frames: Iterator[tuple[float, VideoFrame]], span: Span, *, floor_s: float, is_whole: bool
 ) -> VideoFrame | None:
-    """The frame that was taken for a shot when the whole film was read.
+    """Returns the frame that was chosen for a shot when the whole film was indexed.
 
-    Films are sampled every `SAMPLE_S`, and which frames are samples depends on all before. But a
-    shot begins half way between two of them: so the frames around its beginning tell which was its
-    first, and there is but one pair that fits. Not found are shots whose beginning was put off,
-    because the one before was shorter than allowed. `is_whole` is that the film is read from its
-    start. Raises LostError where what is before the shot is not among `frames`.
+    Films are sampled every `SAMPLE_S`, and the choice of samples depends on all frames before. But
+    a shot begins half way between two samples, so the frames around its beginning determine its
+    first sample: only one pair fits. Not found are shots whose beginning was delayed because the
+    shot before was too short. `is_whole` means that the film is read from its start. Raises
+    SeekError if the frames before the shot are missing from `frames`.
     """
     before: list[float] = []
     choice = kept = None
@@ -155,9 +154,9 @@ def _choose_frame(
 
 
 def _can_open_shot(time_s: float, before: list[float], start_s: float) -> bool:
-    """Whether a frame can be the sample with which the shot began that starts at `start_s`.
+    """Tests if a frame can be the first sample of the shot that starts at `start_s`.
 
-    Then there is a sample before it, after which it is the first that is due.
+    If so, it is the first frame due after an earlier sample.
     """
     return any(
         is_due(time_s, last_s)
@@ -172,7 +171,7 @@ def _is_same_time(time_s: float, other_s: float) -> bool:
 
 
 def _read_sound(source: SeekableSource, span: Span) -> Iterator[AudioBlock]:
-    """What is heard in a stretch."""
+    """Yields the sound in a span."""
     if span.start_s > source.end_s + _FURTHER_S:
         return
     for from_s in _list_entry_points(span.start_s - _RUN_UP_S):
@@ -184,6 +183,8 @@ def _read_sound(source: SeekableSource, span: Span) -> Iterator[AudioBlock]:
 
 
 def _read_blocks(source: SeekableSource, from_s: float | None, span: Span) -> Iterator[AudioBlock]:
+    import av
+
     options = source.options
     track = None
     shift_s = 0.0
@@ -198,32 +199,22 @@ def _read_blocks(source: SeekableSource, from_s: float | None, span: Span) -> It
             track = SoundTrack(
                 block_s=options.audio_block_s, origin_s=start_s, rates_hz=options.sample_rates_hz
             )
-        for block in _feed(track, frame):
-            yield from _trim_block(block, shift_s, span)
+        # A frame that cannot be resampled is left out.
+        with suppress(av.FFmpegError, ValueError, LookupError):
+            for block in track.feed(frame):
+                yield from _trim_block(block, shift_s, span)
         if shift_s + track.end_s >= min(span.end_s, options.limits.duration_s):
             break
     if track is None:
-        if from_s is not None:
-            raise SeekError
-        raise source.make_empty_error()
+        raise SeekError if from_s is not None else source.make_empty_error()
     for block in track.finish():
         yield from _trim_block(block, shift_s, span)
 
 
-def _feed(track: SoundTrack, frame: AudioFrame) -> Iterator[AudioBlock]:
-    import av
-
-    try:
-        yield from track.feed(frame)
-    except (av.FFmpegError, ValueError, LookupError):
-        return  # a frame that cannot be resampled
-
-
 def _trim_block(block: AudioBlock, shift_s: float, span: Span) -> Iterator[AudioBlock]:
-    """What of a block lies in a stretch; `shift_s` is what its time lacks."""
+    """Yields the part of a block in a span; `shift_s` is added to its times."""
     rate_hz, start_s = block.sample_rate_hz, block.start_s + shift_s
     first = max(0, round((span.start_s - start_s) * rate_hz))
     last = min(len(block.samples), round((span.end_s - start_s) * rate_hz))
     if first < last:
-        samples = block.samples[first:last]
-        yield AudioBlock(samples, start_s + first / rate_hz, rate_hz)
+        yield AudioBlock(block.samples[first:last], start_s + first / rate_hz, rate_hz)

@@ -1,13 +1,13 @@
-"""Contents on a pipe: a JSON header and raw arrays, so that nothing is ever unpickled."""
+"""The pipe protocol of decoder processes: JSON headers and raw arrays, nothing unpickled."""
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import struct
 from collections.abc import Callable
+from dataclasses import asdict, astuple
 from datetime import datetime
-from typing import IO, Any
+from typing import IO, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,24 +17,23 @@ from mmsearch.media.base import (
     Content,
     Cue,
     Described,
-    OcrPicture,
     Limits,
     LoadOptions,
+    OcrPicture,
     Passage,
     Picture,
     Reading,
 )
 from mmsearch.types import Box, Metadata, Modality, PictureFit, Place, Span
 
+_Header: TypeAlias = dict[str, Any]
 _LENGTHS = struct.Struct("<II")
 MAX_HEADER = 16 * 1024**2
 MAX_BODY = 1024**3
 
 
-def write_message(
-    stream: IO[bytes], header: dict[str, Any], body: bytes | memoryview = b""
-) -> None:
-    """One message: two lengths, the header as JSON, the body."""
+def write_message(stream: IO[bytes], header: _Header, body: bytes | memoryview = b"") -> None:
+    """Writes a message: two lengths, the header as JSON, the body."""
     text = json.dumps(header).encode("utf-8", "surrogatepass")
     stream.write(_LENGTHS.pack(len(text), len(body)))
     stream.write(text)
@@ -43,10 +42,10 @@ def write_message(
     stream.flush()
 
 
-def read_message(read: Callable[[int], bytes]) -> tuple[dict[str, Any], bytes] | None:
-    """The next message; `read(n)` gives n bytes, or fewer at the end of the stream.
+def read_message(read: Callable[[int], bytes]) -> tuple[_Header, bytes] | None:
+    """Reads a message with `read(n)`, which returns n bytes, or fewer at the end of the stream.
 
-    None at the end of the stream; ValueError for what is no message.
+    Returns None at the end of the stream; raises ValueError for an invalid message.
     """
     lengths = read(_LENGTHS.size)
     if len(lengths) < _LENGTHS.size:
@@ -63,69 +62,59 @@ def read_message(read: Callable[[int], bytes]) -> tuple[dict[str, Any], bytes] |
     return header, body
 
 
-def pack(content: Content) -> tuple[dict[str, Any], bytes | memoryview]:
-    """A content as header and body."""
+def pack(content: Content) -> tuple[_Header, bytes | memoryview]:
+    """Returns the header and body of a content."""
     match content:
         case Described(modality, metadata):
-            said = dataclasses.asdict(metadata)
-            said["taken_at"] = None if metadata.taken_at is None else metadata.taken_at.isoformat()
-            return {"is": "described", "modality": modality.value, "metadata": said}, b""
-        case Picture(pixels, place, is_frame, legible):
-            header = {
-                "is": "picture",
-                "shape": pixels.shape,
-                "place": _pack_place(place),
-                "is_frame": is_frame,
-            }
+            fields = asdict(metadata)
+            fields["taken_at"] = metadata.taken_at and metadata.taken_at.isoformat()
+            return {"is": "described", "modality": modality.value, "metadata": fields}, b""
+        case Picture(pixels, place, is_frame, ocr_picture):
+            header: _Header = {"is": "picture", "shape": pixels.shape, "place": asdict(place)}
+            header["is_frame"] = is_frame
             body = np.ascontiguousarray(pixels).data.cast("B")
-            if legible is None:
+            if ocr_picture is None:
                 return header, body
-            header["legible"] = legible.pixels.shape
-            header["boxes"] = [dataclasses.astuple(box) for box in legible.boxes]
-            return header, body.tobytes() + legible.pixels.tobytes()
+            header["legible"] = ocr_picture.pixels.shape
+            header["boxes"] = [astuple(box) for box in ocr_picture.boxes]
+            return header, body.tobytes() + ocr_picture.pixels.tobytes()
         case AudioBlock(samples, start_s, rate_hz):
-            return {"is": "audio", "start_s": start_s, "rate_hz": rate_hz}, _to_float_bytes(samples)
+            return {"is": "audio", "start_s": start_s, "rate_hz": rate_hz}, _to_bytes(samples)
         case Cue(text, place):
-            return {"is": "cue", "text": text, "place": _pack_place(place)}, b""
+            return {"is": "cue", "text": text, "place": asdict(place)}, b""
         case Passage(text, page, start_char):
             return {"is": "passage", "text": text, "page": page, "start_char": start_char}, b""
-        case Reading(values, place, said_text, encoder):
-            header = {
-                "is": "reading",
-                "shape": values.shape,
-                "place": _pack_place(place),
-                "text": said_text,
-                "encoder": encoder,
-            }
-            return header, _to_float_bytes(values)
+        case Reading(values, place, reading_text, encoder):
+            header = {"is": "reading", "shape": values.shape, "place": asdict(place)}
+            return header | {"text": reading_text, "encoder": encoder}, _to_bytes(values)
 
 
-def _to_float_bytes(values: NDArray[np.float32]) -> bytes | memoryview:
+def _to_bytes(values: NDArray[np.float32]) -> bytes | memoryview:
     flat = np.ascontiguousarray(values, dtype=np.float32)
     # The bytes of an empty array cannot be cast.
     return flat.data.cast("B") if flat.size else b""
 
 
-def unpack(header: dict[str, Any], body: bytes) -> Content:
-    """The content of a message; KeyError, TypeError or ValueError when it is none."""
+def unpack(header: _Header, body: bytes) -> Content:
+    """Returns the content of a message; KeyError, TypeError or ValueError if it is invalid."""
     match header["is"]:
         case "described":
-            said = dict(header["metadata"])
-            if said["taken_at"] is not None:
-                said["taken_at"] = datetime.fromisoformat(said["taken_at"])
-            return Described(Modality(header["modality"]), Metadata(**said))
+            fields = dict(header["metadata"])
+            if fields["taken_at"] is not None:
+                fields["taken_at"] = datetime.fromisoformat(fields["taken_at"])
+            return Described(Modality(header["modality"]), Metadata(**fields))
         case "picture":
             height, width, channels = header["shape"]
             size = height * width * channels
-            bytes_ = np.frombuffer(body, dtype=np.uint8)
-            pixels = bytes_[:size].reshape(height, width, channels)
-            legible = None
+            values = np.frombuffer(body, dtype=np.uint8)
+            pixels = values[:size].reshape(height, width, channels)
+            ocr_picture = None
             if "legible" in header:
-                large = bytes_[size:].reshape([int(side) for side in header["legible"]])
+                large = values[size:].reshape([int(side) for side in header["legible"]])
                 boxes = (Box(*(float(edge) for edge in edges)) for edges in header["boxes"])
-                legible = OcrPicture(large, tuple(boxes))
+                ocr_picture = OcrPicture(large, tuple(boxes))
             place = _unpack_place(header["place"])
-            return Picture(pixels, place, bool(header["is_frame"]), legible)
+            return Picture(pixels, place, bool(header["is_frame"]), ocr_picture)
         case "audio":
             samples = np.frombuffer(body, dtype=np.float32)
             return AudioBlock(samples, float(header["start_s"]), int(header["rate_hz"]))
@@ -135,15 +124,11 @@ def unpack(header: dict[str, Any], body: bytes) -> Content:
             return Passage(str(header["text"]), header["page"], int(header["start_char"]))
         case "reading":
             shape = [int(side) for side in header["shape"]]
-            values = np.frombuffer(body, dtype=np.float32).reshape(shape)
-            words = None if header["text"] is None else str(header["text"])
-            return Reading(values, _unpack_place(header["place"]), words, str(header["encoder"]))
+            readings = np.frombuffer(body, dtype=np.float32).reshape(shape)
+            text = None if header["text"] is None else str(header["text"])
+            return Reading(readings, _unpack_place(header["place"]), text, str(header["encoder"]))
         case other:
             raise ValueError(f"unknown content {other!r}")
-
-
-def _pack_place(place: Place) -> dict[str, Any]:
-    return dataclasses.asdict(place)
 
 
 def _unpack_place(packed: dict[str, Any]) -> Place:
@@ -160,12 +145,12 @@ def _unpack_span(packed: dict[str, Any] | None) -> Span | None:
 
 
 def pack_options(options: LoadOptions) -> dict[str, Any]:
-    """Options as JSON."""
-    return dataclasses.asdict(options)
+    """Returns options as JSON values."""
+    return asdict(options)
 
 
 def unpack_options(packed: dict[str, Any]) -> LoadOptions:
-    """Options from JSON."""
+    """Returns the options of JSON values."""
     return LoadOptions(
         **{
             **packed,

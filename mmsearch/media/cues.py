@@ -1,4 +1,4 @@
-"""Finds the subtitles of a video: a file beside it, else a track of text inside it."""
+"""Reads the subtitles of a video: from a file beside it, else from a text track inside it."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from mmsearch.errors import MediaError
 from mmsearch.media.base import Cue, Limits
-from mmsearch.media.container import open_container, get_origin_s
+from mmsearch.media.container import get_origin_s, open_container, select_streams
 from mmsearch.media.strings import split_words
-from mmsearch.media.subtitles import strip_tags, read_cues
+from mmsearch.media.subtitles import read_cues, strip_tags
 from mmsearch.types import Place, Span
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _SIDECAR_SUFFIXES = (".srt", ".vtt", ".ass")
-# Looking for each name beats listing a folder of ten thousand videos ten thousand times.
+# Probing each name beats listing a folder of ten thousand videos ten thousand times.
 _LANGUAGES = split_words("""
     en eng en-US en-GB de ger deu fr fra fre es spa it ita pt por pt-BR nl nld pl pol ru rus
     ja jpn zh chi zho zh-CN zh-TW ko kor ar ara tr tur sv swe da dan no nor fi fin cs ces hu
@@ -38,19 +38,19 @@ _MAX_ERRORS = 100
 
 
 def load_cues(path: Path, container: InputContainer, limits: Limits) -> Iterator[Cue]:
-    """The lines of a subtitle file beside `path`, else of the first text track in the container.
+    """Yields cues of a subtitle file beside `path`, else of the first text track.
 
-    Never fails: subtitles that cannot be read are as good as none.
+    Never fails: unreadable subtitles count as none.
     """
-    beside = find_sidecar(path)
-    if beside is not None:
+    sidecar = find_sidecar(path)
+    if sidecar is not None:
         try:
-            found = read_cues(beside, limits)
+            cues = read_cues(sidecar, limits)
         except MediaError as exc:
             logger.debug("subtitles beside the video not read: %s", exc)
-            found = []
-        if found:
-            yield from found
+            cues = []
+        if cues:
+            yield from cues
             return
     track = _find_text_track(container)
     if track is None:
@@ -62,14 +62,10 @@ def load_cues(path: Path, container: InputContainer, limits: Limits) -> Iterator
 
 
 def find_sidecar(path: Path) -> Path | None:
-    """The subtitle file of a video: name.srt, or name.en.srt and the like."""
-    middles = ("", *(f".{language}" for language in _LANGUAGES))
-    for middle in middles:
-        for suffix in _SIDECAR_SUFFIXES:
-            candidate = path.with_name(f"{path.stem}{middle}{suffix}")
-            if candidate.is_file():
-                return candidate
-    return None
+    """Returns the subtitle file of a video: name.srt, name.en.srt and the like; None without."""
+    stems = (path.stem, *(f"{path.stem}.{language}" for language in _LANGUAGES))
+    candidates = (path.with_name(stem + suffix) for stem in stems for suffix in _SIDECAR_SUFFIXES)
+    return next((candidate for candidate in candidates if candidate.is_file()), None)
 
 
 def _find_text_track(container: InputContainer) -> int | None:
@@ -81,7 +77,7 @@ def _find_text_track(container: InputContainer) -> int | None:
         if getattr(stream, "codec_context", None) is not None
         and stream.codec_context.name in _TEXT_CODECS
     ]
-    # A forced track only has the lines in a foreign language.
+    # A forced track has only the lines in a foreign language.
     forced = av.stream.Disposition.forced
     full = [stream for stream in tracks if not stream.disposition & forced]
     return next((stream.index for stream in full or tracks), None)
@@ -92,16 +88,13 @@ def _read_embedded_cues(path: Path, index: int, limits: Limits) -> Iterator[Cue]
 
     with path.open("rb", buffering=0) as file, open_container(path, file, limits) as container:
         stream = next(s for s in container.streams.subtitles if s.index == index)
-        for other in container.streams:
-            if other.index != index:
-                other.discard = av.stream.Discard.all
+        select_streams(container, [stream])
         start_s = get_origin_s(container)
-        count = errors = chars = 0
-        fruitful_at = 0
+        count = errors = chars = last_cue_at = 0
         previous = ""
         try:
             for packet in container.demux(stream):
-                if file.tell() - fruitful_at > _MAX_BARREN_BYTES or count >= _MAX_CUES:
+                if file.tell() - last_cue_at > _MAX_BARREN_BYTES or count >= _MAX_CUES:
                     return
                 try:
                     text = _decode_text(stream, packet)
@@ -113,7 +106,7 @@ def _read_embedded_cues(path: Path, index: int, limits: Limits) -> Iterator[Cue]
                 place = _read_place(packet, start_s)
                 if not text or place is None or text == previous:
                     continue
-                fruitful_at, previous = file.tell(), text
+                last_cue_at, previous = file.tell(), text
                 count, chars = count + 1, chars + len(text)
                 if chars > limits.text_chars:
                     return

@@ -9,7 +9,7 @@ from typing import IO
 
 from mmsearch.errors import DecodeError, MediaTooLarge
 from mmsearch.media.base import Content, Described, LoadOptions
-from mmsearch.media.markup import MarkupEvent, MarkupError, parse_events, extract_fields
+from mmsearch.media.markup import MarkupError, MarkupEvent, extract_fields, parse_events
 from mmsearch.media.paragraph_splitter import split_passages
 from mmsearch.media.strings import clean
 from mmsearch.types import Metadata, Modality
@@ -18,7 +18,7 @@ _BODY = "word/document.xml"
 _PROPERTIES = "docProps/core.xml"
 _MAX_PROPERTIES_BYTES = 1024**2
 _BLOCK_BYTES = 1 << 16
-# What is drawn twice, for readers that do not know the first; and deleted text.
+# Fallback content for older readers, deleted text and field codes.
 _SKIPPED = frozenset({"Fallback", "del", "instrText"})
 
 
@@ -28,7 +28,7 @@ class DocxLoader:
     name = "docx"
 
     def load(self, path: Path, options: LoadOptions) -> Iterator[Content]:
-        """Yield Described, then passages; raises DecodeError, or MediaTooLarge for zip bombs."""
+        """Yields Described, then passages; raises DecodeError, or MediaTooLarge for zip bombs."""
         try:
             with zipfile.ZipFile(path) as archive:
                 yield Described(Modality.TEXT, _read_metadata(archive))
@@ -38,30 +38,27 @@ class DocxLoader:
         except (zipfile.BadZipFile, KeyError, NotImplementedError, MarkupError) as exc:
             raise DecodeError(path, clean(f"broken document: {exc}") or "broken document") from exc
         except RuntimeError as exc:
-            raise DecodeError(
-                path, "the document is encrypted: save it without a password"
-            ) from exc
+            reason = "the document is encrypted: save it without a password"
+            raise DecodeError(path, reason) from exc
 
 
 def _read_metadata(archive: zipfile.ZipFile) -> Metadata:
-    found: dict[str, str] = {}
+    names = ("title", "creator", "description", "subject", "language")
+    properties: dict[str, str] = {}
     if _PROPERTIES in archive.namelist():
         with archive.open(_PROPERTIES) as file:
-            found = extract_fields(
-                [file.read(_MAX_PROPERTIES_BYTES)],
-                ("title", "creator", "description", "subject", "language"),
-            )
+            properties = extract_fields([file.read(_MAX_PROPERTIES_BYTES)], names)
     return Metadata(
         format="docx",
-        title=clean(found.get("title")),
-        artist=clean(found.get("creator")),
-        description=clean(found.get("description") or found.get("subject")),
-        language=clean(found.get("language"), max_chars=20),
+        title=clean(properties.get("title")),
+        artist=clean(properties.get("creator")),
+        description=clean(properties.get("description") or properties.get("subject")),
+        language=clean(properties.get("language"), max_chars=20),
     )
 
 
 def _read_blocks(path: Path, body: IO[bytes], limit_bytes: int) -> Iterator[bytes]:
-    """Blocks of the unpacked XML. What the directory says of its size is not believed."""
+    """Yields blocks of the unpacked XML, counted, since the size in the directory may be false."""
     total = 0
     while block := body.read(_BLOCK_BYTES):
         total += len(block)

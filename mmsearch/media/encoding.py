@@ -1,4 +1,4 @@
-"""What characters a file is written in: marks, UTF-8, and a guess for the rest."""
+"""Detects the text encoding of a file: byte order marks, UTF-8, and a guess for the rest."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
-# Tab, newlines, form feed, backspace and escape (logs with colours) are at home in text.
+# Text may have tabs, newlines, form feeds, backspaces and escapes (logs with colours).
 _CONTROLS = bytes(c for c in range(32) if c not in b"\t\n\r\f\b\x1b") + b"\x7f"
 _CONTROL_SHARE = 0.005
-# What texts were written in before UTF-8. Where two fit alike, the former is the more common.
+# Encodings before UTF-8, the more common ones first.
 _CANDIDATES = split_words(
     """
     cp1252 cp932 gb18030 euc_jp big5 cp949 cp1251 koi8_r cp1250 iso8859_2 cp1253 cp1254 cp1255
@@ -35,8 +35,8 @@ _META = re.compile(rb"<meta[^>]{0,200}?charset\s*=\s*[\"']?\s*([A-Za-z0-9_:.-]{2
 
 
 def decode_if_text(head: bytes) -> str | None:
-    """`head` decoded where it reads as text, else None; it may end inside a character."""
-    name = detect_mark(head) or _detect_unmarked_utf16(head)
+    """Decodes `head`, which may end inside a character; None if it is no text."""
+    name = _detect_mark(head)
     if name is not None:
         text = codecs.getincrementaldecoder(name)(errors="replace").decode(head)
         bad = sum(not (c.isprintable() or c.isspace()) for c in text) + text.count("\ufffd")
@@ -44,46 +44,43 @@ def decode_if_text(head: bytes) -> str | None:
     if b"\0" in head:
         return None
     controls = len(head) - len(head.translate(None, _CONTROLS))
-    try:
-        text = codecs.getincrementaldecoder("utf-8")().decode(head)
-    except UnicodeDecodeError:
-        # Random bytes have one control character in nine; eight-bit text has none.
-        is_text = controls <= len(head) * _CONTROL_SHARE and _has_letters(head)
-        return head.decode("latin-1") if is_text else None
-    return text if controls <= max(1, len(head) * 0.02) else None
+    utf8_text = _decode(head, "utf-8")
+    if utf8_text is not None:
+        return utf8_text if controls <= max(1, len(head) * 0.02) else None
+    # Random bytes have one control character in nine; eight-bit text has none.
+    is_text = controls <= len(head) * _CONTROL_SHARE and _has_letters(head)
+    return head.decode("latin-1") if is_text else None
 
 
 def _has_letters(head: bytes) -> bool:
-    """Whether bytes mix with ASCII as Latin texts do, or make up characters of East Asia."""
-    if sum(byte >= 0x80 for byte in head) < len(head) * 0.9:
-        return True
-    for name in ("cp932", "gb18030", "euc_jp", "cp949"):
-        try:
-            codecs.getincrementaldecoder(name)().decode(head)
-        except UnicodeDecodeError:
-            continue
-        return True
-    return False
+    """Tests if bytes mix with ASCII as Latin texts do, or form East Asian characters."""
+    is_mixed = sum(byte >= 0x80 for byte in head) < len(head) * 0.9
+    return is_mixed or any(
+        _decode(head, name) is not None for name in ("cp932", "gb18030", "euc_jp", "cp949")
+    )
 
 
-def detect_mark(head: bytes) -> str | None:
-    """The encoding that a byte order mark tells."""
-    for mark, name in _MARKS:
-        if head.startswith(mark):
-            return name
-    return None
+def _decode(head: bytes, name: str) -> str | None:
+    """Decodes bytes that may end inside a character; None if they do not fit the encoding."""
+    try:
+        return codecs.getincrementaldecoder(name)().decode(head)
+    except UnicodeDecodeError:
+        return None
+
+
+def _detect_mark(head: bytes) -> str | None:
+    """Returns the encoding of a byte order mark, or of UTF-16 without one."""
+    marked = (name for mark, name in _MARKS if head.startswith(mark))
+    return next(marked, None) or _detect_unmarked_utf16(head)
 
 
 def detect_encoding(sample: bytes, *, is_markup: bool = False) -> str:
-    """The encoding of a text that begins with `sample`; never fails."""
-    name = detect_mark(sample) or _detect_unmarked_utf16(sample)
+    """Returns the encoding of a text that begins with `sample`; never fails."""
+    name = _detect_mark(sample)
     if name is not None:
         return name
-    try:
-        codecs.getincrementaldecoder("utf-8")().decode(sample)
+    if _decode(sample, "utf-8") is not None:
         return "utf-8"
-    except UnicodeDecodeError:
-        pass
     if is_markup and (match := _META.search(sample[:4096])):
         name = match[1].decode("ascii")
         if _is_text_codec(name):
@@ -107,10 +104,10 @@ def _guess_encoding(sample: bytes) -> str:
 
 
 def read_text(file: BinaryIO, *, is_markup: bool = False) -> Iterator[str]:
-    """The text of a file in blocks, with Unix newlines and no NULs; never fails on content.
+    """Yields the text of a file in blocks, with Unix newlines and no NULs; never fails on content.
 
-    A line that does not fit the encoding is read as Windows-1252: one stray byte far into a log
-    must cost no more than some wrong letters.
+    A line that does not fit the encoding is read as Windows-1252: a stray byte far into a log
+    costs some wrong letters only.
     """
     sample = file.read(SAMPLE_BYTES)
     name = detect_encoding(sample, is_markup=is_markup)
@@ -153,7 +150,7 @@ def _is_text_codec(name: str) -> bool:
 
 
 def _detect_unmarked_utf16(head: bytes) -> str | None:
-    """UTF-16 without a mark: nearly every other byte is zero, none of the ones between is."""
+    """Detects UTF-16 by its zeros: nearly every other byte is zero, and no byte between."""
     sample = head[: len(head) // 2 * 2][:4096]
     if len(sample) < 8:
         return None

@@ -1,4 +1,4 @@
-"""Files by their paths: the name under which they are stored, and the hash of their content."""
+"""Paths as they are stored, and hashes of file contents."""
 
 from __future__ import annotations
 
@@ -6,48 +6,54 @@ import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 
 from mmsearch.errors import DecodeError
 
 HASH_BYTES = 1 << 20
 
 
-def absolute(path: Path) -> str:
-    """The absolute path without `..` and without following links: what the library stores."""
+def make_absolute(path: Path) -> str:
+    """Returns the absolute path as a library stores it: without `..`, links not followed."""
     return os.path.abspath(path.expanduser())  # noqa: PTH100 - Path.absolute keeps `..`
 
 
-def storable(path: str) -> str:
-    r"""A path as text for tables and terminals; bytes that are no UTF-8 become `\xNN`."""
+def make_storable(path: str) -> str:
+    r"""Returns a path as text for tables and terminals, with non-UTF-8 bytes as `\xNN`."""
     return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def is_gone(path: str) -> bool:
-    """Whether nothing lies at a path; no where it cannot be told, as in a closed folder."""
+    """Returns True if a path certainly does not exist; False in a folder that denies access."""
     try:
         os.lstat(path)
     except (FileNotFoundError, NotADirectoryError):
         return True
     except OSError:
-        return False
+        pass
     return False
 
 
-def content_hash(path: Path, *, is_stopped: Callable[[], bool] = lambda: False) -> str:
-    """The asset id of a file: 32 hex digits of BLAKE2b over its content.
+def hash_content(path: Path, *, is_stopped: Callable[[], bool] = lambda: False) -> str:
+    """Returns the asset id of a file: 32 hex digits of BLAKE2b over its content.
 
-    Raises DecodeError when the file cannot be read, Stopped when asked to stop.
+    Raises DecodeError if the file cannot be read, CancelledError if asked to stop.
     """
-    digest = hashlib.blake2b(digest_size=16)
     try:
         with path.open("rb") as stream:
-            while block := stream.read(HASH_BYTES):
-                if is_stopped():
-                    # Here: who asks for a name alone does not wait for what decodes.
-                    from mmsearch.media.isolation import Stopped
-
-                    raise Stopped
-                digest.update(block)
+            return hash_stream(stream, is_stopped=is_stopped)
     except OSError as exc:
         raise DecodeError(path, f"cannot be read: {exc.strerror or exc}") from exc
+
+
+def hash_stream(stream: BinaryIO, *, is_stopped: Callable[[], bool] = lambda: False) -> str:
+    """Hashes an open file from its position on; raises OSError and CancelledError."""
+    digest = hashlib.blake2b(digest_size=16)
+    while block := stream.read(HASH_BYTES):
+        if is_stopped():
+            # Imported here: path functions alone must not load the decoding modules.
+            from mmsearch.media.isolation import CancelledError
+
+            raise CancelledError
+        digest.update(block)
     return digest.hexdigest()

@@ -1,4 +1,4 @@
-"""Reads the words of HTML pages and SVG drawings."""
+"""Reads the text of HTML pages and SVG drawings."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mmsearch.formatting import replace_surrogates
 from mmsearch.media.base import Content, Described, LoadOptions
 from mmsearch.media.encoding import read_text
 from mmsearch.media.paragraph_splitter import split_passages
@@ -17,7 +18,7 @@ from mmsearch.types import Metadata, Modality
 if TYPE_CHECKING:
     from selectolax.lexbor import LexborHTMLParser, LexborNode
 
-# The tree takes some ten times the size of the page: of a larger one, only its beginning is read.
+# The tree takes some ten times the size of the page: larger pages are cut here.
 _MAX_CHARS = 24 * 1024**2
 _DROPPED = frozenset(
     {"script", "style", "noscript", "template", "head", "iframe", "object", "-comment"}
@@ -28,8 +29,8 @@ _INLINE = frozenset(
     small span strike strong sub sup time tt u var wbr img tspan
     """)
 )
-# Browsers nest 512 deep. The parser looks all the way up for each of these tags: 80,000 within each
-# other took it 7 to 19 s.
+# As in browsers. The parser walks all the way up for each of these tags: 80,000 nested ones took it
+# 7 to 19 s.
 _MAX_DEPTH = 512
 _NESTING = re.compile(
     r"<(/?)(?:address|article|aside|blockquote|center|details|dialog|dir|div|dl|fieldset|"
@@ -41,12 +42,12 @@ _SPACE = re.compile(r"[ \t\r\n\f\v]+")
 
 
 class HtmlLoader:
-    """Pages: title and description as metadata, the visible words as passages."""
+    """HTML: title and description as metadata, the visible text as passages."""
 
     name = "html"
 
     def load(self, path: Path, options: LoadOptions) -> Iterator[Content]:
-        """Yield Described, then passages, one line for each block of the page."""
+        """Yields Described, then passages with a line for each block of the page."""
         from selectolax.lexbor import LexborHTMLParser
 
         check_text_size(path, options.limits)
@@ -58,33 +59,26 @@ class HtmlLoader:
                 chars += len(block)
                 if chars >= _MAX_CHARS:
                     break
-        # Lone surrogates have no UTF-8, which the parser works on.
-        source = "".join(parts).encode("utf-8", "replace").decode("utf-8")
-        tree = LexborHTMLParser(_limit_nesting(source))
+        # The parser works on UTF-8, which has no lone surrogates.
+        tree = LexborHTMLParser(_limit_nesting(replace_surrogates("".join(parts))))
         yield Described(Modality.TEXT, _read_metadata(tree))
         if tree.root is not None:
             yield from split_passages(_read_lines(tree.root), options.limits)
 
 
 def _limit_nesting(source: str) -> str:
-    """The page with line breaks in place of blocks that lie too deep within others."""
+    """Replaces block tags that nest too deep by line breaks."""
     if source.count("<") <= _MAX_DEPTH:
-        return source
-    depth = deepest = 0
-    for match in _NESTING.finditer(source):
-        depth = max(0, depth - 1) if match[1] else depth + 1
-        deepest = max(deepest, depth)
-    if deepest <= _MAX_DEPTH:
         return source
     depth = 0
 
-    def kept(match: re.Match[str]) -> str:
+    def replace_deep(match: re.Match[str]) -> str:
         nonlocal depth
-        before = depth
+        depth_before = depth
         depth = max(0, depth - 1) if match[1] else depth + 1
-        return match[0] if max(before, depth) <= _MAX_DEPTH else "<br>"
+        return match[0] if max(depth_before, depth) <= _MAX_DEPTH else "<br>"
 
-    return _NESTING.sub(kept, source)
+    return _NESTING.sub(replace_deep, source)
 
 
 def _read_metadata(tree: LexborHTMLParser) -> Metadata:
@@ -105,15 +99,15 @@ def _read_meta(tree: LexborHTMLParser, name: str) -> str | None:
 
 
 def _read_lines(root: LexborNode) -> Iterator[str]:
-    """The text of each block on a line of its own, walked without recursion."""
-    words: list[str] = []
+    """Yields the text of each block as a line, without recursion."""
+    parts: list[str] = []
     node: LexborNode | None = root
     while node is not None:
         tag = node.tag or ""
         if tag == "-text":
-            words.append(node.text_content or "")
+            parts.append(node.text_content or "")
         elif tag not in _INLINE:
-            yield from _take_line(words)
+            yield from _take_line(parts)
         child = node.child if tag not in _DROPPED else None
         if child is not None:
             node = child
@@ -121,13 +115,13 @@ def _read_lines(root: LexborNode) -> Iterator[str]:
         while node is not None and node.next is None:
             node = node.parent
             if node is not None and (node.tag or "") not in _INLINE:
-                yield from _take_line(words)
+                yield from _take_line(parts)
         node = node.next if node is not None else None
-    yield from _take_line(words)
+    yield from _take_line(parts)
 
 
-def _take_line(words: list[str]) -> Iterator[str]:
-    line = _SPACE.sub(" ", "".join(words)).strip()
-    words.clear()
+def _take_line(parts: list[str]) -> Iterator[str]:
+    line = _SPACE.sub(" ", "".join(parts)).strip()
+    parts.clear()
     if line:
         yield line + "\n"

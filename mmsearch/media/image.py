@@ -1,4 +1,4 @@
-"""Reads still and animated pictures with Pillow."""
+"""Decodes still and animated pictures with Pillow."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from mmsearch.errors import DecodeError, MediaError, MediaTooLarge
 from mmsearch.media.base import Content, Described, LoadOptions, Picture, describe_pixel_excess
-from mmsearch.media.exif import read_orientation, read_metadata
+from mmsearch.media.exif import read_metadata, read_orientation
 from mmsearch.media.pixels import draft_jpeg, render_upright
 from mmsearch.media.strings import clean, split_words
 from mmsearch.media.text_detection import prepare_ocr_picture
@@ -25,57 +25,45 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# Not among them: EPS, whose plugin starts Ghostscript; IPTC, which opens what it contains without
-# asking for the format; and stubs that only know their header (WMF, HDF5, GRIB, BUFR, MPEG).
+# Left out: EPS, whose plugin starts Ghostscript; IPTC, which opens embedded files of any format;
+# and stubs that only know their header (WMF, HDF5, GRIB, BUFR, MPEG).
 FORMATS = split_words("""
     JPEG PNG GIF WEBP AVIF HEIF TIFF BMP DIB ICO CUR ICNS PSD PPM JPEG2000 DDS FLI SGI QOI
     PCX DCX SUN XBM XPM MSP IM PIXAR PCD BLP FTEX GBR FITS XVTHUMB
     """)
-_TARGA_SUFFIXES = frozenset({".tga", ".icb", ".vda", ".vst"})
+_TARGA_SUFFIXES = frozenset({".tga", ".icb", ".vda", ".vst", ""})
 _ANIMATED = frozenset({"GIF", "PNG", "WEBP", "AVIF", "FLI"})
 _PAGED = frozenset({"TIFF", "DCX"})
-# A frame of an animation needs all frames before it: about five seconds of decoding in the end.
+# A frame of an animation needs all frames before it: at most about five seconds of decoding.
 _ANIMATION_PIXELS = 500_000_000
 _SUBFILE_TYPE = 254
 _THUMBNAIL_OR_MASK = 1 | 4
 
+_Frame: TypeAlias = tuple[Picture, tuple[int, int]]
+"""A picture, and the (width, height) of its original."""
+
 
 class ImageLoader:
-    """Every format Pillow decodes by itself, and HEIC: frames of animations, pages of TIFF."""
+    """Every format that Pillow decodes by itself, and HEIC: frames of animations, pages of TIFF."""
 
     name = "image"
 
     def load(self, path: Path, options: LoadOptions) -> Iterator[Content]:
-        """Yield Described, then the picture, or some frames of it, or its pages."""
-        with path.open("rb") as file:
-            image = _open_image(path, file, options)
-            with image:
-                with _translate_errors(path):
-                    metadata = read_metadata(image)
-                if image.format in _PAGED:
-                    pages = len(_find_page_positions(path, image, options))
-                    metadata = replace(metadata, page_count=pages)
-                frames = _load_frames(path, image, options)
-                first = next(frames)
-                yield Described(
-                    Modality.IMAGE,
-                    replace(metadata, width_px=first.width_px, height_px=first.height_px),
-                )
-                yield first.picture
-                try:
-                    for frame in frames:
-                        yield frame.picture
-                except MediaError as exc:
-                    logger.debug("kept the frames before a bad one: %s", exc)
-
-
-class _Frame:
-    __slots__ = ("height_px", "picture", "width_px")
-
-    def __init__(self, picture: Picture, width_px: int, height_px: int) -> None:
-        self.picture = picture
-        self.width_px = width_px
-        self.height_px = height_px
+        """Yields Described, then the picture, or some frames of it, or its pages."""
+        with path.open("rb") as file, _open_image(path, file, options) as image:
+            with _translate_errors(path):
+                metadata = read_metadata(image)
+            if image.format in _PAGED:
+                page_count = len(_find_page_positions(path, image, options))
+                metadata = replace(metadata, page_count=page_count)
+            frames = _load_frames(path, image, options)
+            picture, (width, height) = next(frames)
+            yield Described(Modality.IMAGE, replace(metadata, width_px=width, height_px=height))
+            yield picture
+            try:
+                yield from (picture for picture, _ in frames)
+            except MediaError as exc:
+                logger.debug("kept the frames before a bad one: %s", exc)
 
 
 def _open_image(path: Path, file: object, options: LoadOptions) -> Image.Image:
@@ -83,12 +71,11 @@ def _open_image(path: Path, file: object, options: LoadOptions) -> Image.Image:
     from PIL import Image
 
     register_heif_opener(thumbnails=False)
-    # Pillow's own guard is a module variable. It stands before ours for the formats that allocate
-    # while they are opened.
+    # Pillow's own guard is a module variable. It acts before the check of `limits.pixels` for
+    # formats that allocate while they are opened.
     Image.MAX_IMAGE_PIXELS = options.limits.pixels
-    formats = list(FORMATS)
-    if path.suffix.lower() in _TARGA_SUFFIXES or path.suffix == "":
-        formats.append("TGA")
+    is_targa = path.suffix.lower() in _TARGA_SUFFIXES
+    formats = (*FORMATS, "TGA") if is_targa else FORMATS
     with _translate_errors(path):
         return Image.open(file, formats=formats)  # type: ignore[arg-type]  # a binary file
 
@@ -96,59 +83,54 @@ def _open_image(path: Path, file: object, options: LoadOptions) -> Image.Image:
 def _load_frames(path: Path, image: Image.Image, options: LoadOptions) -> Iterator[_Frame]:
     if options.page is not None:
         yield _load_page(path, image, options, options.page)
-        return
-    if image.format in _PAGED:
+    elif image.format in _PAGED:
         yield from _load_pages(path, image, options)
-        return
-    yield _load_frame(path, image, options, Place())
-    if image.format not in _ANIMATED or options.animation_frames <= 1:
-        return
-    count = _count_frames(path, image)
-    wanted = sorted(
-        {at * count // options.animation_frames for at in range(options.animation_frames)}
-    )
-    for at in wanted:
-        if at > 0:
-            with _translate_errors(path):
-                image.seek(at)
+    else:
+        yield _load_frame(path, image, options, Place())
+        if image.format not in _ANIMATED or options.animation_frames <= 1:
+            return
+        count, samples = _count_frames(path, image), options.animation_frames
+        for at in sorted({sample * count // samples for sample in range(samples)} - {0}):
+            _seek(path, image, at)
             yield _load_frame(path, image, options, Place(page=at + 1))
 
 
+def _seek(path: Path, image: Image.Image, at: int) -> None:
+    with _translate_errors(path):
+        image.seek(at)
+
+
 def _count_frames(path: Path, image: Image.Image) -> int:
-    """How many frames of an animation are looked at."""
+    """Returns the number of frames of an animation that may be decoded."""
     with _translate_errors(path):
         count = int(getattr(image, "n_frames", 1))
     return min(count, max(1, _ANIMATION_PIXELS // max(1, image.width * image.height)))
 
 
 def _load_page(path: Path, image: Image.Image, options: LoadOptions, page: int) -> _Frame:
-    """The page or frame that has this number when all are read."""
-    at = page - 1
-    place = Place(page=page) if page > 1 else Place()
+    """Loads the page or frame that has this number among all."""
     if image.format in _PAGED:
-        numbers = _find_page_positions(path, image, options)
-        count, place = len(numbers), Place(page=page) if len(numbers) > 1 else Place()
-        at = numbers[at] if page <= count else at
+        positions = _find_page_positions(path, image, options)
     else:
-        count = _count_frames(path, image) if page > 1 and image.format in _ANIMATED else 1
-    if page > count:
-        raise DecodeError(path, f"there is no page {page} in it, it has {count}")
+        is_frame = page > 1 and image.format in _ANIMATED
+        positions = list(range(_count_frames(path, image) if is_frame else 1))
+    if page > len(positions):
+        raise DecodeError(path, f"there is no page {page} in it, it has {len(positions)}")
+    at = positions[page - 1]
     if at or image.format in _PAGED:
-        with _translate_errors(path):
-            image.seek(at)
-    return _load_frame(path, image, options, place)
+        _seek(path, image, at)
+    return _load_frame(path, image, options, Place(page=page) if len(positions) > 1 else Place())
 
 
 def _find_page_positions(path: Path, image: Image.Image, options: LoadOptions) -> list[int]:
-    """Where the pages are among the pictures of the file, at most `tiff_pages` of them.
+    """Returns the positions of at most `tiff_pages` pages among the pictures of a file.
 
-    Pyramids, previews and masks stand between the pages and say what they are.
+    Pyramids, previews and masks between the pages are marked as such.
     """
-    numbers: list[int] = []
+    positions: list[int] = []
     for at in range(options.tiff_pages * 4):
         try:
-            with _translate_errors(path):
-                image.seek(at)
+            _seek(path, image, at)
         except DecodeError:
             if at == 0:
                 raise
@@ -156,19 +138,19 @@ def _find_page_positions(path: Path, image: Image.Image, options: LoadOptions) -
         kind = getattr(image, "tag_v2", {}).get(_SUBFILE_TYPE, 0)
         if at > 0 and isinstance(kind, int) and kind & _THUMBNAIL_OR_MASK:
             continue
-        numbers.append(at)
-        if len(numbers) == options.tiff_pages:
+        positions.append(at)
+        if len(positions) == options.tiff_pages:
             break
-    return numbers
+    return positions
 
 
 def _load_pages(path: Path, image: Image.Image, options: LoadOptions) -> Iterator[_Frame]:
-    numbers = _find_page_positions(path, image, options)
-    for page, at in enumerate(numbers, start=1):
+    positions = _find_page_positions(path, image, options)
+    for page, at in enumerate(positions, start=1):
         try:
-            with _translate_errors(path):
-                image.seek(at)
-            yield _load_frame(path, image, options, Place(page=page) if len(numbers) > 1 else Place())
+            _seek(path, image, at)
+            place = Place(page=page) if len(positions) > 1 else Place()
+            yield _load_frame(path, image, options, place)
         except MediaError as exc:
             if page == 1:
                 raise
@@ -182,41 +164,28 @@ def _load_frame(path: Path, image: Image.Image, options: LoadOptions, place: Pla
     with _translate_errors(path):
         draft_jpeg(image, options.picture)
         image.load()
-        # TIFF turns itself while it loads, and then says so.
-        turn = read_orientation(image)
-        if turn >= 5 or image.size == (height, width):
+        # TIFF turns itself while it loads, and then states no orientation.
+        orientation = read_orientation(image)
+        if orientation >= 5 or image.size == (height, width):
             width, height = height, width
-        pixels = render_upright(image, options.picture, turn)
-        part = None
-        if options.legible_px:
-            part = prepare_ocr_picture(_UprightRenderer(path, image, options, turn, max(width, height)), options)
-    return _Frame(Picture(pixels, place, ocr_picture=part), width, height)
+        pixels = render_upright(image, options.picture, orientation)
 
+        def view(fit: PictureFit) -> PixelArray:
+            if max(image.size) >= min(fit.size_px, max(width, height)):
+                return render_upright(image, fit, orientation)
+            # A JPEG that was decoded small is decoded again.
+            with path.open("rb") as file, _open_image(path, file, options) as large:
+                draft_jpeg(large, fit)
+                large.load()
+                return render_upright(large, fit, orientation)
 
-class _UprightRenderer:
-    """One picture in several sizes, upright; a JPEG that was decoded small is decoded again."""
-
-    def __init__(
-        self, path: Path, image: Image.Image, options: LoadOptions, turn: int, longest_px: int
-    ) -> None:
-        self._path = path
-        self._image = image
-        self._options = options
-        self._turn = turn
-        self._longest_px = longest_px
-
-    def __call__(self, fit: PictureFit) -> PixelArray:
-        if max(self._image.size) >= min(fit.size_px, self._longest_px):
-            return render_upright(self._image, fit, self._turn)
-        with self._path.open("rb") as file, _open_image(self._path, file, self._options) as again:
-            draft_jpeg(again, fit)
-            again.load()
-            return render_upright(again, fit, self._turn)
+        picture = Picture(pixels, place, ocr_picture=prepare_ocr_picture(view, options))
+    return picture, (width, height)
 
 
 @contextmanager
 def _translate_errors(path: Path) -> Iterator[None]:
-    """Turn what Pillow raises into errors of a file, and keep its warnings off stderr."""
+    """Turns Pillow's exceptions into MediaErrors, and keeps its warnings off stderr."""
     from PIL import Image, UnidentifiedImageError
 
     try:
@@ -226,7 +195,7 @@ def _translate_errors(path: Path) -> Iterator[None]:
     except (MediaError, MemoryError):
         raise
     except Image.DecompressionBombError as exc:
-        # Pillow's own limit is what is allowed, and it names twice that.
+        # Pillow's message names twice its limit.
         allowed = (Image.MAX_IMAGE_PIXELS or 0) / 1e6
         raise MediaTooLarge(
             path,

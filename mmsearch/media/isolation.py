@@ -1,4 +1,4 @@
-"""Decodes in a process of its own: a file that crashes or hangs its decoder is one failed file."""
+"""Decodes files in a separate process, so that a crash or hang costs one file only."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ import sys
 import time
 from collections.abc import Callable, Generator
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from mmsearch.errors import SKIPPABLE, DecodeError, PluginError
 from mmsearch.media import codec
 from mmsearch.media.base import Content, LoadOptions
+from mmsearch.runtime.closing import Closing
 
 READ_BYTES = 1 << 20
 TICK_S = 0.2
 
 
-class Stopped(Exception):
-    """Decoding was given up because the caller asked to stop."""
+class CancelledError(Exception):
+    """The caller asked to stop decoding."""
 
 
 class _Stalled(Exception):
-    """The decoder handed over nothing for too long."""
+    """The decoder sent nothing for too long."""
 
 
-class Decoder:
-    """One decoder process, started with the first file and again after each that broke it.
+class Decoder(Closing):
+    """A decoder process, started with the first file and again after each that broke it.
 
-    Not to be shared between threads: each takes its own.
+    Not thread-safe: each thread needs its own.
     """
 
     def __init__(self, *, is_stopped: Callable[[], bool] = lambda: False) -> None:
@@ -41,19 +41,8 @@ class Decoder:
         self._is_stopped = is_stopped
         self._buffer = bytearray()
 
-    def __enter__(self) -> Decoder:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
     def close(self) -> None:
-        """End the process at once."""
+        """Ends the process at once."""
         process, self._process = self._process, None
         self._buffer.clear()
         if process is None:
@@ -66,11 +55,11 @@ class Decoder:
         process.wait()
 
     def load(self, path: Path, options: LoadOptions) -> Generator[Content]:
-        """The contents of a file, as `mmsearch.media.registry.load` gives them.
+        """Yields the contents of a file, as `mmsearch.media.registry.load` does.
 
-        Raises UnsupportedMedia, DecodeError (also for a crash, or when nothing comes for
-        `limits.stall_s`) or MediaTooLarge; Stopped when the caller asked to stop; PluginError when
-        a package that decodes is not installed, which is no fault of the file.
+        Raises UnsupportedMedia, MediaTooLarge or DecodeError (also for a crash, or if nothing
+        comes for `limits.stall_s`); CancelledError if the caller asked to stop; PluginError if a
+        decoding package is not installed, which is no fault of the file.
         """
         is_done = False
         try:
@@ -95,7 +84,7 @@ class Decoder:
         except (ValueError, TypeError, KeyError, BrokenPipeError) as exc:
             raise DecodeError(path, f"its decoder broke down ({exc})") from exc
         finally:
-            if not is_done:  # in the middle of a file: its remaining messages must not be read
+            if not is_done:  # the remaining messages of this file must not be read
                 self.close()
 
     def _send(self, path: Path, options: LoadOptions) -> None:
@@ -125,7 +114,7 @@ class Decoder:
         waiting.register(descriptor, select.POLLIN | select.POLLHUP)
         while len(self._buffer) < size:
             if self._is_stopped():
-                raise Stopped
+                raise CancelledError
             if not waiting.poll(1000 * TICK_S):
                 if time.monotonic() > deadline:
                     raise _Stalled
@@ -149,6 +138,6 @@ class Decoder:
 
 
 def _build_worker_environment() -> dict[str, str]:
-    """One thread for numerical libraries (processes are the parallelism), and the same paths."""
+    """Returns variables for one numerical thread (processes are the parallelism), same paths."""
     paths = os.pathsep.join(path for path in sys.path if path)
     return {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": paths}

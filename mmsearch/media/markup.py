@@ -1,4 +1,4 @@
-"""XML of strangers as a flat stream of events: no tree, no entities, no document types."""
+"""Parses untrusted XML as a flat stream of events, without tree, entities or document types."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _MAX_DEPTH = 1000
 
 @dataclass(frozen=True, slots=True)
 class MarkupEvent:
-    """The start or end of an element, whose local name is `value`, or a stretch of text."""
+    """The start or end of an element with the local name `value`, or a piece of text."""
 
     kind: Literal["start", "end", "text"]
     value: str
@@ -24,10 +24,9 @@ class MarkupError(ValueError):
 
 
 def parse_events(blocks: Iterable[bytes]) -> Iterator[MarkupEvent]:
-    """Parse blocks of XML as they come; raises MarkupError.
+    """Parses blocks of XML as they come; raises MarkupError.
 
-    A document type is refused outright: nothing that is read here needs one, and all attacks by
-    entities do.
+    Document types are refused: no supported file needs one, and all attacks by entities do.
     """
     ready: list[MarkupEvent] = []
     depth = 0
@@ -48,9 +47,6 @@ def parse_events(blocks: Iterable[bytes]) -> Iterator[MarkupEvent]:
         depth -= 1
         ready.append(MarkupEvent("end", local(name), {}))
 
-    def text(data: str) -> None:
-        ready.append(MarkupEvent("text", data, {}))
-
     def doctype(name: str, system: str | None, public: str | None, internal: bool) -> None:
         raise MarkupError("a document type is declared")
 
@@ -58,7 +54,7 @@ def parse_events(blocks: Iterable[bytes]) -> Iterator[MarkupEvent]:
     parser.buffer_text = True
     parser.StartElementHandler = start
     parser.EndElementHandler = end
-    parser.CharacterDataHandler = text
+    parser.CharacterDataHandler = lambda text: ready.append(MarkupEvent("text", text, {}))
     parser.StartDoctypeDeclHandler = doctype
     try:
         for block in blocks:
@@ -72,22 +68,22 @@ def parse_events(blocks: Iterable[bytes]) -> Iterator[MarkupEvent]:
 
 
 def extract_fields(blocks: Iterable[bytes], names: Iterable[str]) -> dict[str, str]:
-    """The text of the first element of each name in `names`; what is malformed is left out."""
-    wanted, found, inside, depth = set(names), dict[str, str](), "", 0
+    """Returns the text of the first element of each name; malformed parts are left out."""
+    names, texts, inside, depth = frozenset(names), dict[str, str](), "", 0
     try:
         for event in parse_events(blocks):
             if event.kind == "start":
                 if inside:
                     depth += 1
-                elif event.value in wanted and event.value not in found:
+                elif event.value in names and event.value not in texts:
                     inside, depth = event.value, 0
-                    found[inside] = ""
+                    texts[inside] = ""
             elif event.kind == "end" and inside:
                 if depth == 0:
                     inside = ""
                 depth -= 1
             elif inside:
-                found[inside] += event.value
+                texts[inside] += event.value
     except MarkupError:
-        pass  # what stood before the fault is as good as it was
-    return {name: text.strip() for name, text in found.items() if text.strip()}
+        pass  # the text before the fault is valid
+    return {name: text.strip() for name, text in texts.items() if text.strip()}

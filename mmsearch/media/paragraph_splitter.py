@@ -1,4 +1,4 @@
-"""Cuts a stream of text into passages at paragraphs, and stops at the limit."""
+"""Splits a stream of text into passages at paragraphs, up to a limit."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ PASSAGE_CHARS = 32_768
 def split_passages(
     blocks: Iterable[str], limits: Limits, *, page: int | None = None, start_char: int = 0
 ) -> Iterator[Passage]:
-    """Passages of at most 32768 characters, one after the other, in all `limits.text_chars`.
+    """Yields passages of at most 32768 characters, `limits.text_chars` in all.
 
-    They are cut where a paragraph ends, else at the end of a line, else at a blank; blank
-    passages are left out, and the count of characters goes on over them.
+    They end with a paragraph, else a line, else a word. Blank passages are left out, but their
+    characters count for the offsets.
     """
     buffer: list[str] = []
     held, at = 0, start_char
@@ -47,7 +47,7 @@ def _limit_passage(text: str, page: int | None, at: int, end: int) -> Iterator[P
 def _find_cut(text: str, start: int) -> int:
     end = start + PASSAGE_CHARS
     for mark in ("\n\n", "\n", " "):
-        found = text.rfind(mark, start + PASSAGE_CHARS // 2, end)
-        if found >= 0:
-            return found + len(mark)
+        at = text.rfind(mark, start + PASSAGE_CHARS // 2, end)
+        if at >= 0:
+            return at + len(mark)
     return end

@@ -21,18 +21,18 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# PDFium marks the hyphen at the end of a line, which is none, in these two ways.
+# PDFium marks a hyphen at the end of a line in these ways.
 _HYPHEN = re.compile("[\x02\ufffe\xad][ \r\n]*\n?")
 _ENDS = re.compile(r"\r\n?")
 
 
 class PdfLoader:
-    """PDF with text; a scan without any yields no passages."""
+    """PDF with text; a scan without text yields no passages."""
 
     name = "pdf"
 
     def load(self, path: Path, options: LoadOptions) -> Iterator[Content]:
-        """Yield Described, then the passages of each page; raises DecodeError if encrypted."""
+        """Yields Described, then the passages of each page; raises DecodeError if encrypted."""
         with closing(_open_document(path)) as document:
             count = len(document)
             yield Described(Modality.TEXT, _read_metadata(document, count))
@@ -42,13 +42,13 @@ class PdfLoader:
             for at in range(min(count, limits.pages)):
                 try:
                     text = _read_page_text(document, at)
-                except Exception as exc:  # PDFium's own error, or ctypes' for what it hands over
+                except Exception as exc:  # an error of PDFium, or of ctypes
                     logger.debug("%s: page %d not read: %s", path, at + 1, exc)
                     failed = exc
                     continue
                 read += 1
-                left = replace(limits, text_chars=limits.text_chars - chars)
-                yield from split_passages([text], left, page=at + 1)
+                remaining = replace(limits, text_chars=limits.text_chars - chars)
+                yield from split_passages([text], remaining, page=at + 1)
                 chars += len(text)
                 if chars >= limits.text_chars:
                     return

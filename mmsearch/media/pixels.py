@@ -1,12 +1,21 @@
-"""Turns an opened image of any mode into upright 8-bit RGB of a bounded size."""
+"""Renders an opened image of any mode as upright 8-bit RGB of a bounded size."""
 
 from __future__ import annotations
 
 import io
 from typing import TYPE_CHECKING
 
-from mmsearch.media.exif import read_orientation as exif_orientation
-from mmsearch.runtime.resize import MARGIN, Scaling, cut, jpeg_scale, padded, scaled, scaling
+from mmsearch.media.exif import read_orientation
+from mmsearch.media.strings import split_words
+from mmsearch.runtime.resize import (
+    MARGIN,
+    Scaling,
+    choose_jpeg_scale,
+    crop_to_reach,
+    pad_pixels,
+    plan_scaling,
+    scale_image,
+)
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -16,16 +25,16 @@ if TYPE_CHECKING:
 _DEEP_MODES = frozenset({"I", "F", "I;16", "I;16L", "I;16B", "I;16N"})
 _MAX_PROFILE_BYTES = 4 * 1024**2
 _WHITE = (255, 255, 255)
-# EXIF orientations from here on lie on their side, and which mirror the stored axes.
+# EXIF orientations: from 5 on, pictures lie on their side; these mirror the stored axes.
 _SIDEWAYS = 5
 _MIRRORED_X = frozenset({2, 3, 7, 8})
 _MIRRORED_Y = frozenset({3, 4, 6, 7})
 
 
 def draft_jpeg(image: Image.Image, fit: PictureFit) -> None:
-    """Let a JPEG decode straight to a half, a quarter or an eighth where enough is left to fit.
+    """Lets a JPEG decode at half, quarter or eighth size if that is enough for the fit.
 
-    Before the image is loaded; other formats are left alone.
+    Must precede loading; does nothing for other formats.
     """
     width, height = image.size
     if fit.mode == "within":
@@ -33,37 +42,36 @@ def draft_jpeg(image: Image.Image, fit: PictureFit) -> None:
         if scale < 1:
             image.draft(None, (max(1, round(width * scale)), max(1, round(height * scale))))
         return
-    turn = exif_orientation(image) if image.format in ("JPEG", "MPO") else 1
+    turn = read_orientation(image) if image.format in ("JPEG", "MPO") else 1
     upright = (height, width) if turn >= _SIDEWAYS else (width, height)
-    scale = jpeg_scale(*upright, fit)
+    scale = choose_jpeg_scale(*upright, fit)
     if scale > 1:
         image.draft(None, (width // scale, height // scale))
 
 
 def render_upright(image: Image.Image, fit: PictureFit, orientation: int = 1) -> PixelArray:
-    """(height, width, 3) uint8 RGB, on white, turned as the EXIF `orientation` (1..8) says.
+    """Returns (height, width, 3) uint8 RGB on white, turned by the EXIF `orientation` (1..8).
 
-    Scaled first and turned then, which costs less; what `shortest` cuts out and where `letterbox`
-    pads is that of the upright picture. The profile is applied after shrinking, where it costs a
-    few milliseconds.
+    Scaled before it is turned, which costs less, but cropped and padded as the upright picture.
+    The colour profile is applied after shrinking, where it costs a few milliseconds.
     """
     import numpy as np
 
-    how = compute_stored_scaling(*image.size, fit, orientation)
+    scaling = compute_stored_scaling(*image.size, fit, orientation)
     is_deep = image.mode in _DEEP_MODES
-    flat = _scale_deep(image, how, fit) if is_deep else _scale_8bit(image, how, fit)
+    flat = _scale_deep(image, scaling, fit) if is_deep else _scale_8bit(image, scaling, fit)
     pixels = np.asarray(_turn_upright(flat, orientation), dtype=np.uint8)
-    return np.ascontiguousarray(padded(pixels, fit))
+    return np.ascontiguousarray(pad_pixels(pixels, fit))
 
 
 def compute_stored_scaling(width: int, height: int, fit: PictureFit, orientation: int) -> Scaling:
-    """How a picture that is stored turned is scaled, so that it is fitted once it is upright.
+    """Plans the scaling of a stored picture so that it is fitted when turned upright.
 
     `width` and `height` are those stored; `orientation` is that of EXIF (1..8).
     """
     is_sideways = orientation >= _SIDEWAYS
-    how = scaling(height, width, fit) if is_sideways else scaling(width, height, fit)
-    (across, down), (left, top, right, bottom) = how.size, how.box
+    scaling = plan_scaling(height, width, fit) if is_sideways else plan_scaling(width, height, fit)
+    (across, down), (left, top, right, bottom) = scaling.size, scaling.box
     if is_sideways:
         across, down = down, across
         left, top, right, bottom = top, left, bottom, right
@@ -74,7 +82,7 @@ def compute_stored_scaling(width: int, height: int, fit: PictureFit, orientation
     return Scaling((across, down), (left, top, right, bottom))
 
 
-def _scale_8bit(image: Image.Image, how: Scaling, fit: PictureFit) -> Image.Image:
+def _scale_8bit(image: Image.Image, scaling: Scaling, fit: PictureFit) -> Image.Image:
     profile = image.info.get("icc_profile")
     has_key = "transparency" in image.info
     if image.mode in ("P", "PA", "LA", "La", "RGBa") or has_key:
@@ -83,7 +91,7 @@ def _scale_8bit(image: Image.Image, how: Scaling, fit: PictureFit) -> Image.Imag
         image = image.convert("RGB" if opaque else "RGBA")
     elif image.mode == "1":
         image = image.convert("L")
-    image = scaled(image, how, fit)
+    image = scale_image(image, scaling, fit)
     if isinstance(profile, bytes) and 128 < len(profile) <= _MAX_PROFILE_BYTES:
         image = _convert_to_srgb(image, profile)
     elif image.mode == "LAB":
@@ -93,15 +101,15 @@ def _scale_8bit(image: Image.Image, how: Scaling, fit: PictureFit) -> Image.Imag
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
-def _scale_deep(image: Image.Image, how: Scaling, fit: PictureFit) -> Image.Image:
-    """8-bit grey out of 16 bits, 32 bits or floats, stretched over the range that is used."""
+def _scale_deep(image: Image.Image, scaling: Scaling, fit: PictureFit) -> Image.Image:
+    """Returns 8-bit grey of 16 bits, 32 bits or floats, stretched over the range in use."""
     import numpy as np
     from PIL import Image
 
-    image, how = cut(image, how)
+    image, scaling = crop_to_reach(image, scaling)
     # Averaging whole blocks first keeps the copies small where the picture is huge.
-    step = int(min(how.factors) / (1.0 if fit.mode == "within" else MARGIN))
-    shares = [at / side for at, side in zip(how.box, image.size * 2, strict=True)]
+    step = int(min(scaling.factors) / (1.0 if fit.mode == "within" else MARGIN))
+    shares = [at / side for at, side in zip(scaling.box, image.size * 2, strict=True)]
     if step > 1 and image.mode in ("I", "F"):
         image, step = image.reduce(step), 1
     values = np.asarray(image)
@@ -113,8 +121,7 @@ def _scale_deep(image: Image.Image, how: Scaling, fit: PictureFit) -> Image.Imag
     levels = np.nan_to_num(values.astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0)
     low, high = float(levels.min()), float(levels.max())
     if low >= 0:
-        # Known ranges keep their black; others are stretched. An 8, 10, 12 or 14-bit sensor
-        # fills the lower part of 16 bits.
+        # Ranges of 8, 10, 12 or 14-bit sensors in 16 bits keep their black; others are stretched.
         low = 0.0
         is_float = image.mode == "F"
         bounds = (1.0, 255.0, 65535.0) if is_float else (255.0, 1023.0, 4095.0, 16383.0, 65535.0)
@@ -124,7 +131,7 @@ def _scale_deep(image: Image.Image, how: Scaling, fit: PictureFit) -> Image.Imag
     left, top, right, bottom = (
         share * side for share, side in zip(shares, grey.size * 2, strict=True)
     )
-    return scaled(grey, Scaling(how.size, (left, top, right, bottom)), fit).convert("RGB")
+    return scale_image(grey, Scaling(scaling.size, (left, top, right, bottom)), fit).convert("RGB")
 
 
 def _paste_on_white(image: Image.Image) -> Image.Image:
@@ -152,7 +159,7 @@ def _convert_to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
             flat, source, ImageCms.createProfile("sRGB"), outputMode="RGB"
         )
     except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
-        return image  # a broken or unfitting profile: the numbers as they are
+        return image  # a broken or unfitting profile
     if converted is None:
         return image
     if alpha is not None:
@@ -161,16 +168,10 @@ def _convert_to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
 
 
 def _turn_upright(image: Image.Image, orientation: int) -> Image.Image:
-    from PIL import Image
+    from PIL.Image import Transpose
 
-    moves = {
-        2: Image.Transpose.FLIP_LEFT_RIGHT,
-        3: Image.Transpose.ROTATE_180,
-        4: Image.Transpose.FLIP_TOP_BOTTOM,
-        5: Image.Transpose.TRANSPOSE,
-        6: Image.Transpose.ROTATE_270,
-        7: Image.Transpose.TRANSVERSE,
-        8: Image.Transpose.ROTATE_90,
-    }
-    move = moves.get(orientation)
-    return image if move is None else image.transpose(move)
+    names = split_words(
+        "FLIP_LEFT_RIGHT ROTATE_180 FLIP_TOP_BOTTOM TRANSPOSE ROTATE_270 TRANSVERSE ROTATE_90"
+    )
+    is_turned = 2 <= orientation <= 8
+    return image.transpose(Transpose[names[orientation - 2]]) if is_turned else image

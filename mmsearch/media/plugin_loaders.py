@@ -1,4 +1,4 @@
-"""Loaders of plugins: asked before the built-in ones, and held to the same limits."""
+"""Loaders of plugins, which come before the built-in ones and obey the same limits."""
 
 from __future__ import annotations
 
@@ -27,19 +27,17 @@ from mmsearch.media.base import (
 )
 from mmsearch.media.strings import clean
 from mmsearch.media.text_detection import prepare_ocr_picture
-from mmsearch.runtime.resize import fitted_pixels
+from mmsearch.runtime.resize import fit_pixels
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
-_CONTENTS = (AudioBlock, Cue, Described, Passage, Picture, Reading)
-
 
 @dataclass(frozen=True, slots=True)
 class PluginClaim:
-    """What the plugins said of a file: the loader of the first that claims it, if one does.
+    """The loader of the first plugin that claims a file, if any.
 
-    `failed` tells of those that raised, `broken` of those that cannot be imported.
+    `failed` are messages of plugins that raised, `broken` of those that cannot be imported.
     """
 
     loader: Loader | None = None
@@ -47,7 +45,7 @@ class PluginClaim:
     broken: tuple[str, ...] = ()
 
     def explain_error(self, path: Path, error: MediaError) -> MediaError:
-        """The error of a file that nothing reads, with the plugins that perhaps would have."""
+        """Returns the error of an unsupported file with the plugins that might have read it."""
         if not isinstance(error, UnsupportedMedia):
             return error
         if self.failed:
@@ -58,44 +56,46 @@ class PluginClaim:
 
 
 def claim_file(path: Path, head: bytes) -> PluginClaim:
-    """Ask the plugins in the order of their names; `head` is the first 8 KiB of the file."""
+    """Asks the plugins in the order of their names; `head` is the first 8 KiB of the file."""
     failed: list[str] = []
-    offered, broken = _make_installed_loaders(tuple(sys.path))
-    for guarded in offered:
+    loaders, broken = _make_installed_loaders(tuple(sys.path))
+    for loader in loaders:
         try:
-            if guarded.plugin.claims(path, head):
-                return PluginClaim(guarded)
-        except Exception as exc:  # a stranger's code, given a stranger's bytes
-            failed.append(f"{guarded.title} failed to look at it ({_format_error(exc)})")
+            if loader.plugin.claims(path, head):
+                return PluginClaim(loader)
+        except Exception as exc:  # third-party code on untrusted bytes
+            failed.append(f"{loader.title} failed to look at it ({_format_error(exc)})")
     return PluginClaim(None, tuple(failed), broken)
 
 
 @lru_cache(maxsize=1)
-def _make_installed_loaders(search_path: tuple[str, ...]) -> tuple[tuple[GuardedLoader, ...], tuple[str, ...]]:
-    """The loaders of plugins, made once for a `sys.path`, and why others are none."""
-    offered, broken = [], []
-    for entry in plugins.entry_points(plugins.LOADERS).values():
+def _make_installed_loaders(
+    search_path: tuple[str, ...],
+) -> tuple[tuple[GuardedLoader, ...], tuple[str, ...]]:
+    """Makes the loaders of plugins, once for a `sys.path`; also returns the reasons of failures."""
+    loaders, broken = [], []
+    for entry in plugins.list_entry_points(plugins.LOADERS).values():
         try:
-            offered.append(GuardedLoader(entry, _make_plugin(entry)))
+            loaders.append(GuardedLoader(entry, _make_plugin(entry)))
         except PluginError as exc:
             broken.append(str(exc))
-    return tuple(offered), tuple(broken)
+    return tuple(loaders), tuple(broken)
 
 
 def _make_plugin(entry: EntryPoint) -> PluginLoader:
-    kind = plugins.imported(entry)
+    loader_class = plugins.import_entry(entry)
     try:
-        made = kind()
+        loader = loader_class()
     except Exception as exc:  # as above
         raise PluginError(f"{_format_title(entry)} cannot be made ({_format_error(exc)})") from exc
     for method in ("claims", "load"):
-        if not callable(getattr(made, method, None)):
+        if not callable(getattr(loader, method, None)):
             raise PluginError(f"{_format_title(entry)} is no loader: it has no method {method!r}")
-    return made  # type: ignore[no-any-return]  # a stranger's; it has the methods
+    return loader  # type: ignore[no-any-return]  # third-party; it has the methods
 
 
 class GuardedLoader:
-    """A plugin's loader whose contents are checked, and whose errors name it."""
+    """A plugin's loader whose contents are checked and whose errors name the plugin."""
 
     def __init__(self, entry: EntryPoint, plugin: PluginLoader) -> None:
         self.name = entry.name
@@ -103,9 +103,9 @@ class GuardedLoader:
         self.plugin = plugin
 
     def load(self, path: Path, options: LoadOptions) -> Iterator[Content]:
-        """What the plugin yields, fitted and checked; raises only MediaError and MemoryError.
+        """Yields the plugin's contents, fitted and checked; raises MediaError or MemoryError only.
 
-        That the plugin lacks a package costs its own files alone.
+        A package that the plugin lacks is also an error of the file.
         """
         count = 0
         try:
@@ -115,7 +115,7 @@ class GuardedLoader:
                 yield self._check_content(path, content, options)
         except (MediaError, MemoryError):
             raise
-        except Exception as exc:  # decoders of hostile bytes raise whatever they like
+        except Exception as exc:  # decoders of hostile bytes raise anything
             raise DecodeError(path, f"{self.title} failed ({_format_error(exc)})") from exc
         if count == 0:
             raise DecodeError(path, f"{self.title} yielded nothing")
@@ -136,10 +136,9 @@ class GuardedLoader:
                     raise DecodeError(path, f"{self.title} gave a Picture that is no RGB")
                 if height * width > limits.pixels:
                     raise MediaTooLarge(path, describe_pixel_excess(width, height, limits))
-                part = None
-                if options.legible_px:
-                    part = prepare_ocr_picture(partial(fitted_pixels, pixels), options)
-                return replace(content, pixels=fitted_pixels(pixels, options.picture), legible=part)
+                ocr_picture = prepare_ocr_picture(partial(fit_pixels, pixels), options)
+                fitted = fit_pixels(pixels, options.picture)
+                return replace(content, pixels=fitted, ocr_picture=ocr_picture)
             case AudioBlock(samples):
                 self._check_array(path, content, samples, "float32", (1,))
                 self._check_values(path, content, samples.size, limits)
@@ -148,26 +147,22 @@ class GuardedLoader:
                 self._check_values(path, content, values.size, limits)
             case Cue(text) | Passage(text):
                 if len(text) > limits.text_chars:
-                    raise MediaTooLarge(
-                        path,
-                        f"{self.title} gave a text of {len(text):,} characters, the limit is "
-                        f"{limits.text_chars:,}",
-                    )
-        if not isinstance(content, _CONTENTS):
+                    size = f"a text of {len(text):,} characters, the limit is {limits.text_chars:,}"
+                    raise MediaTooLarge(path, f"{self.title} gave {size}")
+        if not isinstance(content, Content):
             raise DecodeError(path, f"{self.title} gave a {type(content).__name__}, no content")
         return content
 
     def _check_array(
         self, path: Path, content: Content, array: Any, dtype: str, dims: tuple[int, ...]
     ) -> None:
-        found = getattr(array, "dtype", type(array).__name__)
-        if found != dtype or array.ndim not in dims or not array.size:
+        actual = getattr(array, "dtype", type(array).__name__)
+        if actual != dtype or array.ndim not in dims or not array.size:
             shape = getattr(array, "shape", "?")
-            wanted = " or ".join(map(str, dims))
             raise DecodeError(
                 path,
-                f"{self.title} gave a {type(content).__name__} of {found}, shape {shape}: it takes "
-                f"{dtype} of {wanted} dimensions, not empty",
+                f"{self.title} gave a {type(content).__name__} of {actual}, shape {shape}: it "
+                f"takes {dtype} of {' or '.join(map(str, dims))} dimensions, not empty",
             )
 
     def _check_values(self, path: Path, content: Content, count: int, limits: Limits) -> None:
@@ -180,7 +175,7 @@ class GuardedLoader:
 
 
 def _format_title(entry: EntryPoint) -> str:
-    return f"the plugin {entry.name!r} of the package {plugins.package(entry)!r}"
+    return f"the plugin {entry.name!r} of the package {plugins.package_name(entry)!r}"
 
 
 def _format_error(exc: Exception) -> str:

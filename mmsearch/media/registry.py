@@ -1,4 +1,4 @@
-"""Which loader reads which kind, and the one way to run it."""
+"""Finds the loader for a file and runs it."""
 
 from __future__ import annotations
 
@@ -25,51 +25,50 @@ LOADERS: Mapping[str, str] = MappingProxyType(
         "subtitles": "mmsearch.media.subtitles:SubtitlesLoader",
     }
 )
-"""Loader names, as `sniff` gives them, and where their classes are."""
+"""Classes of loaders by the names that `sniff` returns."""
 
 
 def make_loader(name: str) -> Loader:
-    """The built-in loader of that name; KeyError where there is none."""
+    """Makes the built-in loader of that name; raises KeyError without one."""
     module, _, attribute = LOADERS[name].partition(":")
     return cast("Loader", getattr(importlib.import_module(module), attribute)())
 
 
 def find_loader(path: Path) -> Loader:
-    """The loader for the content of `path`: of a plugin that claims it, else a built-in one.
+    """Finds the loader for the content of `path`: of a plugin that claims it, else built-in.
 
-    Raises as `sniff` does. A plugin that fails to look at a file does not keep another from
-    reading it: it is named where there is no other.
+    Raises as `sniff` does. A plugin whose check fails is named in the error only if no other
+    loader reads the file.
     """
     head = read_head(path)
-    claimed = plugin_loaders.claim_file(path, head)
-    if claimed.loader is not None:
-        return claimed.loader
+    claim = plugin_loaders.claim_file(path, head)
+    if claim.loader is not None:
+        return claim.loader
     try:
         return make_loader(sniff(path, head))
     except MediaError as exc:
-        raise claimed.explain_error(path, exc) from exc
+        raise claim.explain_error(path, exc) from exc
 
 
 def load(path: Path, options: LoadOptions) -> Iterator[Content]:
-    """Sniff, check the size, and stream the contents; only MediaError leaves for a bad file.
+    """Yields the contents of a file; raises only MediaError for a bad file.
 
-    ImportError leaves where a decoder is not installed.
+    Raises ImportError if a decoder is not installed.
     """
     try:
-        reader = find_loader(path)
+        loader = find_loader(path)
         check_file_size(path, path.stat().st_size, options.limits)
-        yield from reader.load(path, options)
+        yield from loader.load(path, options)
     except (MediaError, ImportError):
-        # A decoder that is not installed is no fault of the file.
-        raise
+        raise  # a decoder that is not installed is no fault of the file
     except MemoryError as exc:
         raise MediaTooLarge(path, "decoding it takes more memory than allowed") from exc
-    except Exception as exc:  # decoders of hostile bytes raise whatever they like
+    except Exception as exc:  # decoders of hostile bytes raise anything
         raise DecodeError(path, clean(f"{type(exc).__name__}: {exc}") or "broken") from exc
 
 
 def check_file_size(path: Path, size_bytes: int, limits: Limits) -> None:
-    """Raise MediaTooLarge for a file of more bytes than are allowed."""
+    """Raises MediaTooLarge for a file of more bytes than allowed."""
     if size_bytes > limits.file_bytes:
         raise MediaTooLarge(
             path,

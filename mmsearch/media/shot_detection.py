@@ -1,4 +1,4 @@
-"""Finds where a video cuts, from small versions of a few frames a second."""
+"""Detects the shots of a video in small versions of four frames a second."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ SMALL_SIZE = (64, 36)
 # 10 for nearly all samples, at cuts mostly above 20.
 _CUT = 18.0
 _CUT_TIMES_MOTION = 3.0
-# A picture that has become another without any cut: dissolves, pans. A pan that goes on gives a
-# picture in three seconds, not one a second.
+# A change without a cut, as by dissolves and pans. A long pan gives a picture in three seconds, not
+# one a second.
 _DRIFT = 45.0
 _DRIFT_AGE_S = 3.0
-# Cross-fades and encoders need a few frames before a new picture stands.
+# Cross-fades and encoders need a few frames before a new picture is clear.
 _SETTLE_S = 0.4
 # Standard deviation of the values: below it a frame is black, white or a plain title.
 _PLAIN = 6.0
@@ -28,9 +28,9 @@ _PLAIN = 6.0
 
 @dataclass(frozen=True, slots=True)
 class ShotUpdate:
-    """What a sample means: the shot that ended with it, if one did, and whether to keep it.
+    """The shot that ended with a sample, if any.
 
-    `keep` says that this frame is now the best picture of the shot that is open.
+    `is_best` means that this frame is now the best picture of the current shot.
     """
 
     ended_shot: Span | None
@@ -38,9 +38,9 @@ class ShotUpdate:
 
 
 class FrameChoice:
-    """Which sample of a shot is its picture: the first that stands and is not plain.
+    """Chooses the picture of a shot: the first sample after its beginning that is not plain.
 
-    Until there is one, the latest that is no plainer than the one before.
+    Until then, the latest sample that is no plainer than the one before.
     """
 
     def __init__(self, start_s: float, *, floor_s: float) -> None:
@@ -50,7 +50,7 @@ class FrameChoice:
         self.is_settled = False
 
     def consider(self, time_s: float, small: PixelArray) -> bool:
-        """Whether the next sample, (36, 64, 3) uint8 at `time_s` seconds, is now the picture."""
+        """Takes the next sample, (36, 64, 3) uint8; returns True if it is now the picture."""
         if self.is_settled:
             return False
         if self.sample is None:
@@ -66,9 +66,8 @@ class FrameChoice:
 class ShotDetector:
     """Cuts a stream of samples into shots.
 
-    At most one shot begins in `floor_s` seconds, and at least one in `ceiling_s`. Which frame is
-    the picture of a shot depends on its own samples and on nothing before it: so it can be found
-    again (`mmsearch.media.clip_reader`).
+    At most one shot begins in `floor_s` seconds, and at least one in `ceiling_s`. The picture of
+    a shot depends only on its own samples, so that `mmsearch.media.clip_reader` finds it again.
     """
 
     def __init__(self, *, floor_s: float, ceiling_s: float) -> None:
@@ -82,18 +81,18 @@ class ShotDetector:
         self._missed_cut = False
 
     def needs_sample(self, time_s: float) -> bool:
-        """Whether the frame at `time_s` should be sampled."""
+        """Returns True if the frame at `time_s` should be sampled."""
         return self._start_s is None or is_due(time_s, self._last_s)
 
     def feed(self, time_s: float, small: PixelArray) -> ShotUpdate:
-        """Take the next sample: (36, 64, 3) uint8, at `time_s` seconds."""
+        """Takes the next sample, (36, 64, 3) uint8, at `time_s` seconds."""
         kept = self._choice.sample
         if self._start_s is None or self._last is None or kept is None:
             self._begin(time_s, time_s, small)
             return ShotUpdate(None, is_best=True)
         step = _measure_difference(self._last, small)
         is_cut = step > max(_CUT, _CUT_TIMES_MOTION * self._motion)
-        # Cuts count too, bounded: or a film that never rests would be all cuts.
+        # Cuts count too, bounded: otherwise a restless film would be all cuts.
         self._motion += 0.2 * (min(step, 2 * _CUT) - self._motion)
         drift = _measure_difference(kept, small)
         age_s = time_s - self._start_s
@@ -103,17 +102,17 @@ class ShotDetector:
             is_cut
             or (drift > _DRIFT and age_s >= _DRIFT_AGE_S)
             or (self._missed_cut and drift > _CUT)
-            or (age_s >= self._ceiling_s)
+            or age_s >= self._ceiling_s
         ):
             cut_s = max(locate_cut(self._last_s, time_s), self._start_s + self._floor_s)
-            ended = Span(self._start_s, cut_s)
+            ended_shot = Span(self._start_s, cut_s)
             self._begin(cut_s, time_s, small)
-            return ShotUpdate(ended, is_best=True)
+            return ShotUpdate(ended_shot, is_best=True)
         self._last_s, self._last = time_s, small
         return ShotUpdate(None, is_best=self._choice.consider(time_s, small))
 
     def finish(self, end_s: float) -> Span | None:
-        """The last shot, which ends with the video at `end_s`; None if nothing came."""
+        """Returns the last shot, which ends with the video at `end_s`; None without frames."""
         if self._start_s is None:
             return None
         return Span(self._start_s, max(end_s, self._last_s, self._start_s + 0.001))
@@ -127,15 +126,12 @@ class ShotDetector:
 
 
 def is_due(time_s: float, last_s: float) -> bool:
-    """Whether the frame at `time_s` is the next sample after that at `last_s`."""
+    """Returns True if the frame at `time_s` is the next sample after the one at `last_s`."""
     return time_s >= last_s + SAMPLE_S - 1e-6
 
 
 def locate_cut(last_s: float, time_s: float) -> float:
-    """Where the cut lies that a sample shows: half way, unless frames are rare.
-
-    Then the old one stood until the new one came.
-    """
+    """Returns the time of a cut between two samples: half way, or the later one for rare frames."""
     gap_s = time_s - last_s
     return time_s - gap_s / 2 if gap_s <= 2 * SAMPLE_S else time_s
 

@@ -1,4 +1,4 @@
-"""The magic bytes of binary files: what is read by which loader, and what is refused and why."""
+"""Magic bytes of binary files: the loader of each format, or the reason why it is refused."""
 
 from __future__ import annotations
 
@@ -28,136 +28,71 @@ SOURCE_SUFFIXES = frozenset(
     """)
 )
 
-_IMAGES = (
-    (0, b"\x89PNG\r\n\x1a\n"),
-    (0, b"\xff\xd8\xff"),
-    (0, b"GIF87a"),
-    (0, b"GIF89a"),
-    (0, b"II*\0"),
-    (0, b"MM\0*"),
-    (0, b"II+\0"),
-    (0, b"MM\0+"),
-    (0, b"8BPS"),
-    (0, b"DDS "),
-    (0, b"\x01\xda"),
-    (0, b"qoif"),
-    (0, b"icns"),
-    (0, b"\xff\x4f\xff\x51"),
-    (0, b"\0\0\0\x0cjP  \r\n\x87\n"),
-    (0, b"\xb1\x68\xde\x3a"),
-    (0, b"\x59\xa6\x6a\x95"),
-    (0, b"DanM"),
-    (0, b"LinS"),
-    (0, b"\x80\xe8\0\0"),
-    (0, b"BLP1"),
-    (0, b"BLP2"),
-    (0, b"FTEX"),
-    (0, b"P7 332"),
-    (0, b"Image type:"),
-    (0, b"SIMPLE  ="),
-    (4, b"\x11\xaf"),
-    (4, b"\x12\xaf"),
-    (20, b"GIMP"),
-    (2048, b"PCD_"),
-)
-_AV = (
-    (0, b"\x1aE\xdf\xa3"),
-    (0, b"OggS"),
-    (0, b"fLaC"),
-    (0, b"ID3"),
-    (0, b"RF64"),
-    (0, b"BW64"),
-    (0, b"riff\x2e\x91\xcf\x11"),
-    (0, b"FLV\x01"),
-    (0, b"0&\xb2u\x8ef\xcf\x11"),
-    (0, b"\0\0\x01\xba"),
-    (0, b"\0\0\x01\xb3"),
-    (0, b"\0\0\0\x01\x67"),
-    (0, b"\0\0\0\x01\x40\x01"),
-    (0, b"caff"),
-    (0, b"#!AMR"),
-    (0, b".snd"),
-    (0, b"DSD "),
-    (0, b"FRM8"),
-    (0, b"MP+"),
-    (0, b"MPCK"),
-    (0, b"MAC "),
-    (0, b"TTA1"),
-    (0, b"TTA2"),
-    (0, b"wvpk"),
-    (0, b"tBaK"),
-    (0, b".RMF"),
-    (0, b".ra\xfd"),
-    (0, b"DKIF"),
-    (0, b"YUV4MPEG2"),
-    (0, b"nut/multimedia container\0"),
-    (0, b"\x06\x0e\x2b\x34\x02\x05\x01\x01"),
-    (0, b"Creative Voice File\x1a"),
-    (0, b"\x0b\x77"),
-    (0, b"\x7f\xfe\x80\x01"),
-    (0, b"BIKi"),
-    (0, b"SMK2"),
-    (0, b"APETAGEX"),
-    (4, b"moov"),
-    (4, b"mdat"),
-    (4, b"wide"),
-    (4, b"free"),
-    (4, b"skip"),
-    (4, b"pnot"),
-)
-_REFUSED = (
-    (0, b"\x7fELF", "an executable"),
-    (0, b"MZ", "an executable"),
-    (0, b"\xfe\xed\xfa\xce", "an executable"),
-    (0, b"\xfe\xed\xfa\xcf", "an executable"),
-    (0, b"\xcf\xfa\xed\xfe", "an executable"),
-    (0, b"\xce\xfa\xed\xfe", "an executable"),
-    (0, b"\xca\xfe\xba\xbe", "compiled code"),
-    (0, b"\0asm", "compiled code"),
-    (0, b"OTTO", "a font"),
-    (0, b"\0\x01\0\0\0", "a font"),
-    (0, b"true\0", "a font"),
-    (0, b"ttcf", "a font"),
-    (0, b"wOFF", "a font"),
-    (0, b"wOF2", "a font"),
-    (0, b"\x1f\x8b", "an archive (gzip)"),
-    (0, b"BZh", "an archive (bzip2)"),
-    (0, b"\xfd7zXZ\0", "an archive (xz)"),
-    (0, b"7z\xbc\xaf\x27\x1c", "an archive (7z)"),
-    (0, b"Rar!\x1a\x07", "an archive (rar)"),
-    (0, b"\x28\xb5\x2f\xfd", "an archive (zstd)"),
-    (0, b"\x04\x22\x4d\x18", "an archive (lz4)"),
-    (0, b"MSCF", "an archive (cab)"),
-    (0, b"!<arch>\n", "an archive (ar)"),
-    (257, b"ustar", "an archive (tar)"),
-    (0, b"SQLite format 3\0", "a database"),
-    (
-        0,
-        b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1",
-        "old Office files are not read: save it as DOCX or PDF",
+# Magic bytes by their offset.
+# fmt: off
+_IMAGES = {
+    0: (
+        *b"GIF87a GIF89a 8BPS qoif icns DanM LinS BLP1 BLP2 FTEX".split(),
+        b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b"DDS ",
+        b"\x01\xda", b"\xff\x4f\xff\x51", b"\0\0\0\x0cjP  \r\n\x87\n", b"\xb1\x68\xde\x3a",
+        b"\x59\xa6\x6a\x95", b"\x80\xe8\0\0", b"P7 332", b"Image type:", b"SIMPLE  =",
     ),
-    (0, b"\xc5\xd0\xd3\xc6", "PostScript is a program: it is not run"),
-    (0, b"%!PS", "PostScript is a program: it is not run"),
-    (0, b"MThd", "MIDI has notes and no sound"),
-    (0, b"\xff\x0a", "JPEG XL is not read"),
-    (0, b"\0\0\0\x0cJXL \r\n\x87\n", "JPEG XL is not read"),
-    (0, b"\x89HDF\r\n\x1a\n", "HDF5 is not read"),
-    (0, b"GRIB", "GRIB is not read"),
-    (0, b"BUFR", "BUFR is not read"),
-    (0, b"\xd7\xcd\xc6\x9a", "Windows metafiles are drawings that are not rendered"),
-    (0, b"\x01\0\0\0\x6c\0\0\0", "Windows metafiles are drawings that are not rendered"),
-    (0, b"FUJIFILMCCD-RAW", "camera raw files of this kind are not read"),
-)
+    4: (b"\x11\xaf", b"\x12\xaf"),
+    20: (b"GIMP",),
+    2048: (b"PCD_",),
+}
+_AV = {
+    0: (
+        *b"OggS fLaC ID3 RF64 BW64 caff #!AMR .snd FRM8 MP+ MPCK TTA1 TTA2 wvpk tBaK".split(),
+        *b".RMF DKIF YUV4MPEG2 BIKi SMK2 APETAGEX".split(),
+        b"\x1aE\xdf\xa3", b"riff\x2e\x91\xcf\x11", b"FLV\x01", b"0&\xb2u\x8ef\xcf\x11", b"DSD ",
+        b"\0\0\x01\xba", b"\0\0\x01\xb3", b"\0\0\0\x01\x67", b"\0\0\0\x01\x40\x01", b"MAC ",
+        b".ra\xfd", b"nut/multimedia container\0", b"\x06\x0e\x2b\x34\x02\x05\x01\x01",
+        b"Creative Voice File\x1a", b"\x0b\x77", b"\x7f\xfe\x80\x01",
+    ),
+    4: tuple(b"moov mdat wide free skip pnot".split()),
+}
+# fmt: on
+_MACH_O = (b"\xfe\xed\xfa\xce", b"\xfe\xed\xfa\xcf", b"\xcf\xfa\xed\xfe", b"\xce\xfa\xed\xfe")
+_REFUSED = {
+    "an executable": (b"\x7fELF", b"MZ", *_MACH_O),
+    "compiled code": (b"\xca\xfe\xba\xbe", b"\0asm"),
+    "a font": (b"OTTO", b"\0\x01\0\0\0", b"true\0", b"ttcf", b"wOFF", b"wOF2"),
+    "an archive (gzip)": (b"\x1f\x8b",),
+    "an archive (bzip2)": (b"BZh",),
+    "an archive (xz)": (b"\xfd7zXZ\0",),
+    "an archive (7z)": (b"7z\xbc\xaf\x27\x1c",),
+    "an archive (rar)": (b"Rar!\x1a\x07",),
+    "an archive (zstd)": (b"\x28\xb5\x2f\xfd",),
+    "an archive (lz4)": (b"\x04\x22\x4d\x18",),
+    "an archive (cab)": (b"MSCF",),
+    "an archive (ar)": (b"!<arch>\n",),
+    "a database": (b"SQLite format 3\0",),
+    "old Office files are not read: save it as DOCX or PDF": (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1",),
+    "PostScript is a program: it is not run": (b"\xc5\xd0\xd3\xc6", b"%!PS"),
+    "MIDI has notes and no sound": (b"MThd",),
+    "JPEG XL is not read": (b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n"),
+    "HDF5 is not read": (b"\x89HDF\r\n\x1a\n",),
+    "GRIB is not read": (b"GRIB",),
+    "BUFR is not read": (b"BUFR",),
+    "Windows metafiles are drawings that are not rendered": (
+        b"\xd7\xcd\xc6\x9a",
+        b"\x01\0\0\0\x6c\0\0\0",
+    ),
+    "camera raw files of this kind are not read": (b"FUJIFILMCCD-RAW",),
+}
+_TAR_OFFSET = 257
 _STILL_BRANDS = frozenset(
-    brand.encode()
-    for brand in split_words("heic heix hevc hevx heim heis hevm hevs mif1 mif2 msf1 avif avis")
+    b"heic heix hevc hevx heim heis hevm hevs mif1 mif2 msf1 avif avis".split()
 )
 
 
 def find_refusal(head: bytes) -> str | None:
-    """Why a binary file that begins with `head` is not read, or None where nothing speaks so."""
-    for offset, magic, reason in _REFUSED:
-        if head.startswith(magic, offset):
+    """Returns the reason why a binary file that begins with `head` is not read, or None."""
+    if head.startswith(b"ustar", _TAR_OFFSET):
+        return "an archive (tar)"
+    for reason, magics in _REFUSED.items():
+        if head.startswith(magics):
             return reason
     if head[4:8] == b"ftyp" and head[8:11] == b"crx":
         return "camera raw files of this kind are not read"
@@ -167,7 +102,7 @@ def find_refusal(head: bytes) -> str | None:
 
 
 def find_loader_name(head: bytes) -> str | None:
-    """The loader for a binary file that begins with `head`, or None where no magic fits."""
+    """Returns the name of the loader for a binary file that begins with `head`, or None."""
     if b"%PDF-" in head[:1024]:
         return "pdf"
     if head[:4] in (b"RIFF", b"RIFX"):
@@ -178,16 +113,13 @@ def find_loader_name(head: bytes) -> str | None:
         return "image" if _has_still_brand(head) else "av"
     if _is_image(head):
         return "image"
-    if any(head.startswith(magic, offset) for offset, magic in _AV):
-        return "av"
-    if _is_transport_stream(head) or _is_mpeg_audio(head):
-        return "av"
-    return None
+    is_av = any(head.startswith(magics, offset) for offset, magics in _AV.items())
+    return "av" if is_av or _is_transport_stream(head) or _is_mpeg_audio(head) else None
 
 
 def _has_still_brand(head: bytes) -> bool:
-    # Some writers put a general major brand first and the telling one among the compatible ones;
-    # but "mif1" there also stands in live photographs, so only the major one decides for "mif1".
+    # Some writers have a general major brand, and "heic" among the compatible brands. But live
+    # photographs also list "mif1" as compatible: it counts only as the major brand.
     if head[8:12] in _STILL_BRANDS:
         return True
     end = min(int.from_bytes(head[:4], "big"), 256)
@@ -196,7 +128,7 @@ def _has_still_brand(head: bytes) -> bool:
 
 
 def _is_image(head: bytes) -> bool:
-    if any(head.startswith(magic, offset) for offset, magic in _IMAGES):
+    if any(head.startswith(magics, offset) for offset, magics in _IMAGES.items()):
         return True
     if head[:2] == b"BM" and len(head) >= 26:
         return 12 <= int.from_bytes(head[14:18], "little") <= 256
@@ -205,13 +137,13 @@ def _is_image(head: bytes) -> bool:
     if head[:1] == b"\x0a" and head[1:2] in b"\0\x02\x03\x05" and head[2:3] == b"\x01":
         return True
     if head[:4] in (b"\0\0\x01\0", b"\0\0\x02\0"):
-        # A count of icons: a TGA that begins alike has zeros there.
+        # The count of icons; a TGA with the same first bytes has zeros there.
         return 0 < int.from_bytes(head[4:6], "little") <= 512
     return len(head) >= 18 and _is_targa(head)
 
 
 def _is_targa(head: bytes) -> bool:
-    """TGA has no magic: every field of its header must make sense, and it must have a size."""
+    """Tests if the header fields are those of a TGA, which has no magic, and it has a size."""
     palette, kind, depth = head[1], head[2], head[16]
     if (
         kind not in (1, 2, 3, 9, 10, 11)
@@ -247,7 +179,7 @@ _RATES = {3: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (11025, 12000, 
 
 
 def _is_mpeg_audio(head: bytes) -> bool:
-    """A frame header of MPEG audio or AAC in ADTS, and another where the first frame ends."""
+    """Tests for a frame header of MPEG audio or ADTS AAC, and another behind that frame."""
     if len(head) < 7 or head[0] != 0xFF:
         return False
     if head[1] & 0xF6 == 0xF0:

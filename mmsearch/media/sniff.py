@@ -1,4 +1,4 @@
-"""Decides by content which loader reads a file; names only break ties."""
+"""Chooses the loader of a file by its content; names only break ties."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from mmsearch.errors import DecodeError, UnsupportedMedia
 from mmsearch.media import signatures
 from mmsearch.media.encoding import decode_if_text
+from mmsearch.media.strings import split_words
 
 HEAD_BYTES = 8192
 
@@ -24,7 +25,7 @@ _PNM = re.compile(r"P[123]\s+(#.*\n\s*)*\d+\s")
 _XBM = re.compile(r"\s*(/\*.*?\*/\s*)?#define[ \t]+\w*_width[ \t]+\d+", re.S)
 
 _HTML_NAMES = frozenset({".html", ".htm", ".xhtml"})
-_OOXML = {"word/document.xml": "docx"}
+_DOCX_MEMBER = "word/document.xml"
 _ZIP_KINDS = (
     ("xl/workbook.xml", "Excel workbooks are not read: export them as CSV"),
     ("ppt/presentation.xml", "PowerPoint files are not read: export them as PDF"),
@@ -32,24 +33,14 @@ _ZIP_KINDS = (
     ("META-INF/container.xml", "EPUB books are not read"),
     ("AndroidManifest.xml", "an Android package"),
 )
-_ZIP_STARTS = (
-    "[Content_Types]",
-    "_rels/",
-    "docProps/",
-    "word/",
-    "xl/",
-    "ppt/",
-    "customXml",
-    "mimetype",
-)
+_ZIP_STARTS = split_words("[Content_Types] _rels/ docProps/ word/ xl/ ppt/ customXml mimetype")
 
 
 def sniff(path: Path, head: bytes | None = None) -> str:
-    """The name of the loader for `path`: "image", "av", "text", "html", "pdf", "docx", "subtitles".
+    """Returns the loader for `path`: "image", "av", "text", "html", "pdf", "docx", "subtitles".
 
-    Reads the first 8 KiB and never opens what is no regular file. Raises UnsupportedMedia with the
-    reason for all that mmsearch does not read, and DecodeError where the file cannot be opened.
-    `head` saves reading it where that was done.
+    Reads the first 8 KiB, unless given as `head`, and opens regular files only. Raises
+    UnsupportedMedia with the reason, and DecodeError if the file cannot be opened.
     """
     head = read_head(path) if head is None else head
     suffix = path.suffix.lower()
@@ -64,7 +55,7 @@ def sniff(path: Path, head: bytes | None = None) -> str:
     name = signatures.find_loader_name(head)
     if name is not None:
         return name
-    # No magic, as TGA or a damaged MP3 have none: the name is a hint, the decoder decides.
+    # TGA and damaged MP3 have no magic: the name is a hint, the decoder decides.
     if suffix in signatures.IMAGE_SUFFIXES:
         return "image"
     if suffix in signatures.AV_SUFFIXES:
@@ -73,20 +64,18 @@ def sniff(path: Path, head: bytes | None = None) -> str:
 
 
 def read_head(path: Path) -> bytes:
-    """The first 8 KiB of `path`; raises UnsupportedMedia where it is empty or no regular file.
+    """Reads the first 8 KiB of `path`.
 
-    DecodeError where it cannot be opened.
+    Raises UnsupportedMedia if it is empty or no regular file, DecodeError if it cannot be opened.
     """
     try:
         mode = path.stat().st_mode
         if not stat.S_ISREG(mode):
             kind = "a folder" if stat.S_ISDIR(mode) else "a pipe, socket or device"
             raise UnsupportedMedia(path, f"not a regular file but {kind}")
-        # Should a pipe have taken the file's place since, opening it must not wait for a writer.
-        descriptor = os.open(
-            path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-        )
-        with os.fdopen(descriptor, "rb") as file:
+        # If a pipe has taken the file's place since, opening it must not wait for a writer.
+        flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+        with os.fdopen(os.open(path, flags), "rb") as file:
             head = file.read(HEAD_BYTES)
     except (OSError, ValueError) as exc:
         reason = getattr(exc, "strerror", None) or str(exc)
@@ -118,19 +107,17 @@ def _sniff_text(path: Path, text: str, suffix: str) -> str:
 def _sniff_zip(path: Path, head: bytes) -> str:
     import zipfile
 
-    # The directory of a zip can have millions of entries: only read that of what begins as a
-    # document does.
-    first = head[30 : 30 + int.from_bytes(head[26:28], "little")].decode("utf-8", "replace")
-    if not first.startswith(_ZIP_STARTS):
+    # A zip directory can have millions of entries: read it only if the first is a document's.
+    first_name = head[30 : 30 + int.from_bytes(head[26:28], "little")].decode("utf-8", "replace")
+    if not first_name.startswith(_ZIP_STARTS):
         raise UnsupportedMedia(path, "a zip archive")
     try:
         with zipfile.ZipFile(path) as archive:
             names = frozenset(archive.namelist())
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as exc:
         raise DecodeError(path, f"a damaged document or archive: {exc}") from exc
-    for member, name in _OOXML.items():
-        if member in names:
-            return name
+    if _DOCX_MEMBER in names:
+        return "docx"
     for member, reason in _ZIP_KINDS:
         if member in names:
             raise UnsupportedMedia(path, reason)

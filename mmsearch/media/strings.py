@@ -1,4 +1,4 @@
-"""Strings out of files made fit to keep: no control characters, no undecoded bytes, not endless."""
+"""Cleans strings of files: no control characters, no undecoded bytes, bounded length."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ _SPACE = re.compile(r"\s+")
 
 
 def clean(value: object, *, max_chars: int = MAX_CHARS) -> str | None:
-    """One tidy line out of text or bytes of a header; None where nothing is left."""
+    """Returns text or bytes of a header as one line; None if nothing is left."""
     if isinstance(value, bytes):
         value = decode_header(value)
     if not isinstance(value, str):
         return None
-    # A hostile header can be megabytes of blanks: cut before the expressions run over it.
+    # A hostile header can be megabytes of blanks: cut before the expressions run.
     line = _SPACE.sub(" ", _UNWANTED.sub(" ", value[: max_chars * 8])).strip()
     if len(line) > max_chars:
         line = line[: max_chars - 1].rstrip() + "…"
@@ -27,7 +27,7 @@ def clean(value: object, *, max_chars: int = MAX_CHARS) -> str | None:
 
 
 def decode_header(value: bytes) -> str:
-    """Text of a header field: UTF-8, or Latin-1 as most writers of old use."""
+    """Decodes a header field as UTF-8, else as Latin-1, which old writers use."""
     try:
         return value.decode("utf-8")
     except UnicodeDecodeError:
@@ -35,5 +35,5 @@ def decode_header(value: bytes) -> str:
 
 
 def split_words(text: str) -> tuple[str, ...]:
-    """The words of a table that is written as prose, in order."""
+    """Splits a table that is written as prose into its words."""
     return tuple(text.split())

@@ -1,4 +1,4 @@
-"""Reads subtitle files: as cues of a video, or by themselves as text."""
+"""Reads subtitle files, as cues of a video or as text."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from mmsearch.errors import DecodeError, MediaTooLarge
 from mmsearch.media.base import Content, Cue, Described, Limits, LoadOptions
 from mmsearch.media.encoding import read_text
 from mmsearch.media.paragraph_splitter import split_passages
+from mmsearch.media.text import read_passages
 from mmsearch.types import Metadata, Modality, Place, Span
 
 # Two hours of dialogue are 100 kB.
@@ -23,20 +24,18 @@ _FORMATS = {".srt": "srt", ".vtt": "vtt", ".ass": "ass", ".ssa": "ssa"}
 
 
 class SubtitlesLoader:
-    """SubRip, WebVTT and SubStation files by themselves: their words, without times and tags."""
+    """SubRip, WebVTT and SubStation files as text, without times and tags."""
 
     name = "subtitles"
 
     def load(self, path: Path, options: LoadOptions) -> Iterator[Content]:
-        """Yield Described, then the words as passages."""
-        from mmsearch.media.text import read_passages
-
+        """Yields Described, then the lines as passages."""
         try:
             lines = [cue.text for cue in read_cues(path, options.limits)]
         except DecodeError:
             lines = []
         if not lines:
-            # Readable all the same, if not as subtitles.
+            # Readable as text, if not as subtitles.
             yield Described(Modality.TEXT, Metadata(format="text"))
             yield from read_passages(path, options.limits)
             return
@@ -46,7 +45,7 @@ class SubtitlesLoader:
 
 
 def read_cues(path: Path, limits: Limits) -> list[Cue]:
-    """The cues of a subtitle file in order; raises DecodeError or MediaTooLarge."""
+    """Returns the cues of a subtitle file in order; raises DecodeError or MediaTooLarge."""
     import pysubs2
 
     if path.stat().st_size > min(_MAX_BYTES, limits.text_bytes):
@@ -58,14 +57,14 @@ def read_cues(path: Path, limits: Limits) -> list[Cue]:
         raise DecodeError(path, f"the file cannot be read: {exc.strerror}") from exc
     try:
         parsed = pysubs2.SSAFile.from_string(text)
-    except Exception as exc:  # its parsers raise whatever int() and unpacking raise
+    except Exception as exc:  # its parsers raise anything
         raise DecodeError(path, "subtitles that cannot be parsed") from exc
-    found: list[Cue] = []
+    cues: list[Cue] = []
     chars = 0
     for event in sorted(parsed.events, key=lambda event: event.start):
         line = strip_tags(event.text)
-        # Captions that roll up say every line twice.
-        if event.is_comment or not line or (found and found[-1].text == line):
+        # Roll-up captions repeat every line.
+        if event.is_comment or not line or (cues and cues[-1].text == line):
             continue
         start_s, end_s = event.start / 1000, event.end / 1000
         if start_s < 0 or not start_s < end_s <= start_s + _MAX_CUE_S:
@@ -73,10 +72,10 @@ def read_cues(path: Path, limits: Limits) -> list[Cue]:
         chars += len(line)
         if chars > limits.text_chars:
             break
-        found.append(Cue(line, Place(span=Span(max(0.0, start_s), end_s))))
-    return found
+        cues.append(Cue(line, Place(span=Span(max(0.0, start_s), end_s))))
+    return cues
 
 
 def strip_tags(text: str) -> str:
-    """The words of a cue on one line, without tags and codes."""
+    """Returns a cue as one line without tags and codes."""
     return _SPACE.sub(" ", html.unescape(_TAGS.sub("", _BREAKS.sub(" ", text)))).strip()

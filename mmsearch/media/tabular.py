@@ -1,13 +1,14 @@
-"""Makes tables and JSON readable: "header: value" instead of commas and braces."""
+"""Formats tables and JSON as "header: value" lines for text encoders."""
 
 from __future__ import annotations
 
 import csv
 import json
 from collections.abc import Iterable, Iterator
-from itertools import chain
+from contextlib import suppress
+from itertools import chain, repeat
 
-# JSON is held as objects, which take some ten times its size: above this it is read as it stands.
+# Parsed JSON takes some ten times its size: larger files are read line by line.
 _MAX_JSON_BYTES = 16 * 1024**2
 _MAX_DEPTH = 16
 _MAX_LINE_CHARS = 1 << 20
@@ -16,7 +17,7 @@ _SAMPLE_CHARS = 8192
 
 
 def split_lines(blocks: Iterable[str]) -> Iterator[str]:
-    """Lines with their ends; one that does not end for a million characters is cut."""
+    """Yields lines with their ends; a line without an end is cut after a million characters."""
     rest = ""
     for block in blocks:
         parts = (rest + block).splitlines(keepends=True) if "\n" in block else [rest + block]
@@ -30,7 +31,7 @@ def split_lines(blocks: Iterable[str]) -> Iterator[str]:
 
 
 def format_table(blocks: Iterable[str]) -> Iterator[str]:
-    """A line "header: value, header: value" for each row; malformed rows stay as they stand."""
+    """Yields "header: value, header: value" for each row; malformed rows stay unchanged."""
     source = split_lines(blocks)
     head: list[str] = []
     chars = 0
@@ -41,34 +42,23 @@ def format_table(blocks: Iterable[str]) -> Iterator[str]:
             break
     delimiter = _detect_delimiter(head)
     all_lines = chain(head, source)
-    if delimiter is None:
-        yield from all_lines
-        return
-    rows = csv.reader(all_lines, delimiter=delimiter)
+    if delimiter is not None:
+        # A quote that is never closed swallows lines until the reader gives up: go on raw.
+        with suppress(csv.Error):
+            yield from _format_rows(csv.reader(all_lines, delimiter=delimiter))
+    yield from all_lines
+
+
+def _format_rows(rows: Iterable[list[str]]) -> Iterator[str]:
     header: list[str] | None = None
-    is_first = True
-    while True:
-        try:
-            row = next(rows)
-        except StopIteration:
-            return
-        except csv.Error:
-            # A quote that is never closed swallows lines until the reader gives up: go on raw.
-            yield from all_lines
-            return
+    for number, row in enumerate(rows):
         cells = [cell.strip()[:_MAX_CELL_CHARS] for cell in row]
-        if is_first:
-            is_first = False
-            if _is_header(cells):
-                header = cells
-                yield ", ".join(cell for cell in cells if cell) + "\n"
-                continue
-        if header is not None:
-            names = header + [""] * (len(cells) - len(header))
-            pairs = zip(names, cells, strict=False)
-            line = ", ".join(f"{name}: {cell}" if name else cell for name, cell in pairs if cell)
-        else:
-            line = ", ".join(cell for cell in cells if cell)
+        if number == 0 and _is_header(cells):
+            header = cells
+            yield ", ".join(cell for cell in cells if cell) + "\n"
+            continue
+        pairs = zip(chain(header or (), repeat("")), cells, strict=False)
+        line = ", ".join(f"{name}: {cell}" if name else cell for name, cell in pairs if cell)
         if line:
             yield line.replace("\n", " ") + "\n"
 
@@ -84,11 +74,8 @@ def _detect_delimiter(lines: list[str]) -> str | None:
 
 def _is_header(cells: list[str]) -> bool:
     filled = [cell for cell in cells if cell]
-    return (
-        len(filled) >= 1
-        and len(set(filled)) == len(filled)
-        and all(len(cell) <= 80 and not _is_number(cell) for cell in filled)
-    )
+    is_unique = len(set(filled)) == len(filled) >= 1
+    return is_unique and all(len(cell) <= 80 and not _is_number(cell) for cell in filled)
 
 
 def _is_number(text: str) -> bool:
@@ -100,7 +87,7 @@ def _is_number(text: str) -> bool:
 
 
 def format_json(blocks: Iterable[str], size_bytes: int) -> Iterator[str]:
-    """A line "key.key: value" for each value; what is malformed stays as it stands."""
+    """Yields "key.key: value" for each value; malformed lines stay unchanged."""
     if size_bytes <= _MAX_JSON_BYTES:
         text = "".join(blocks).lstrip("\ufeff")
         try:
@@ -126,18 +113,18 @@ def format_json(blocks: Iterable[str], size_bytes: int) -> Iterator[str]:
 def _flatten(value: object, key: str, depth: int) -> Iterator[str]:
     if depth > _MAX_DEPTH:
         return
+    prefix = f"{key}: " if key else ""
     if isinstance(value, dict):
         for name, inner in value.items():
             yield from _flatten(inner, f"{key}.{name}" if key else str(name), depth + 1)
     elif isinstance(value, list):
         if value and not any(isinstance(inner, dict | list) for inner in value):
-            text = ", ".join(_format_scalar(inner) for inner in value)
-            yield f"{key}: {text}\n" if key else f"{text}\n"
+            yield prefix + ", ".join(_format_scalar(inner) for inner in value) + "\n"
             return
         for inner in value:
             yield from _flatten(inner, key, depth + 1)
     elif value is not None and value != "":
-        yield f"{key}: {_format_scalar(value)}\n" if key else f"{_format_scalar(value)}\n"
+        yield f"{prefix}{_format_scalar(value)}\n"
 
 
 def _format_scalar(value: object) -> str:

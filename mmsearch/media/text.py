@@ -18,37 +18,32 @@ _MARKDOWN = frozenset({".md", ".markdown"})
 
 
 class TextLoader:
-    """Everything that reads as text and is no markup; the name tells tables and JSON."""
+    """Plain text, and tables and JSON by their suffixes."""
 
     name = "text"
 
     def load(self, path: Path, options: LoadOptions) -> Iterator[Content]:
-        """Yield Described, then passages in order. Raises MediaTooLarge past `text_bytes`."""
+        """Yields Described, then passages in order; raises MediaTooLarge past `text_bytes`."""
         check_text_size(path, options.limits)
         suffix = path.suffix.lower()
-        if suffix in _TABLES:
-            yield Described(Modality.TEXT, Metadata(format="csv"))
-            with path.open("rb") as file:
-                yield from split_passages(format_table(read_text(file)), options.limits)
-        elif suffix in _JSON:
-            yield Described(Modality.TEXT, Metadata(format="json"))
-            with path.open("rb") as file:
-                size_bytes = path.stat().st_size
-                yield from split_passages(format_json(read_text(file), size_bytes), options.limits)
-        else:
-            name = "markdown" if suffix in _MARKDOWN else "text"
+        with path.open("rb") as file:
+            name, blocks = "markdown" if suffix in _MARKDOWN else "text", read_text(file)
+            if suffix in _TABLES:
+                name, blocks = "csv", format_table(blocks)
+            elif suffix in _JSON:
+                name, blocks = "json", format_json(blocks, path.stat().st_size)
             yield Described(Modality.TEXT, Metadata(format=name))
-            yield from read_passages(path, options.limits)
+            yield from split_passages(blocks, options.limits)
 
 
 def read_passages(path: Path, limits: Limits) -> Iterator[Passage]:
-    """The text of a file as it stands."""
+    """Yields the unchanged text of a file."""
     with path.open("rb") as file:
         yield from split_passages(read_text(file), limits)
 
 
 def check_text_size(path: Path, limits: Limits) -> None:
-    """Raise MediaTooLarge where the file is larger than a text may be."""
+    """Raises MediaTooLarge if the file is larger than a text may be."""
     size_bytes = path.stat().st_size
     if size_bytes > limits.text_bytes:
         raise MediaTooLarge(path, f"text of {size_bytes} bytes, the limit is {limits.text_bytes}")

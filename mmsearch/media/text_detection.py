@@ -1,4 +1,4 @@
-"""A cheap look at a picture: where strokes stand in rows as letters do, or that nowhere they do."""
+"""A quick test for text in a picture: finds rows of letter-like strokes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from mmsearch.media.base import OcrPicture, LoadOptions
+from mmsearch.media.base import LoadOptions, OcrPicture
 from mmsearch.types import Box, PictureFit
 
 if TYPE_CHECKING:
@@ -16,20 +16,20 @@ if TYPE_CHECKING:
     from mmsearch.types import PixelArray
 
 DETECTION_FIT = PictureFit("within", 640, "bilinear")
-"""How large a picture is looked at; smaller ones are looked at as they are."""
+"""The size at which pictures are tested; smaller ones are not enlarged."""
 LEVELS = 3
-"""At this size, at the half and at the quarter of it: letters of 5 to 190 px are seen."""
+"""Full, half and quarter size are tested: letters of 5 to 190 px are detected."""
 MIN_SIDE_PX = 24
-"""Pictures with a shorter side are icons: nothing in them is read."""
+"""Pictures with a shorter side are icons and hold no text."""
 MIN_ROW_MARKS = 4
-"""So many letters in a row are lettering."""
+"""So many letters in a row are text."""
 MAX_BOXES = 6
 _STROKE_PX = 13
 _CONTRAST = 55
 _HEIGHTS_PX = (5, 48)
-# A mark wider than this for its height is no letter, and no short word that has run together.
+# A mark wider than this, relative to its height, is no letter and no short joined word.
 _MAX_WIDTH_RATIO = 6.0
-# Letters of one row: as high, begun or ended on one line, with no more between them than that.
+# Letters of one row: similar height, tops or bottoms on one line, small gaps.
 _HEIGHT_RATIO = 1.7
 _ALIGNED = 0.2
 _GAP = 0.8
@@ -39,25 +39,30 @@ _FLAT = 2
 _PLAIN = 0.6
 
 
-def prepare_ocr_picture(view: Callable[[PictureFit], PixelArray], options: LoadOptions) -> OcrPicture | None:
-    """The picture as large as it is to be read, `options.legible_px` at most.
+def prepare_ocr_picture(
+    view: Callable[[PictureFit], PixelArray], options: LoadOptions
+) -> OcrPicture | None:
+    """Renders a picture for OCR with at most `options.legible_px` on its longer side.
 
-    `view` gives the picture, upright, as a fit says. None where no writing stands.
+    `view` renders the picture upright with a fit. Returns None without text, and if the option
+    is 0.
     """
-    look = view(DETECTION_FIT)
-    boxes = detect_text(look)
-    if not boxes and not is_plain(look):
+    if not options.legible_px:
+        return None
+    small = view(DETECTION_FIT)
+    boxes = detect_text(small)
+    if not boxes and not is_plain(small):
         return None
     large = view(PictureFit("within", options.legible_px, "lanczos"))
-    if not boxes and large.shape != look.shape:
+    if not boxes and large.shape != small.shape:
         boxes = detect_text(large)
     return OcrPicture(large, boxes) if boxes else None
 
 
 def is_plain(pixels: PixelArray) -> bool:
-    """Whether most of a picture has no texture: a screenshot, a page, a slide; or sky.
+    """Tests if most of a picture has no texture, as of a screenshot, page, slide or sky.
 
-    Its letters may be too small for the look: those of 12 px of a screen of 1920 x 1080 are.
+    Its letters may be too small at `DETECTION_FIT`, as 12 px letters of a 1920 x 1080 screen are.
     """
     cv2 = _import_opencv()
     grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
@@ -65,15 +70,15 @@ def is_plain(pixels: PixelArray) -> bool:
 
 
 def detect_text(pixels: PixelArray) -> tuple[Box, ...]:
-    """Where in (height, width, 3) uint8 RGB writing may stand, the likeliest first; () for nowhere.
+    """Returns boxes of possible text in (height, width, 3) uint8 RGB, likeliest first.
 
-    Light and dark strokes are found by top-hat transforms, and are writing where `ROW` of them
-    stand side by side, equally high and on one line. At most `MOST_BOXES`, each with a margin.
+    Top-hat transforms find light and dark strokes; `MIN_ROW_MARKS` of equal height side by side
+    on one line are text. At most `MAX_BOXES` boxes, each with a margin.
     """
     cv2 = _import_opencv()
     height, width = pixels.shape[:2]
     level, scale = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), 1
-    found: list[tuple[int, Box]] = []
+    candidates: list[tuple[int, Box]] = []
     for _ in range(LEVELS):
         if min(level.shape) < MIN_SIDE_PX:
             break
@@ -86,25 +91,25 @@ def detect_text(pixels: PixelArray) -> tuple[Box, ...]:
                     min(1.0, (right + grown) * scale / width),
                     min(1.0, (bottom + grown) * scale / height),
                 )
-                found.append((count, box))
+                candidates.append((count, box))
         half = (level.shape[1] // 2, level.shape[0] // 2)
         level, scale = cv2.resize(level, half, interpolation=cv2.INTER_AREA), scale * 2
     kept: list[Box] = []
-    for _, box in sorted(found, key=lambda one: -one[0]):
+    for _, box in sorted(candidates, key=lambda candidate: -candidate[0]):
         if len(kept) < MAX_BOXES and not any(_is_center_inside(box, other) for other in kept):
             kept.append(box)
     return tuple(kept)
 
 
 def _is_center_inside(box: Box, other: Box) -> bool:
-    """Whether the middle of a box lies in another."""
+    """Tests if the middle of a box lies in another."""
     across, down = (box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2
     return other.x0 <= across <= other.x1 and other.y0 <= down <= other.y1
 
 
 @lru_cache(maxsize=1)
 def _import_opencv() -> Any:
-    """OpenCV with one thread: decoder processes are the parallelism."""
+    """Imports OpenCV with one thread: decoder processes are the parallelism."""
     import cv2
 
     cv2.setNumThreads(1)
@@ -112,15 +117,14 @@ def _import_opencv() -> Any:
 
 
 def _find_marks(grey: PixelArray, strokes: int) -> NDArray[np.float32]:
-    """What may be letters, by their left edges: (n, 4) of left, top, right, bottom."""
+    """Finds possible letters: (n, 4) of left, top, right, bottom, sorted by left edge."""
     import numpy as np
 
     cv2 = _import_opencv()
     kernel = cv2.getStructuringElement(cv2.MORPH_RECT, (_STROKE_PX, _STROKE_PX))
-    _, marked = cv2.threshold(
-        cv2.morphologyEx(grey, strokes, kernel), _CONTRAST, 1, cv2.THRESH_BINARY
-    )
-    # Half the time of the algorithm that OpenCV 5 takes by itself.
+    hats = cv2.morphologyEx(grey, strokes, kernel)
+    _, marked = cv2.threshold(hats, _CONTRAST, 1, cv2.THRESH_BINARY)
+    # Takes half the time of the default algorithm of OpenCV 5.
     _, _, stats, _ = cv2.connectedComponentsWithStatsWithAlgorithm(
         marked, 8, cv2.CV_32S, cv2.CCL_GRANA
     )
@@ -137,7 +141,7 @@ def _find_marks(grey: PixelArray, strokes: int) -> NDArray[np.float32]:
 
 
 def _find_rows(marks: NDArray[np.float32]) -> list[tuple[int, list[float]]]:
-    """Rows of at least `ROW` marks: how many marks, and the box around them, of each."""
+    """Returns the number of marks and the bounding box of each row of marks."""
     import numpy as np
 
     if len(marks) < MIN_ROW_MARKS:
@@ -149,9 +153,8 @@ def _find_rows(marks: NDArray[np.float32]) -> list[tuple[int, list[float]]]:
     slack = np.maximum(_ALIGNED * higher, 1.01)
     is_next = (gap > -0.15 * higher) & (gap < _GAP * higher) & (left[None] > left[:, None])
     is_next &= higher <= _HEIGHT_RATIO * lower + 1
-    is_next &= (np.abs(top[:, None] - top[None]) <= slack) | (
-        np.abs(bottom[:, None] - bottom[None]) <= slack
-    )
+    is_top_aligned = np.abs(top[:, None] - top[None]) <= slack
+    is_next &= is_top_aligned | (np.abs(bottom[:, None] - bottom[None]) <= slack)
     counts = np.ones(len(marks), dtype=np.int64)
     boxes = marks.copy()
     is_inside = np.zeros(len(marks), dtype=np.bool_)
@@ -163,6 +166,5 @@ def _find_rows(marks: NDArray[np.float32]) -> list[tuple[int, list[float]]]:
             is_inside[best] = True
             boxes[at, 1] = min(boxes[at, 1], boxes[best, 1])
             boxes[at, 2:] = np.maximum(boxes[at, 2:], boxes[best, 2:])
-    return [
-        (int(counts[at]), boxes[at].tolist()) for at in np.flatnonzero((counts >= MIN_ROW_MARKS) & ~is_inside)
-    ]
+    rows = np.flatnonzero((counts >= MIN_ROW_MARKS) & ~is_inside)
+    return [(int(counts[at]), boxes[at].tolist()) for at in rows]

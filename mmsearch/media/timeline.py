@@ -1,33 +1,33 @@
-"""Makes seconds that only go forward out of the time stamps of a stream."""
+"""Maps the time stamps of a stream to seconds that only go forward."""
 
 from __future__ import annotations
 
 import math
 
-# A jump of more than an hour is a fault of the stamps, not an hour of nothing.
+# A longer jump is a fault of the stamps, not an hour of nothing.
 MAX_JUMP_S = 3600.0
-# Stamps of old containers wobble by a fraction of a second; going back further is a new start.
+# Stamps of old containers wobble by a fraction of a second; a longer step back is a new start.
 _MAX_STEP_BACK_S = 5.0
 
 
 class Timeline:
     """Maps stamps to seconds from the start of the file.
 
-    Stamps may be missing, negative, run backwards or start anew in the middle, as in recordings
-    that were joined: from there on they are shifted to follow what came before.
+    Stamps may be missing, negative, run backwards or restart in the middle, as in joined
+    recordings: from there on they are shifted to follow the piece before.
     """
 
     def __init__(self, origin_s: float) -> None:
         self._shift_s = -origin_s
-        self._is_fresh = True
+        self._is_first = True
 
     def advance(self, stamp_s: float | None, expected_s: float) -> float:
-        """The time of a stamp, at least `expected_s`, which is where the last piece ended."""
+        """Returns the time of a stamp, at least `expected_s`, the end of the last piece."""
         if stamp_s is None or not math.isfinite(stamp_s):
             return expected_s
         time_s = stamp_s + self._shift_s
-        if self._is_fresh:
-            self._is_fresh = False
+        if self._is_first:
+            self._is_first = False
             if not 0 <= time_s <= MAX_JUMP_S:
                 self._shift_s -= time_s
                 return expected_s

@@ -1,4 +1,4 @@
-"""The decoder process: reads paths on stdin, writes contents on stdout, trusts no file."""
+"""The decoder process: reads paths on stdin, writes contents on stdout."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ FOLLOW_S = 0.5
 
 
 def main() -> None:
-    """Serve until stdin closes."""
-    # Ctrl-C is the parent's business: it reaches the whole group, and the parent ends this one.
+    """Serves requests until stdin closes."""
+    # Ctrl-C reaches the whole process group; the parent handles it and ends this process.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_exit_with_parent, args=(os.getppid(),), daemon=True).start()
     requests = sys.stdin.buffer
     replies = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
-    # Whatever a decoder prints must not end up among the messages.
+    # Output of a decoder must not end up among the messages.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     with contextlib.suppress(BrokenPipeError, KeyboardInterrupt):
         while (message := codec.read_message(requests.read)) is not None:
@@ -32,7 +32,7 @@ def main() -> None:
 
 
 def _exit_with_parent(parent: int) -> None:
-    """End with the parent, also in the middle of a file: nobody else would stop this process."""
+    """Exits when the parent does, also in the middle of a file."""
     while os.getppid() == parent:
         time.sleep(FOLLOW_S)
     os._exit(1)
@@ -49,20 +49,19 @@ def _serve(request: dict[str, Any], replies: IO[bytes]) -> None:
             header, body = codec.pack(content)
             codec.write_message(replies, header, body)
     except MediaError as exc:
-        codec.write_message(
-            replies, {"is": "failed", "error": type(exc).__name__, "reason": exc.reason}
-        )
+        reply = {"is": "failed", "error": type(exc).__name__, "reason": exc.reason}
     except ImportError as exc:
-        codec.write_message(replies, {"is": "broken", "reason": str(exc)})
+        reply = {"is": "broken", "reason": str(exc)}
     except MemoryError:
         reason = "decoding it takes more memory than is allowed"
-        codec.write_message(replies, {"is": "failed", "error": "MediaTooLarge", "reason": reason})
+        reply = {"is": "failed", "error": "MediaTooLarge", "reason": reason}
     else:
-        codec.write_message(replies, {"is": "end"})
+        reply = {"is": "end"}
+    codec.write_message(replies, reply)
 
 
 def _limit_memory(limit_bytes: int) -> None:
-    """Let allocation fail in this process before the machine runs out (Linux; elsewhere no-op)."""
+    """Makes allocations fail before the machine is out of memory (Linux; elsewhere a no-op)."""
     try:
         import resource
     except ImportError:

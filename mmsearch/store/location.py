@@ -1,4 +1,4 @@
-"""Where a library lies: a folder, or a prefix in a bucket of an S3-compatible storage."""
+"""The location of a library: a folder, or a prefix in a bucket of an S3-compatible storage."""
 
 from __future__ import annotations
 
@@ -17,25 +17,24 @@ SCHEME = "s3://"
 TABLES = "tables"
 INDEX = "index"
 DATA_REQUEST_S = 30
-"""For one request of Lance, which may carry many megabytes."""
+"""The limit for one request of Lance, which may transfer many megabytes."""
 _URI = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):(/{1,2})(.*)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """`uri` is an absolute path, or `s3://BUCKET/PREFIX` without a slash at its end.
+    """A location; `uri` is an absolute path, or `s3://BUCKET/PREFIX` without a final slash.
 
-    How a storage is reached is asked of the environment when it is needed: see
-    `mmsearch.config.storage_settings`.
+    The credentials of a storage come from the environment: see `mmsearch.config.storage_settings`.
     """
 
     uri: str
 
     @classmethod
     def parse(cls, written: str | os.PathLike[str] | Location) -> Location:
-        """From what a user writes; raises ConfigError for a URI that names no library.
+        """Parses what a user writes; raises ConfigError for a URI that names no library.
 
-        A path that was made of a URI and lost a slash, `s3:/BUCKET/PREFIX`, is understood too.
+        Accepts `s3:/BUCKET/PREFIX` too: a path made of a URI loses a slash.
         """
         if isinstance(written, Location):
             return written
@@ -56,7 +55,7 @@ class Location:
 
     @property
     def is_remote(self) -> bool:
-        """Whether it lies on a storage that is reached by the network."""
+        """True for a storage that is reached by the network."""
         return self.uri.startswith(SCHEME)
 
     @property
@@ -74,28 +73,28 @@ class Location:
 
     @property
     def tables_uri(self) -> str:
-        """Where the tables are, for LanceDB."""
+        """The URI of the tables, for LanceDB."""
         return f"{self.uri}/{TABLES}"
 
     def table_uri(self, name: str) -> str:
-        """Where a table is, for Lance."""
+        """Returns the URI of a table, for Lance."""
         return f"{self.tables_uri}/{name}.lance"
 
     @property
     def storage_options(self) -> dict[str, str] | None:
-        """What Lance needs to reach the tables; None for a folder. Every wait in it has an end."""
+        """The options of Lance to reach the tables; None for a folder. Every wait has a limit."""
         if not self.is_remote:
             return None
-        found = storage_settings()
-        named = {
-            "aws_region": found.region,
-            "aws_endpoint": found.endpoint,
-            "aws_access_key_id": found.key_id,
-            "aws_secret_access_key": found.secret,
-            "aws_session_token": found.token,
+        settings = storage_settings()
+        options = {
+            "aws_region": settings.region,
+            "aws_endpoint": settings.endpoint,
+            "aws_access_key_id": settings.key_id,
+            "aws_secret_access_key": settings.secret,
+            "aws_session_token": settings.token,
         }
-        return {key: value for key, value in named.items() if value} | {
-            "allow_http": str(found.allow_http).lower(),
+        return {key: value for key, value in options.items() if value} | {
+            "allow_http": str(settings.allow_http).lower(),
             "connect_timeout": f"{CONNECT_S}s",
             "timeout": f"{DATA_REQUEST_S}s",
             "client_max_retries": str(RETRIES),
@@ -104,39 +103,38 @@ class Location:
 
     @property
     def cache_folder(self) -> Path:
-        """Where arrays for searching are kept; what is in it can be deleted at any time.
+        """The folder of the arrays for searching, which can be deleted at any time.
 
-        `index` in a local library, else a folder of the user's cache, named by the URI and the
-        endpoint.
+        `index` in a local library, else a folder of the user's cache, named by URI and endpoint.
         """
         if not self.is_remote:
             return self.folder / INDEX
-        place = f"{storage_settings().endpoint} {self.uri}"
-        name = hashlib.blake2b(place.encode(), digest_size=8).hexdigest()
+        identity = f"{storage_settings().endpoint} {self.uri}"
+        name = hashlib.blake2b(identity.encode(), digest_size=8).hexdigest()
         return cache_dir() / "libraries" / name
 
     def read(self, name: str) -> bytes | None:
-        """A small file or object, whole; None where there is none. Raises StoreError, OSError."""
+        """Reads a small file or object; None if there is none. Raises StoreError, OSError."""
         if self.is_remote:
-            found = self.objects.get(name)
-            return None if found is None else found.content
+            stored = self.objects.get(name)
+            return None if stored is None else stored.content
         try:
             return (self.folder / name).read_bytes()
         except (FileNotFoundError, NotADirectoryError):
             return None
 
     def exists(self, name: str) -> bool:
-        """Whether there is a file or an object of this name. Raises StoreError."""
+        """Returns True if there is a file or an object of this name. Raises StoreError."""
         if self.is_remote:
             return self.objects.get(name) is not None
         return (self.folder / name).is_file()
 
     def write(self, name: str, content: bytes) -> None:
-        """Write a small file or object whole or not at all. Raises StoreError, OSError."""
+        """Writes a small file or object completely or not at all. Raises StoreError, OSError."""
         if self.is_remote:
             self.objects.put(name, content)
             return
-        part = self.folder / part_name(name)
+        part = self.folder / format_part_name(name)
         with part.open("wb") as stream:
             stream.write(content)
             stream.flush()
@@ -144,24 +142,24 @@ class Location:
         part.replace(self.folder / name)
 
     def delete(self, name: str) -> None:
-        """Remove a file or an object, where there is one. Raises StoreError, OSError."""
+        """Removes a file or an object if it exists. Raises StoreError, OSError."""
         if self.is_remote:
             self.objects.delete(name)
             return
         (self.folder / name).unlink(missing_ok=True)
 
-    def size_bytes(self) -> int:
-        """What the library takes where it lies. Raises StoreError."""
+    def measure_bytes(self) -> int:
+        """Returns the size of the library at its location. Raises StoreError."""
         if self.is_remote:
-            return self.objects.size_bytes()
+            return self.objects.measure_bytes()
         total = 0
         for folder, _, names in os.walk(self.folder):
             for name in names:
-                with contextlib.suppress(OSError):  # a writer beside us replaces files all the time
+                with contextlib.suppress(OSError):  # a writer replaces files meanwhile
                     total += os.lstat(os.path.join(folder, name)).st_size  # noqa: PTH118
         return total
 
 
-def part_name(name: str) -> str:
-    """What a file is called until it is whole."""
+def format_part_name(name: str) -> str:
+    """Returns the name of a file until it is complete."""
     return f".{name}.part"

@@ -1,4 +1,4 @@
-"""library.toml: what a library was made with, so that it is never mixed with something else."""
+"""library.toml: the models and spaces that a library was created with and is checked against."""
 
 from __future__ import annotations
 
@@ -11,20 +11,21 @@ from typing import Any
 
 from mmsearch.errors import FormatVersionError, LibraryNotFound, StoreError
 from mmsearch.models.presets import ModelSpec
-from mmsearch.store.location import Location, part_name
+from mmsearch.store.location import Location, format_part_name
 from mmsearch.store.schema import FORMAT_VERSION
 from mmsearch.types import Provenance, Space, WeightFile
 
 NAME = "library.toml"
-PART = part_name(NAME)
+PART = format_part_name(NAME)
+_SPEC_TEXTS = ("source", "revision", "licence", "weights_sha256")
 
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """The form of the tables, the models that were chosen, and the spaces of its vectors.
+    """The format version of a library, its models, and the spaces of its vectors.
 
-    `models` are by place. A library of an earlier version records none and no `speech`: those of
-    its preset are meant.
+    `models` are by role. A library of an earlier version records none and no `speech`: those of its
+    preset apply.
     """
 
     preset: str
@@ -35,16 +36,16 @@ class Manifest:
     speech: Provenance | None = None
 
     def to_toml(self) -> str:
-        """The text of library.toml."""
+        """Returns the text of library.toml."""
         lines = [
             "# Written by mmsearch; it tells with which models the vectors here were made.",
             f"format_version = {self.format_version}",
             f"preset = {_quote(self.preset)}",
             f"speech_model = {_quote(self.speech_model)}",
         ]
-        for place, model in self.models.items():
-            lines += ["", f"[models.{_quote(place)}]", f"encoder = {_quote(model.encoder)}"]
-            for name in ("source", "revision", "licence", "weights_sha256"):
+        for role, model in self.models.items():
+            lines += ["", f"[models.{_quote(role)}]", f"encoder = {_quote(model.encoder)}"]
+            for name in _SPEC_TEXTS:
                 lines += [f"{name} = {_quote(value)}"] if (value := getattr(model, name)) else []
             if settings := sorted(model.settings.items()):
                 pairs = (f"{_quote(key)} = {_quote(value)}" for key, value in settings)
@@ -56,25 +57,25 @@ class Manifest:
                 f"name = {_quote(space.name)}",
                 f"dim = {space.dim}",
                 f"metric = {_quote(space.metric)}",
-                *_provenance_lines(space.provenance),
+                *_format_provenance(space.provenance),
             ]
         if self.speech is not None:
-            lines += ["", "[speech]", *_provenance_lines(self.speech)]
+            lines += ["", "[speech]", *_format_provenance(self.speech)]
         return "\n".join(lines) + "\n"
 
 
-def _provenance_lines(made_by: Provenance) -> list[str]:
+def _format_provenance(provenance: Provenance) -> list[str]:
     lines = [
-        f"model = {_quote(made_by.model)}",
-        f"revision = {_quote(made_by.revision)}",
-        f"weights_sha256 = {_quote(made_by.weights_sha256)}",
+        f"model = {_quote(provenance.model)}",
+        f"revision = {_quote(provenance.revision)}",
+        f"weights_sha256 = {_quote(provenance.weights_sha256)}",
     ]
-    if made_by.files:
+    if provenance.files:
         lines.append("files = [")
         lines += [
             f"  {{ name = {_quote(file.name)}, sha256 = {_quote(file.sha256)}, "
             f"size_bytes = {file.size_bytes} }},"
-            for file in made_by.files
+            for file in provenance.files
         ]
         lines.append("]")
     return lines
@@ -86,15 +87,15 @@ def _quote(text: str) -> str:
 
 
 def exists(library: Path | Location) -> bool:
-    """Whether there is a library. Raises StoreError where that cannot be told."""
+    """Returns True if there is a library. Raises StoreError if that cannot be determined."""
     return Location.parse(library).exists(NAME)
 
 
 def read(library: Path | Location) -> Manifest:
-    """Read library.toml.
+    """Reads library.toml.
 
-    Raises LibraryNotFound where there is none, FormatVersionError for one from a newer mmsearch,
-    and StoreError for one that cannot be read or understood.
+    Raises LibraryNotFound if there is none, FormatVersionError for one from a newer mmsearch, and
+    StoreError for one that cannot be read or parsed.
     """
     path = f"{library}/{NAME}"
     try:
@@ -116,60 +117,50 @@ def read(library: Path | Location) -> Manifest:
             f"pip install --upgrade mmsearch"
         )
     try:
-        spaces = tuple(
-            Space(
-                name=str(space["name"]),
-                dim=int(space["dim"]),
-                metric="cosine",
-                model=str(space["model"]),
-                revision=str(space["revision"]),
-                weights_sha256=str(space["weights_sha256"]),
-                files=_files(space),
-            )
-            for space in loaded["spaces"]
-        )
-        models = {place: _spec(of) for place, of in loaded.get("models", {}).items()}
         speech = loaded.get("speech")
         return Manifest(
             preset=str(loaded["preset"]),
             speech_model=str(loaded["speech_model"]),
-            spaces=spaces,
+            spaces=tuple(_parse_space(space) for space in loaded["spaces"]),
             format_version=version,
-            models=models,
-            speech=None if speech is None else _provenance(speech),
+            models={role: _parse_spec(spec) for role, spec in loaded.get("models", {}).items()},
+            speech=None if speech is None else _parse_provenance(speech),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as exc:
         raise StoreError(f"{path} is incomplete: {exc!r}") from exc
 
 
-def _provenance(loaded: dict[str, Any]) -> Provenance:
+def _parse_space(loaded: dict[str, Any]) -> Space:
+    provenance = _parse_provenance(loaded)
+    return Space(
+        name=str(loaded["name"]),
+        dim=int(loaded["dim"]),
+        metric="cosine",
+        model=provenance.model,
+        revision=provenance.revision,
+        weights_sha256=provenance.weights_sha256,
+        files=provenance.files,
+    )
+
+
+def _parse_provenance(loaded: dict[str, Any]) -> Provenance:
     return Provenance(
         model=str(loaded["model"]),
         revision=str(loaded["revision"]),
         weights_sha256=str(loaded["weights_sha256"]),
-        files=_files(loaded),
+        files=tuple(
+            WeightFile(str(file["name"]), str(file["sha256"]), int(file["size_bytes"]))
+            for file in loaded.get("files", ())
+        ),
     )
 
 
-def _files(loaded: dict[str, Any]) -> tuple[WeightFile, ...]:
-    return tuple(
-        WeightFile(str(file["name"]), str(file["sha256"]), int(file["size_bytes"]))
-        for file in loaded.get("files", ())
-    )
-
-
-def _spec(loaded: dict[str, Any]) -> ModelSpec:
-    settings = loaded.get("settings", {})
-    return ModelSpec(
-        encoder=str(loaded["encoder"]),
-        source=str(loaded.get("source", "")),
-        revision=str(loaded.get("revision", "")),
-        licence=str(loaded.get("licence", "")),
-        weights_sha256=str(loaded.get("weights_sha256", "")),
-        settings={str(key): str(value) for key, value in settings.items()},
-    )
+def _parse_spec(loaded: dict[str, Any]) -> ModelSpec:
+    texts = {name: str(loaded.get(name, "")) for name in _SPEC_TEXTS}
+    settings = {str(key): str(value) for key, value in loaded.get("settings", {}).items()}
+    return ModelSpec(encoder=str(loaded["encoder"]), settings=settings, **texts)
 
 
 def write(library: Path | Location, manifest: Manifest) -> None:
-    """Write library.toml whole or not at all."""
+    """Writes library.toml completely or not at all."""
     Location.parse(library).write(NAME, manifest.to_toml().encode())

@@ -1,4 +1,4 @@
-"""Small objects of a library on an S3-compatible storage, each read and written whole."""
+"""Small objects of a library on an S3-compatible storage, read and written in one request."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CONNECT_S = 3
 REQUEST_S = 5
 RETRIES = 2
 RETRY_S = 6
-"""A storage that does not answer is given up on after about so many seconds."""
+"""Seconds after which a storage that does not answer is given up."""
 
 NO_BUCKET = "NoSuchBucket"
 REFUSED = ("SignatureDoesNotMatch", "InvalidAccessKeyId", "InvalidToken", "ExpiredToken",
@@ -31,8 +31,8 @@ SILENT = ("error sending request", "HTTP error", "timed out", "imeout")
 
 
 @dataclass(frozen=True, slots=True)
-class Tagged:
-    """What an object holds, and the tag that this content has and no other."""
+class StoredObject:
+    """The content of an object, and the tag that identifies this content."""
 
     content: bytes
     tag: str
@@ -42,77 +42,83 @@ class Tagged:
 class Objects:
     """The objects below `prefix` in `bucket`.
 
-    Every method raises StoreError where the storage does not answer, refuses or has no such
-    bucket, and MissingExtra without obstore.
+    Every method raises StoreError if the storage does not answer, refuses or has no such bucket,
+    and MissingExtra without obstore.
     """
 
     bucket: str
     prefix: str
 
-    def get(self, name: str) -> Tagged | None:
-        """An object; None where there is none."""
-        with self.reaching():
+    def get(self, name: str) -> StoredObject | None:
+        """Reads an object; None if there is none."""
+        with self.translate_errors():
             try:
-                found = _obstore().get(self._store(), name)
-                return Tagged(bytes(found.bytes()), str(found.meta["e_tag"]))
+                result = _import_obstore().get(self._open_store(), name)
+                return StoredObject(bytes(result.bytes()), str(result.meta["e_tag"]))
             except FileNotFoundError as exc:
                 if NO_BUCKET in str(exc):
                     raise
         return None
 
     def put(self, name: str, content: bytes) -> None:
-        """Write an object, over an older one where there is one."""
-        with self.reaching():
-            _obstore().put(self._store(), name, content, use_multipart=False)
+        """Writes an object, replacing an older one."""
+        with self.translate_errors():
+            _import_obstore().put(self._open_store(), name, content, use_multipart=False)
 
     def put_new(self, name: str, content: bytes) -> str | None:
-        """Write an object that is not there, and return its tag; None where it is there."""
-        with self.reaching():
+        """Creates an object and returns its tag; None if it exists."""
+        with self.translate_errors():
             try:
-                put = _obstore().put(self._store(), name, content, mode="create")
-            except _exceptions().AlreadyExistsError:
+                result = _import_obstore().put(self._open_store(), name, content, mode="create")
+            except _import_exceptions().AlreadyExistsError:
                 return None
-            return str(put["e_tag"])
+            return str(result["e_tag"])
 
     def replace(self, name: str, content: bytes, tag: str) -> str | None:
-        """Write over what has this tag, and return the new one; None where it has changed."""
-        with self.reaching():
+        """Replaces the object with this tag and returns the new tag; None if it has changed."""
+        with self.translate_errors():
             try:
-                put = _obstore().put(self._store(), name, content, mode={"e_tag": tag})
-            except _exceptions().PreconditionError:
+                result = _import_obstore().put(
+                    self._open_store(), name, content, mode={"e_tag": tag}
+                )
+            except _import_exceptions().PreconditionError:
                 return None
-            return str(put["e_tag"])
+            return str(result["e_tag"])
 
     def delete(self, *names: str) -> None:
-        """Remove objects; those that are not there are passed over."""
-        with self.reaching():
+        """Removes objects; skips those that do not exist."""
+        with self.translate_errors():
             for name in names:
                 with contextlib.suppress(FileNotFoundError):
-                    _obstore().delete(self._store(), name)
+                    _import_obstore().delete(self._open_store(), name)
 
-    def names(self, below: str | None = None) -> list[str]:
-        """The names of all objects, or of those below a name."""
-        with self.reaching():
-            return [found["path"] for found in _obstore().list(self._store(), below).collect()]
+    def list_names(self, below: str | None = None) -> list[str]:
+        """Lists the names of all objects, or of those below a name."""
+        with self.translate_errors():
+            return [entry["path"] for entry in self._list(below)]
 
-    def size_bytes(self) -> int:
-        """What all objects take together."""
-        with self.reaching():
-            return sum(found["size"] for found in _obstore().list(self._store()).collect())
+    def measure_bytes(self) -> int:
+        """Returns the total size of all objects."""
+        with self.translate_errors():
+            return sum(entry["size"] for entry in self._list())
 
-    def _store(self) -> S3Store:
-        return _opened(self.bucket, self.prefix, storage_settings())
+    def _list(self, below: str | None = None) -> list[Any]:
+        entries: list[Any] = _import_obstore().list(self._open_store(), below).collect()
+        return entries
+
+    def _open_store(self) -> S3Store:
+        return _connect(self.bucket, self.prefix, storage_settings())
 
     @contextlib.contextmanager
-    def reaching(self) -> Iterator[None]:
-        """Say of whatever goes wrong in here what it was and what to do about it."""
+    def translate_errors(self) -> Iterator[None]:
+        """Turns errors of obstore and Lance into StoreError with advice."""
         try:
             yield
-        except (_exceptions().BaseError, OSError, ValueError, RuntimeError) as exc:
-            raise StoreError(self.trouble(exc)) from exc
+        except (_import_exceptions().BaseError, OSError, ValueError, RuntimeError) as exc:
+            raise StoreError(self.explain_error(exc)) from exc
 
-    def trouble(self, error: Exception) -> str:
-        """What an error of obstore or of Lance means, and what to do about it."""
+    def explain_error(self, error: Exception) -> str:
+        """Returns the cause of an error of obstore or Lance, and what to do about it."""
         place = f"s3://{self.bucket}/{self.prefix}"
         endpoint = storage_settings().endpoint or "AWS"
         text = str(error)
@@ -136,10 +142,10 @@ class Objects:
 
 
 @lru_cache(maxsize=16)
-def _opened(bucket: str, prefix: str, settings: StorageSettings) -> S3Store:
+def _connect(bucket: str, prefix: str, settings: StorageSettings) -> S3Store:
     from obstore.store import S3Store
 
-    given = {
+    options = {
         "endpoint": settings.endpoint,
         "aws_endpoint_url_s3": settings.endpoint,  # else the environment's would come first
         "region": settings.region,
@@ -147,7 +153,7 @@ def _opened(bucket: str, prefix: str, settings: StorageSettings) -> S3Store:
         "secret_access_key": settings.secret,
         "session_token": settings.token,
     }
-    config: Any = {key: value for key, value in given.items() if value}
+    config: Any = {key: value for key, value in options.items() if value}
     return S3Store(
         bucket,
         prefix=prefix,
@@ -161,17 +167,17 @@ def _opened(bucket: str, prefix: str, settings: StorageSettings) -> S3Store:
     )
 
 
-def _obstore() -> ModuleType:
+def _import_obstore() -> ModuleType:
     try:
         import obstore
     except ImportError as exc:
         raise MissingExtra("a library on S3 needs the extra: pip install 'mmsearch[s3]'") from exc
-    found: ModuleType = obstore
-    return found
+    module: ModuleType = obstore
+    return module
 
 
-def _exceptions() -> ModuleType:
-    _obstore()
+def _import_exceptions() -> ModuleType:
+    _import_obstore()
     from obstore import exceptions
 
     return exceptions

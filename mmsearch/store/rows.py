@@ -1,9 +1,9 @@
-"""Between the frozen values and Arrow rows, in both directions."""
+"""Converts frozen values to Arrow rows and back."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,9 +13,9 @@ import pyarrow as pa
 from mmsearch.store.schema import (
     ASSETS_SCHEMA,
     FILES_SCHEMA,
-    LOOK,
     SEGMENTS_SCHEMA,
-    vectors_schema,
+    THUMBPRINT,
+    make_vectors_schema,
 )
 from mmsearch.types import (
     Asset,
@@ -32,7 +32,7 @@ from mmsearch.types import (
 
 @dataclass(frozen=True, slots=True)
 class FileRow:
-    """A path that was seen, and the asset that lies there or why there is none."""
+    """A path that was indexed, with its asset or its error."""
 
     path: str
     asset_id: str | None
@@ -52,77 +52,49 @@ class EncodedSegment:
 
 @dataclass(frozen=True, slots=True)
 class EncodedAsset:
-    """An asset with all its segments, ready to be written.
-
-    `look` is that of `mmsearch.media.thumbprint`, None where it has none.
-    """
+    """An asset with its segments and its thumbprint, if it has one, ready to be written."""
 
     asset: Asset
     segments: tuple[EncodedSegment, ...]
-    look: bytes | None = None
+    thumbprint: bytes | None = None
 
 
-def _table(rows: list[dict[str, Any]], schema: pa.Schema) -> pa.Table:
-    return pa.Table.from_pylist(rows, schema=schema)
+FILE_COLUMNS = tuple(field.name for field in fields(FileRow))
+_METADATA_NAMES = [field.name for field in fields(Metadata) if field.name != "taken_at"]
 
 
-def files_table(rows: Iterable[FileRow]) -> pa.Table:
-    """Rows of `files`, seen now."""
-    now = datetime.now(UTC)
-    return _table(
-        [
-            {
-                "path": row.path,
-                "asset_id": row.asset_id,
-                "size_bytes": row.size_bytes,
-                "mtime_ns": row.mtime_ns,
-                "error": row.error,
-                "message": row.message,
-                "seen_at": now,
-            }
-            for row in rows
-        ],
-        FILES_SCHEMA,
-    )
+def make_files_table(rows: Iterable[FileRow]) -> pa.Table:
+    """Returns rows of `files`, seen now."""
+    seen_at = {"seen_at": datetime.now(UTC)}
+    values = [{name: getattr(row, name) for name in FILE_COLUMNS} | seen_at for row in rows]
+    return pa.Table.from_pylist(values, FILES_SCHEMA)
 
 
-def assets_table(assets: Iterable[EncodedAsset]) -> pa.Table:
-    """Rows of `assets`, indexed now."""
-    now = datetime.now(UTC)
-    return _table([_asset_row(one.asset, one.look, now) for one in assets], ASSETS_SCHEMA)
+def make_assets_table(assets: Iterable[EncodedAsset]) -> pa.Table:
+    """Returns rows of `assets`, indexed now."""
+    indexed_at = datetime.now(UTC)
+    rows = [_make_asset_row(encoded, indexed_at) for encoded in assets]
+    return pa.Table.from_pylist(rows, ASSETS_SCHEMA)
 
 
-def _asset_row(asset: Asset, look: bytes | None, now: datetime) -> dict[str, Any]:
-    said = asset.metadata
-    return {
+def _make_asset_row(encoded: EncodedAsset, indexed_at: datetime) -> dict[str, Any]:
+    asset, taken_at = encoded.asset, encoded.asset.metadata.taken_at
+    return {name: getattr(asset.metadata, name) for name in _METADATA_NAMES} | {
         "asset_id": asset.id,
         "modality": asset.modality.value,
         "size_bytes": asset.size_bytes,
-        "format": said.format,
-        "width_px": said.width_px,
-        "height_px": said.height_px,
-        "duration_s": said.duration_s,
-        "page_count": said.page_count,
-        "taken_at": None if said.taken_at is None else said.taken_at.isoformat(),
-        "latitude": said.latitude,
-        "longitude": said.longitude,
-        "camera": said.camera,
-        "artist": said.artist,
-        "title": said.title,
-        "album": said.album,
-        "language": said.language,
-        "description": said.description,
-        "indexed_at": now,
-        LOOK: look,
+        "taken_at": None if taken_at is None else taken_at.isoformat(),
+        "indexed_at": indexed_at,
+        THUMBPRINT: encoded.thumbprint,
     }
 
 
-def segments_table(segments: Iterable[Segment]) -> pa.Table:
-    """Rows of `segments`."""
-    return _table([_segment_row(segment) for segment in segments], SEGMENTS_SCHEMA)
+def make_segments_table(segments: Iterable[Segment]) -> pa.Table:
+    """Returns rows of `segments`."""
+    return pa.Table.from_pylist(list(map(_make_segment_row, segments)), SEGMENTS_SCHEMA)
 
 
-def _segment_row(segment: Segment) -> dict[str, Any]:
+def _make_segment_row(segment: Segment) -> dict[str, Any]:
     place = segment.place
     return {
         "segment_id": segment.id,
@@ -138,24 +110,25 @@ def _segment_row(segment: Segment) -> dict[str, Any]:
     }
 
 
-def vectors_table(encoded: Sequence[EncodedSegment], space: str, dim: int) -> pa.Table | None:
-    """Rows of the table of one space; None where no segment has a vector there."""
+def make_vectors_table(encoded: Sequence[EncodedSegment], space: str, dim: int) -> pa.Table | None:
+    """Returns rows of the table of one space; None if no segment has a vector there."""
     segment_ids: list[str] = []
     asset_ids: list[str] = []
     boxes: list[list[float] | None] = []
     values = []
-    for one in encoded:
-        for vectors in one.vectors:
-            if vectors.space != space:
-                continue
-            count = len(vectors.values)
-            segment_ids += [one.segment.id] * count
-            asset_ids += [one.segment.asset_id] * count
-            values.append(vectors.values)
-            if vectors.boxes is None:
-                boxes += [None] * count
-            else:
-                boxes += [[box.x0, box.y0, box.x1, box.y1] for box in vectors.boxes]
+    for segment, vectors in (
+        (part.segment, vectors) for part in encoded for vectors in part.vectors
+    ):
+        if vectors.space != space:
+            continue
+        count = len(vectors.values)
+        segment_ids += [segment.id] * count
+        asset_ids += [segment.asset_id] * count
+        values.append(vectors.values)
+        if vectors.boxes is None:
+            boxes += [None] * count
+        else:
+            boxes += [[box.x0, box.y0, box.x1, box.y1] for box in vectors.boxes]
     if not values:
         return None
     flat = np.concatenate(values).astype(np.float16).reshape(-1)
@@ -166,39 +139,27 @@ def vectors_table(encoded: Sequence[EncodedSegment], space: str, dim: int) -> pa
             pa.array(boxes, type=pa.list_(pa.float32(), 4)),
             pa.FixedSizeListArray.from_arrays(pa.array(flat), dim),
         ],
-        schema=vectors_schema(dim),
+        schema=make_vectors_schema(dim),
     )
 
 
 def read_asset(row: Mapping[str, Any]) -> Asset:
-    """An asset from a row of `assets`."""
+    """Returns the asset of a row of `assets`."""
     taken_at = row["taken_at"]
     return Asset(
         id=row["asset_id"],
         modality=Modality(row["modality"]),
         size_bytes=row["size_bytes"],
         metadata=Metadata(
-            format=row["format"],
-            width_px=row["width_px"],
-            height_px=row["height_px"],
-            duration_s=row["duration_s"],
-            page_count=row["page_count"],
             taken_at=None if taken_at is None else datetime.fromisoformat(taken_at),
-            latitude=row["latitude"],
-            longitude=row["longitude"],
-            camera=row["camera"],
-            artist=row["artist"],
-            title=row["title"],
-            album=row["album"],
-            language=row["language"],
-            description=row["description"],
+            **{name: row[name] for name in _METADATA_NAMES},
         ),
         indexed_at=row["indexed_at"],
     )
 
 
 def read_segment(row: Mapping[str, Any]) -> Segment:
-    """A segment from a row of `segments`."""
+    """Returns the segment of a row of `segments`."""
     span = None if row["start_s"] is None else Span(row["start_s"], row["end_s"])
     chars = None if row["char_start"] is None else (row["char_start"], row["char_end"])
     return Segment(

@@ -1,8 +1,8 @@
-"""The tables of a library as Arrow schemas, and the version of their form.
+"""The tables of a library as Arrow schemas, and the version of their format.
 
 A file on disk is a row of `files`; its content is a row of `assets`; the parts of the content are
-rows of `segments`; their vectors are rows of one table a space. Rows of `files` are written last:
-what they do not lead to was never finished, and is cleared away by the next writer.
+rows of `segments`; their vectors are rows of one table per space. Rows of `files` are written last:
+assets without one were never finished, and are removed by the next writer.
 """
 
 from __future__ import annotations
@@ -15,20 +15,23 @@ FORMAT_VERSION = 2
 FILES = "files"
 ASSETS = "assets"
 SEGMENTS = "segments"
-LOOK = "look"
-LOOK_BYTES = 1024
+THUMBPRINT = "look"
+THUMBPRINT_BYTES = 1024
 TEXT_INDEX = "text_words"
 """The full-text index over the texts of `segments`."""
+
+_TIMESTAMP = pa.timestamp("us", tz="UTC")
+_TAG = pa.struct([("name", pa.string()), ("probability", pa.float32())])
 
 FILES_SCHEMA = pa.schema(
     [
         pa.field("path", pa.string(), nullable=False),
-        pa.field("asset_id", pa.string()),  # null for a file that could not be indexed
+        ("asset_id", pa.string()),  # null for a file that could not be indexed
         pa.field("size_bytes", pa.int64(), nullable=False),
         pa.field("mtime_ns", pa.int64(), nullable=False),
-        pa.field("error", pa.string()),
-        pa.field("message", pa.string()),
-        pa.field("seen_at", pa.timestamp("us", tz="UTC"), nullable=False),
+        ("error", pa.string()),
+        ("message", pa.string()),
+        pa.field("seen_at", _TIMESTAMP, nullable=False),
     ]
 )
 
@@ -38,21 +41,21 @@ ASSETS_SCHEMA = pa.schema(
         pa.field("modality", pa.string(), nullable=False),
         pa.field("size_bytes", pa.int64(), nullable=False),
         pa.field("format", pa.string(), nullable=False),
-        pa.field("width_px", pa.int32()),
-        pa.field("height_px", pa.int32()),
-        pa.field("duration_s", pa.float64()),
-        pa.field("page_count", pa.int32()),
-        pa.field("taken_at", pa.string()),  # ISO 8601; many cameras know no time zone
-        pa.field("latitude", pa.float64()),
-        pa.field("longitude", pa.float64()),
-        pa.field("camera", pa.string()),
-        pa.field("artist", pa.string()),
-        pa.field("title", pa.string()),
-        pa.field("album", pa.string()),
-        pa.field("language", pa.string()),
-        pa.field("description", pa.string()),
-        pa.field("indexed_at", pa.timestamp("us", tz="UTC"), nullable=False),
-        pa.field(LOOK, pa.binary(LOOK_BYTES)),  # of a still picture, see mmsearch.media.thumbprint
+        ("width_px", pa.int32()),
+        ("height_px", pa.int32()),
+        ("duration_s", pa.float64()),
+        ("page_count", pa.int32()),
+        ("taken_at", pa.string()),  # ISO 8601; many cameras know no time zone
+        ("latitude", pa.float64()),
+        ("longitude", pa.float64()),
+        ("camera", pa.string()),
+        ("artist", pa.string()),
+        ("title", pa.string()),
+        ("album", pa.string()),
+        ("language", pa.string()),
+        ("description", pa.string()),
+        pa.field("indexed_at", _TIMESTAMP, nullable=False),
+        (THUMBPRINT, pa.binary(THUMBPRINT_BYTES)),  # of an image, see mmsearch.media.thumbprint
     ]
 )
 
@@ -61,26 +64,24 @@ SEGMENTS_SCHEMA = pa.schema(
         pa.field("segment_id", pa.string(), nullable=False),
         pa.field("asset_id", pa.string(), nullable=False),
         pa.field("kind", pa.string(), nullable=False),
-        pa.field("start_s", pa.float64()),
-        pa.field("end_s", pa.float64()),
-        pa.field("page", pa.int32()),
-        pa.field("char_start", pa.int64()),
-        pa.field("char_end", pa.int64()),
-        pa.field("text", pa.string()),
-        pa.field(
-            "tags", pa.list_(pa.struct([("name", pa.string()), ("probability", pa.float32())]))
-        ),
+        ("start_s", pa.float64()),
+        ("end_s", pa.float64()),
+        ("page", pa.int32()),
+        ("char_start", pa.int64()),
+        ("char_end", pa.int64()),
+        ("text", pa.string()),
+        ("tags", pa.list_(_TAG)),
     ]
 )
 
 
-def vectors_table(space: str) -> str:
-    """The name of the table that holds the vectors of a space."""
+def name_vectors_table(space: str) -> str:
+    """Returns the name of the table of the vectors of a space."""
     return f"vectors_{space}"
 
 
-def vectors_schema(dim: int) -> pa.Schema:
-    """Vectors as float16: half the disk, and ranks that do not suffer (unit vectors)."""
+def make_vectors_schema(dim: int) -> pa.Schema:
+    """Returns a schema of float16 vectors: half the disk, and the ranks of unit vectors stay."""
     return pa.schema(
         [
             pa.field("segment_id", pa.string(), nullable=False),
