@@ -17,31 +17,31 @@ PREFIX = "MMSEARCH_"
 
 
 def config_path() -> Path:
-    """Where config.toml is looked for: `MMSEARCH_CONFIG`, else the platform's config folder."""
+    """Returns the path of config.toml: `MMSEARCH_CONFIG`, else in the platform's config folder."""
     named = os.environ.get(f"{PREFIX}CONFIG")
     return Path(named) if named else Path(platformdirs.user_config_dir(APP)) / "config.toml"
 
 
 def default_library() -> Path:
-    """The library that is meant when none is named."""
+    """Returns the library that is used when none is named."""
     return Path(platformdirs.user_data_dir(APP)) / "default"
 
 
 def cache_dir() -> Path:
-    """Where converted weights are kept; what is in it can be deleted at any time."""
+    """Returns the folder for what can be made again; it can be deleted at any time."""
     named = os.environ.get(f"{PREFIX}CACHE")
     return Path(named) if named else Path(platformdirs.user_cache_dir(APP))
 
 
 def models_dir() -> Path:
-    """Where models are kept ready to run: `MMSEARCH_MODELS`, else the platform's data folder."""
+    """Returns the model store: `MMSEARCH_MODELS`, else in the platform's data folder."""
     named = os.environ.get(f"{PREFIX}MODELS")
     return Path(named) if named else Path(platformdirs.user_data_dir(APP)) / "models"
 
 
 @dataclass(frozen=True, slots=True)
 class HubSettings:
-    """Where the hub and its cache are: the variables that huggingface_hub has for it.
+    """The hub and its cache, by the variables of huggingface_hub.
 
     `answer_timeout_s` is for asking what there is, `data_timeout_s` for the next piece of a file.
     """
@@ -54,7 +54,7 @@ class HubSettings:
 
 
 def hub_settings() -> HubSettings:
-    """What HF_ENDPOINT, HF_HOME, HF_HUB_CACHE, HF_HUB_OFFLINE and the timeouts say now.
+    """Reads HF_ENDPOINT, HF_HOME, HF_HUB_CACHE, HF_HUB_OFFLINE and the timeouts.
 
     huggingface_hub reads them when it is imported; here they are read when they are needed. Raises
     ConfigError for a timeout that is no number.
@@ -86,7 +86,7 @@ def _seconds(name: str) -> float:
 
 @dataclass(frozen=True, slots=True)
 class StorageSettings:
-    """How an S3-compatible storage is reached; what is empty is left to the client."""
+    """The address and credentials of an S3-compatible storage; the client fills empty ones."""
 
     endpoint: str
     region: str
@@ -97,10 +97,10 @@ class StorageSettings:
 
 
 def storage_settings() -> StorageSettings:
-    """What AWS_ENDPOINT_URL, AWS_REGION, AWS_ACCESS_KEY_ID and their like say now.
+    """Reads AWS_ENDPOINT_URL, AWS_REGION, AWS_ACCESS_KEY_ID and their like.
 
-    An endpoint that is written with http:// may be reached without TLS. A storage that is not of
-    AWS asks for no region; the signature wants one.
+    An endpoint that begins with http:// is reached without TLS. Storages other than AWS need no
+    region, but the signature does, so it has a default.
     """
 
     def first(*names: str) -> str:
@@ -118,19 +118,19 @@ def storage_settings() -> StorageSettings:
 
 
 def server_token() -> str:
-    """What `MMSEARCH_TOKEN` says, which a server asks for and a client shows; empty if nothing."""
+    """Reads `MMSEARCH_TOKEN`, which a server requires and a client sends; empty for none."""
     return os.environ.get(f"{PREFIX}TOKEN", "")
 
 
 def cpu_count() -> int:
-    """The processors that this process may use."""
+    """Counts the processors that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def free_memory_bytes() -> int:
-    """About what this process may still take: what the machine has free, and its limit allows."""
+    """Estimates the memory that this process may still take, within its limit."""
     import psutil  # here: few commands ask
 
     free: int = psutil.virtual_memory().available
@@ -139,7 +139,7 @@ def free_memory_bytes() -> int:
 
 
 def _cgroup_limit_bytes() -> int | None:
-    """What a container leaves to its processes, None where nothing is said."""
+    """Returns the rest of a container's memory limit, None without a limit."""
     root = Path("/sys/fs/cgroup")
     try:
         most = int((root / "memory.max").read_text())
@@ -149,7 +149,7 @@ def _cgroup_limit_bytes() -> int | None:
 
 
 def file_settings() -> Mapping[str, object]:
-    """The keys of config.toml, dashes turned into underscores; empty where there is no file.
+    """Reads the keys of config.toml, dashes as underscores; empty without a file.
 
     Raises ConfigError where the file cannot be read or is not TOML.
     """
@@ -168,7 +168,7 @@ PRESETS = "presets"
 
 
 def own_presets() -> Mapping[str, object]:
-    """The user's presets: the tables `[presets.NAME]` of config.toml, as they are written there.
+    """Reads the user's presets: the tables `[presets.NAME]` of config.toml.
 
     Raises ConfigError where the file cannot be read.
     """
@@ -179,7 +179,7 @@ def own_presets() -> Mapping[str, object]:
 
 
 def settings(names: frozenset[str]) -> dict[str, object]:
-    """The settings among `names` that environment or file give; the environment wins.
+    """Reads the settings of some names from environment and file; the environment wins.
 
     The option `--decode-timeout` is `MMSEARCH_DECODE_TIMEOUT` in the environment and
     `decode_timeout` (or `decode-timeout`) in the file. Raises ConfigError for a key in the file

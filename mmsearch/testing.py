@@ -1,7 +1,7 @@
-"""What every encoder, loader and index of mmsearch holds; authors of plugins run it on their own.
+"""Contract checks of encoders, loaders and indexes; authors of plugins run them on their own.
 
-Each function takes one thing and raises AssertionError with what it does not hold. They need no
-test framework:
+Each function checks one object and raises AssertionError with the requirement that it fails. No
+test framework is needed:
 
     from mmsearch import testing
 
@@ -49,7 +49,7 @@ TEXTS = ("a dog on the beach", "", "two words", "naïve café 犬", "\ud800", "w
 
 
 def check_space(space: Space) -> None:
-    """A space has a name, a size, and a sha256 over the weights that fill it."""
+    """Checks that a space has a name, a size, and a sha256 over its weights."""
     assert space.name, "a space needs a name"
     assert space.dim > 0, f"{space.name}: dim is {space.dim}"
     digest = space.weights_sha256
@@ -59,7 +59,7 @@ def check_space(space: Space) -> None:
 
 
 def check_vectors(values: FloatArray, count: int, space: Space) -> None:
-    """(count, dim) float32 with finite unit rows."""
+    """Checks (count, dim) float32 with finite unit rows."""
     assert values.shape == (count, space.dim), (
         f"{space.name}: shape {values.shape}, expected {(count, space.dim)}"
     )
@@ -69,14 +69,14 @@ def check_vectors(values: FloatArray, count: int, space: Space) -> None:
     assert bool(np.allclose(norms, 1.0, atol=1e-3)), f"{space.name}: rows are not unit: {norms}"
 
 
-def check_same(one: FloatArray, other: FloatArray, why: str, *, least: float = SAME) -> None:
-    """Row by row the same vectors, up to rounding."""
-    cosines = (one * other).sum(axis=1)
+def check_same(vectors: FloatArray, expected: FloatArray, why: str, *, least: float = SAME) -> None:
+    """Checks that vectors are equal row by row, up to rounding."""
+    cosines = (vectors * expected).sum(axis=1)
     assert float(cosines.min(initial=1.0)) >= least, f"{why}: cosine {cosines.min():.6f}"
 
 
 def check_text_encoder(encoder: TextEncoder) -> None:
-    """Unit rows for any text, the same in any batch; tokens are counted text by text."""
+    """Checks unit rows for any text, the same in any batch; tokens are counted text by text."""
     check_space(encoder.space)
     texts = list(TEXTS)
     together = encoder.encode(texts)
@@ -92,7 +92,7 @@ def check_text_encoder(encoder: TextEncoder) -> None:
 
 
 def check_image_encoder(encoder: ImageEncoder) -> None:
-    """Unit rows with boxes for pictures of any shape, alone or together; words enter the space."""
+    """Checks unit rows with boxes for images of any shape, in any batch, and vectors of words."""
     check_space(encoder.space)
     shapes = [(90, 120), (1, 1), (3, 400), (400, 3), (300, 300)]
     pictures = [encoder.prepare(_noise(seed, *shape)) for seed, shape in enumerate(shapes)]
@@ -113,13 +113,13 @@ def check_image_encoder(encoder: ImageEncoder) -> None:
 
 
 def check_sound_encoder(encoder: SoundEncoder) -> None:
-    """Unit rows for windows up to `window_s`, the same at every call and in any batch."""
+    """Checks unit rows for windows up to `window_s`, the same at every call and in any batch."""
     check_space(encoder.space)
     assert 0 < encoder.hop_s <= encoder.window_s, "a hop leaves no sound between windows"
     rate_hz = encoder.sample_rate_hz
     windows: list[SampleArray] = [
-        tone(encoder.window_s, rate_hz=rate_hz),
-        tone(1.0, rate_hz=rate_hz, pitch_hz=440.0),
+        make_tone(encoder.window_s, rate_hz=rate_hz),
+        make_tone(1.0, rate_hz=rate_hz, pitch_hz=440.0),
         np.zeros(rate_hz, dtype=np.float32),
         np.zeros(1, dtype=np.float32),
     ]
@@ -133,7 +133,7 @@ def check_sound_encoder(encoder: SoundEncoder) -> None:
 
 
 def check_transcriber(transcriber: Transcriber) -> None:
-    """Nothing is heard where nothing is said."""
+    """Checks that silence, noise and a hum have no transcript."""
     rate_hz = 16_000
     hiss = np.random.default_rng(3).normal(0, 0.05, 10 * rate_hz).astype(np.float32)
     silence = np.zeros(10 * rate_hz, dtype=np.float32)
@@ -141,15 +141,15 @@ def check_transcriber(transcriber: Transcriber) -> None:
     for name, samples in (
         ("silence", silence),
         ("noise", hiss),
-        ("a hum", tone(10.0, rate_hz=rate_hz)),
+        ("a hum", make_tone(10.0, rate_hz=rate_hz)),
         ("no samples", nothing),
     ):
-        heard = transcriber.transcribe(samples, 0.0)
-        assert heard == [], f"in {name} it heard {heard}"
+        segments = transcriber.transcribe(samples, 0.0)
+        assert segments == [], f"in {name} it heard {segments}"
 
 
 def check_other_encoder(encoder: OtherEncoder, readings: Sequence[NDArray[np.float32]]) -> None:
-    """Unit rows for what the plugin's own loader reads, the same at every call."""
+    """Checks unit rows for contents of the plugin's own loader, the same at every call."""
     check_space(encoder.space)
     first = encoder.encode(readings)
     check_vectors(first, len(readings), encoder.space)
@@ -157,14 +157,15 @@ def check_other_encoder(encoder: OtherEncoder, readings: Sequence[NDArray[np.flo
 
 
 def check_loader(loader: Loader, path: Path, options: LoadOptions = OPTIONS) -> list[Content]:
-    """A good file streams `Described` first, then contents that fit the options; returns them.
+    """Checks that a file streams `Described`, then contents that fit the options; returns them.
 
     A cut-off copy of it must give contents or a MediaError, and nothing else.
     """
     contents = list(loader.load(path, options))
     assert contents, f"{path}: nothing came"
     assert isinstance(contents[0], Described), f"{path}: the first content must be Described"
-    assert not any(isinstance(one, Described) for one in contents[1:]), "Described comes once"
+    count = sum(isinstance(content, Described) for content in contents)
+    assert count == 1, "Described comes once"
     for content in contents[1:]:
         _check_content(content, options)
     for size_bytes in {0, 1, path.stat().st_size // 2}:
@@ -204,7 +205,7 @@ def _check_cut(loader: Loader, path: Path, size_bytes: int, options: LoadOptions
 
 
 def check_index(index: VectorIndex, vectors: FloatArray) -> None:
-    """Finds every vector it holds as its own nearest neighbour, and only what is allowed."""
+    """Checks that every vector is its own nearest neighbour, and that limits hold."""
     assert index.count == len(vectors), f"it holds {index.count} of {len(vectors)}"
     for row in range(0, len(vectors), max(1, len(vectors) // 8)):
         near = index.nearest(vectors[row : row + 1], 3)
@@ -215,8 +216,8 @@ def check_index(index: VectorIndex, vectors: FloatArray) -> None:
         assert row not in masked.rows[0].tolist(), f"row {row} was masked, and is found"
 
 
-def tone(seconds: float, *, rate_hz: int, pitch_hz: float = 220.0) -> SampleArray:
-    """A sine of 0.3 of full scale as (n,) float32."""
+def make_tone(seconds: float, *, rate_hz: int, pitch_hz: float = 220.0) -> SampleArray:
+    """Makes a sine of 0.3 of full scale as (n,) float32."""
     times = np.arange(int(seconds * rate_hz)) / rate_hz
     wave: SampleArray = (0.3 * np.sin(2 * np.pi * pitch_hz * times)).astype(np.float32)
     return wave

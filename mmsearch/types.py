@@ -1,4 +1,4 @@
-"""The values that the parts of mmsearch hand to each other; all are frozen."""
+"""The frozen values that the parts of mmsearch pass to each other."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Metric = Literal["cosine"]
 
 
 class Modality(StrEnum):
-    """What kind of file an asset is; the `kind` of a hit."""
+    """The kind of an asset, and the `kind` of a hit."""
 
     IMAGE = "image"
     AUDIO = "audio"
@@ -30,7 +30,7 @@ class Modality(StrEnum):
 
 
 class SegmentKind(StrEnum):
-    """What part of an asset a segment is."""
+    """The kind of a segment."""
 
     IMAGE = "image"
     FRAME = "frame"
@@ -49,7 +49,7 @@ class Span:
     end_s: float
 
     def overlap_s(self, other: Span) -> float:
-        """Seconds that both intervals cover."""
+        """Returns the seconds that both intervals cover."""
         return max(0.0, min(self.end_s, other.end_s) - max(self.start_s, other.start_s))
 
 
@@ -69,7 +69,7 @@ Resampling = Literal["lanczos", "bicubic", "bilinear"]
 
 @dataclass(frozen=True, slots=True)
 class PictureFit:
-    """How a picture is brought to the size that an image encoder takes.
+    """The scaling of an image to the size that an image encoder takes.
 
     `within`: the longer side shrunk to at most `size_px`, never enlarged. The others give
     (size_px, size_px) exactly, enlarging where needed: `shortest` scales the shorter side and cuts
@@ -85,7 +85,7 @@ class PictureFit:
 
 @dataclass(frozen=True, slots=True)
 class Tag:
-    """A word for what an encoder saw, and how sure it was (0..1)."""
+    """A word for the content of an image or sound, and its probability (0..1)."""
 
     name: str
     probability: float
@@ -93,7 +93,7 @@ class Tag:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where in its asset a segment lies; what does not apply is None.
+    """The place of a segment in its asset; fields that do not apply are None.
 
     `page` counts from 1. `chars` is a half-open range of characters in the page, or in the whole
     text where there are no pages.
@@ -104,7 +104,7 @@ class Place:
     chars: tuple[int, int] | None = None
 
     def key(self) -> str:
-        """A text that is equal exactly when the places are (times to the millisecond)."""
+        """Returns a text that is equal exactly when the places are (times to the millisecond)."""
         parts = []
         if self.span is not None:
             parts.append(f"t{round(self.span.start_s * 1000)}-{round(self.span.end_s * 1000)}")
@@ -116,14 +116,14 @@ class Place:
 
 
 def segment_id(asset_id: str, kind: SegmentKind, place: Place) -> str:
-    """The id of a segment: 32 hex digits of BLAKE2b over asset, kind and place."""
+    """Returns the id of a segment: 32 hex digits of BLAKE2b over asset, kind and place."""
     text = f"{asset_id}/{kind.value}/{place.key()}"
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
 class Metadata:
-    """What a file says of itself: EXIF, ID3, container and document headers."""
+    """Facts that a file states about itself: EXIF, ID3, container and document headers."""
 
     format: str = ""
     width_px: int | None = None
@@ -174,7 +174,7 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class WeightFile:
-    """A file that a model consists of; `name` is relative to the model's folder."""
+    """A file of a model; `name` is relative to the model's folder."""
 
     name: str
     sha256: str
@@ -183,7 +183,7 @@ class WeightFile:
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """Which model made something: its name, its revision, and a sha256 over its weight files."""
+    """The model of some vectors: its name, its revision, and a sha256 over its weight files."""
 
     model: str
     revision: str
@@ -209,7 +209,7 @@ class Space:
 
     @property
     def provenance(self) -> Provenance:
-        """Which model makes the vectors of this space."""
+        """The model of the vectors of this space."""
         return Provenance(self.model, self.revision, self.weights_sha256, self.files)
 
 
@@ -228,7 +228,7 @@ class Vectors:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A segment that an index found near a query, before fusion.
+    """A segment near a query in an index, before fusion.
 
     `row` is the segment's row in the index that found it, `similarity` the cosine.
     """
@@ -241,7 +241,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class SpaceScore:
-    """What one space said of a hit: its rank there (from 1) and its calibrated score (0..1).
+    """The rank of a hit in one space (from 1) and its calibrated score (0..1).
 
     `provenance` is the model that made the vectors; None for names, which need none.
     """
@@ -254,7 +254,7 @@ class SpaceScore:
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """A segment of a hit with its own score, and where in the picture it matched.
+    """A segment of a hit with its own score, and the matching part of its image.
 
     `span` is the stretch of time that matches: that of the segment, longer where its neighbours
     match too; None where the asset has no time.

@@ -1,1 +1,1 @@
-"""Ingest: what to do with a folder, and how fast."""
+"""Indexers: bring a library up to date with folders."""

@@ -1,4 +1,4 @@
-"""What waits for the encoder: bounded in bytes, taken in batches."""
+"""A queue of encoder work, bounded in bytes and taken in batches."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Generic, TypeVar
 _T = TypeVar("_T")
 
 
-class Waiting(Generic[_T]):
-    """A queue whose bound is memory: what waits takes at most `limit_bytes`, or is one thing.
+class BatchQueue(Generic[_T]):
+    """A queue with a bound in memory: it holds at most `limit_bytes`, or one larger item.
 
     Many threads put, one takes.
     """
@@ -18,27 +18,27 @@ class Waiting(Generic[_T]):
     def __init__(self, limit_bytes: int) -> None:
         self._limit_bytes = limit_bytes
         self._held_bytes = 0
-        self._things: deque[tuple[_T, int]] = deque()
+        self._items: deque[tuple[_T, int]] = deque()
         self._changed = threading.Condition()
 
-    def put(self, thing: _T, size_bytes: int, timeout_s: float) -> bool:
-        """Whether there was room for it in time."""
+    def put(self, item: _T, size_bytes: int, timeout_s: float) -> bool:
+        """Returns True if there was room for the item in time."""
         with self._changed:
             if not self._changed.wait_for(lambda: self._has_room(size_bytes), timeout_s):
                 return False
-            self._things.append((thing, size_bytes))
+            self._items.append((item, size_bytes))
             self._held_bytes += size_bytes
             self._changed.notify_all()
             return True
 
-    def take(self, most: int, timeout_s: float) -> list[_T]:
-        """What is there, in order, at most so many; empty where nothing came in time."""
+    def take(self, limit: int, timeout_s: float) -> list[_T]:
+        """Returns at most `limit` items in order; empty where none came in time."""
         with self._changed:
-            self._changed.wait_for(lambda: bool(self._things), timeout_s)
-            taken = [self._things.popleft() for _ in range(min(most, len(self._things)))]
+            self._changed.wait_for(lambda: bool(self._items), timeout_s)
+            taken = [self._items.popleft() for _ in range(min(limit, len(self._items)))]
             self._held_bytes -= sum(size for _, size in taken)
             self._changed.notify_all()
-            return [thing for thing, _ in taken]
+            return [item for item, _ in taken]
 
     def _has_room(self, size_bytes: int) -> bool:
-        return not self._things or self._held_bytes + size_bytes <= self._limit_bytes
+        return not self._items or self._held_bytes + size_bytes <= self._limit_bytes

@@ -1,4 +1,4 @@
-"""Walks folders: which files are there, how large, how new."""
+"""Walks folders and lists their files with sizes and times."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from mmsearch.errors import ConfigError
-from mmsearch.media.files import absolute
+from mmsearch.media.files import make_absolute
 
 SKIPPED_FOLDERS = frozenset(
     {"node_modules", "@eaDir", "#recycle", "$RECYCLE.BIN", "System Volume Information",
@@ -21,8 +21,8 @@ SKIPPED_FILES = frozenset({"Thumbs.db", "desktop.ini", "ehthumbs.db", "Icon\r", 
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """A regular file; `size_bytes` and `mtime_ns` tell later whether it has changed."""
+class DiscoveredFile:
+    """A regular file; `size_bytes` and `mtime_ns` tell later if it has changed."""
 
     path: str
     size_bytes: int
@@ -30,13 +30,12 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
-class Selection:
-    """Which files of the folders are meant.
+class FileSelection:
+    """The files of the folders that a run includes.
 
-    Globs are held against the name, the path below the root, and the whole path.
-
-    Names that begin with a dot are passed over unless `hidden`; a root itself is always meant.
-    Where there are folders `within`, without links in their paths, no link is followed out of them.
+    Globs are matched with the name, the path below the root, and the whole path. Names that begin
+    with a dot are skipped unless `hidden`; a root itself never is. With `within` (folders whose
+    paths have no links), no link is followed out of them.
     """
 
     include: tuple[str, ...] = ()
@@ -44,18 +43,18 @@ class Selection:
     hidden: bool = False
     within: tuple[str, ...] = ()
 
-    def takes(self, path: str, root: str) -> bool:
-        """Whether a file below `root` is meant."""
+    def includes_file(self, path: str, root: str) -> bool:
+        """Tests if a file below `root` is included."""
         if self.include and not _matches(path, root, self.include):
             return False
         return not _matches(path, root, self.exclude)
 
-    def enters(self, path: str, root: str) -> bool:
-        """Whether a folder below `root` may hold files that are meant."""
+    def enters_folder(self, path: str, root: str) -> bool:
+        """Tests if a folder below `root` may hold files that are included."""
         return not _matches(path, root, self.exclude)
 
-    def reaches(self, path: str) -> bool:
-        """Whether what lies at a path, links followed, lies where it may."""
+    def is_within_limits(self, path: str) -> bool:
+        """Tests if the target of a path, links followed, lies where it may."""
         if not self.within:
             return True
         real = Path(os.path.realpath(path))
@@ -71,49 +70,49 @@ def _matches(path: str, root: str, globs: Sequence[str]) -> bool:
 
 
 def check_roots(roots: Sequence[Path]) -> None:
-    """Raise ConfigError for a root that does not exist."""
+    """Raises ConfigError for a root that does not exist."""
     for root in roots:
         if not os.path.lexists(root.expanduser()):
             raise ConfigError(f"{root} does not exist: nothing to index there")
 
 
-def discover(
-    roots: Sequence[Path], selection: Selection, *, outside: Path | None = None
-) -> Iterator[Found]:
-    """Every file below the roots, each once, in the order of their names.
+def discover_files(
+    roots: Sequence[Path], selection: FileSelection, *, outside: Path | None = None
+) -> Iterator[DiscoveredFile]:
+    """Yields every file below the roots, each once, in the order of their names.
 
     Links to files and folders are followed; a folder that was entered already (by device and inode)
-    is not entered again, so that loops end. What cannot be listed is passed over: it is not there.
+    is not entered again, so that loops end. Files and folders that cannot be listed are skipped.
     `outside` is a folder never to enter: the library itself. Raises ConfigError for a root that
     does not exist, or lies where it may not.
     """
     check_roots(roots)
     entered: set[tuple[int, int]] = set()
-    given: set[str] = set()
+    yielded: set[str] = set()
     forbidden = None if outside is None else os.path.realpath(outside)
     for root in roots:
-        path = absolute(root)
-        if not selection.reaches(path):
+        path = make_absolute(root)
+        if not selection.is_within_limits(path):
             raise ConfigError(f"{root} leads out of the folders that may be indexed")
         try:
             info = os.stat(path)  # noqa: PTH116 - paths stay strings on this hot path
         except OSError as exc:
             raise ConfigError(f"{root} cannot be read: {exc.strerror}") from exc
         if stat.S_ISDIR(info.st_mode):
-            yield from _walk(path, info, selection, entered, given, forbidden)
-        elif stat.S_ISREG(info.st_mode) and path not in given:
-            given.add(path)
-            yield Found(path, info.st_size, info.st_mtime_ns)
+            yield from _walk(path, info, selection, entered, yielded, forbidden)
+        elif stat.S_ISREG(info.st_mode) and path not in yielded:
+            yielded.add(path)
+            yield DiscoveredFile(path, info.st_size, info.st_mtime_ns)
 
 
 def _walk(
     folder: str,
     info: os.stat_result,
-    selection: Selection,
+    selection: FileSelection,
     entered: set[tuple[int, int]],
-    given: set[str],
+    yielded: set[str],
     forbidden: str | None,
-) -> Iterator[Found]:
+) -> Iterator[DiscoveredFile]:
     root = folder
     # An explicit stack: a tree deeper than Python's recursion limit is a tree all the same.
     stack = [(folder, info)]
@@ -125,19 +124,19 @@ def _walk(
         entered.add(key)
         try:
             with os.scandir(folder) as entries:
-                listed = sorted(entries, key=lambda entry: entry.name)
+                children = sorted(entries, key=lambda entry: entry.name)
         except OSError:
             continue
         below = []
-        for entry in listed:
+        for entry in children:
             if entry.name.startswith(".") and not selection.hidden:
                 continue
             try:
-                if entry.is_symlink() and not selection.reaches(entry.path):
+                if entry.is_symlink() and not selection.is_within_limits(entry.path):
                     continue
                 is_folder = entry.is_dir()
                 if is_folder and (
-                    entry.name in SKIPPED_FOLDERS or not selection.enters(entry.path, root)
+                    entry.name in SKIPPED_FOLDERS or not selection.enters_folder(entry.path, root)
                 ):
                     continue
                 info = entry.stat()
@@ -148,9 +147,9 @@ def _walk(
             elif (
                 stat.S_ISREG(info.st_mode)
                 and entry.name not in SKIPPED_FILES
-                and entry.path not in given
-                and selection.takes(entry.path, root)
+                and entry.path not in yielded
+                and selection.includes_file(entry.path, root)
             ):
-                given.add(entry.path)
-                yield Found(entry.path, info.st_size, info.st_mtime_ns)
+                yielded.add(entry.path)
+                yield DiscoveredFile(entry.path, info.st_size, info.st_mtime_ns)
         stack.extend(reversed(below))

@@ -1,10 +1,10 @@
-"""What an ingest run tells while it goes."""
+"""The events of an indexing run."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mmsearch.snapshot.maintenance import Building, Ready
+from mmsearch.snapshot.maintenance import IndexProgress, IndexReady
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class Updated:
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """A known asset was found under a new path, and its old one is gone."""
+    """A known asset has a new path, and its old one is gone."""
 
     path: str
     moved_from: str
@@ -58,7 +58,7 @@ class Removed:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Where the run is: files dealt with, and files that need work."""
+    """The progress of the run: files dealt with, and files that need work."""
 
     done: int
     total: int
@@ -66,7 +66,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """The last event: what was done, in files, and how long it took."""
+    """The last event: counts of files, and the seconds that the run took."""
 
     indexed: int = 0
     updated: int = 0
@@ -78,5 +78,14 @@ class Finished:
 
 
 Event = (
-    Indexed | Updated | Moved | Skipped | Failed | Removed | Progress | Building | Ready | Finished
+    Indexed
+    | Updated
+    | Moved
+    | Skipped
+    | Failed
+    | Removed
+    | Progress
+    | IndexProgress
+    | IndexReady
+    | Finished
 )

@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING
 
 from mmsearch.config import cpu_count
 from mmsearch.media.base import LoadOptions
-from mmsearch.media.files import absolute, is_gone, storable
-from mmsearch.runtime.concurrency import started, uninterrupted
-from mmsearch.segmenter import load_options
+from mmsearch.media.files import is_gone, make_absolute, make_storable
+from mmsearch.runtime.concurrency import run_in_thread, run_uninterrupted
+from mmsearch.segmenter import make_load_options
 from mmsearch.store.location import Location
 from mmsearch.store.reader import Reader
 from mmsearch.store.rows import EncodedAsset, FileRow
 from mmsearch.store.schema import ASSETS
 from mmsearch.store.writer import DIRTY, Lock, Writer
 from mmsearch.types import Modality
-from mmsearch_indexers.discovery import Selection, discover
+from mmsearch_indexers.discovery import FileSelection, discover_files
 from mmsearch_indexers.events import (
     Event,
     Failed,
@@ -34,8 +34,8 @@ from mmsearch_indexers.events import (
     Skipped,
     Updated,
 )
-from mmsearch_indexers.pipeline import Broken, Done, Outcome, Passed, Pipeline
-from mmsearch_indexers.plan import Job, plan
+from mmsearch_indexers.pipeline import Outcome, Pipeline, TaskBroken, TaskDone, TaskPassed
+from mmsearch_indexers.plan import IndexTask, plan_run
 
 if TYPE_CHECKING:
     from mmsearch.encoders.bundle import Encoders
@@ -47,10 +47,10 @@ FLUSH_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class Wishes:
-    """What a run is asked to do besides indexing the folders."""
+class IndexOptions:
+    """The options of a run."""
 
-    selection: Selection = Selection()
+    selection: FileSelection = FileSelection()
     kinds: frozenset[Modality] = frozenset()
     options: LoadOptions = LoadOptions()
     workers: int | None = None
@@ -59,31 +59,31 @@ class Wishes:
 
 
 @dataclass(frozen=True, slots=True)
-class _Settled:
-    """A file's row, the asset that is written before it, and the path that it was moved from."""
+class _FileOutcome:
+    """The row of a file, the asset that is written before it, and the path it was moved from."""
 
     row: FileRow
     encoded: EncodedAsset | None
     gone: str | None
 
 
-class _Batch:
+class _OutcomeBatch:
     """Outcomes that are finished and not yet written."""
 
     def __init__(self, writer: Future[Writer], known_paths: set[str]) -> None:
         self._opening = writer
         self._known_paths = known_paths
-        self._settled: list[_Settled] = []
+        self._outcomes: list[_FileOutcome] = []
         self._is_torn = False
         self._since_s = time.monotonic()
 
-    def add(self, settled: _Settled) -> None:
-        self._settled.append(settled)
+    def add(self, outcome: _FileOutcome) -> None:
+        self._outcomes.append(outcome)
 
     def is_due(self) -> bool:
-        segments = sum(len(one.encoded.segments) for one in self._settled if one.encoded)
+        segments = sum(len(file.encoded.segments) for file in self._outcomes if file.encoded)
         return (
-            len(self._settled) >= FLUSH_FILES
+            len(self._outcomes) >= FLUSH_FILES
             or segments >= FLUSH_SEGMENTS
             or time.monotonic() - self._since_s >= FLUSH_S
         )
@@ -94,26 +94,26 @@ class _Batch:
         After an error, the next call writes what this one did not, and nothing twice.
         """
         writer = self._opening.result()
-        was_torn, self._is_torn = self._is_torn, bool(self._settled)
-        assets = [one.encoded for one in self._settled if one.encoded is not None]
+        was_torn, self._is_torn = self._is_torn, bool(self._outcomes)
+        assets = [outcome.encoded for outcome in self._outcomes if outcome.encoded is not None]
         if assets:
             (writer.complete_assets if was_torn else writer.add_assets)(assets)
-        rows = [one.row for one in self._settled]
-        known = self._known_paths | {row.path for row in rows if was_torn}
-        writer.add_files([row for row in rows if row.path not in known])
-        writer.replace_files([row for row in rows if row.path in known])
+        rows = [outcome.row for outcome in self._outcomes]
+        known_paths = self._known_paths | {row.path for row in rows if was_torn}
+        writer.add_files([row for row in rows if row.path not in known_paths])
+        writer.replace_files([row for row in rows if row.path in known_paths])
         self._known_paths |= {row.path for row in rows}
-        gone = [one.gone for one in self._settled if one.gone is not None]
-        if gone:
-            writer.remove_files(gone)
-        self._settled, self._is_torn = [], False
+        old_paths = [outcome.gone for outcome in self._outcomes if outcome.gone is not None]
+        if old_paths:
+            writer.remove_files(old_paths)
+        self._outcomes, self._is_torn = [], False
         self._since_s = time.monotonic()
 
 
-def index(
-    library: Location, roots: Sequence[Path], encoders: Encoders, wishes: Wishes
+def index_paths(
+    library: Location, roots: Sequence[Path], encoders: Encoders, wishes: IndexOptions
 ) -> Generator[Event]:
-    """Index folders and files; yields events, `Finished` last.
+    """Indexes folders and files; yields events, `Finished` last.
 
     Closing the iterator early, or an error from outside, keeps all that was finished. Raises
     ConfigError for a root that is not there, LibraryLocked when another process is writing.
@@ -122,13 +122,14 @@ def index(
     counts: Counter[str] = Counter()
     with Lock(library):
         reader = Reader.open(library)
-        found = discover(
+        files = discover_files(
             roots, wishes.selection, outside=None if library.is_remote else library.folder
         )
-        todo = plan(
-            found,
-            reader.files(),
-            [absolute(root) for root in roots],
+        known_files = reader.read_files()
+        todo = plan_run(
+            files,
+            known_files,
+            [make_absolute(root) for root in roots],
             retry_failed=wishes.retry_failed,
         )
         for row in todo.unchanged:
@@ -136,7 +137,8 @@ def index(
             yield Failed(row.path, row.error, row.message or "") if row.error else Skipped(row.path)
         missing = [row for row in todo.missing if is_gone(row.path)]
         if todo.jobs or (wishes.prune and missing):
-            with contextlib.closing(_run(reader, todo.jobs, missing, encoders, wishes)) as events:
+            run = _run_pipeline(reader, known_files, todo.jobs, missing, encoders, wishes)
+            with contextlib.closing(run) as events:
                 for event in events:
                     counts[type(event).__name__.lower()] += 1
                     yield event
@@ -153,14 +155,14 @@ def index(
     )
 
 
-def _run(
+def _run_pipeline(
     reader: Reader,
-    jobs: Sequence[Job],
+    known_files: Sequence[FileRow],
+    jobs: Sequence[IndexTask],
     missing: Sequence[FileRow],
     encoders: Encoders,
-    wishes: Wishes,
+    wishes: IndexOptions,
 ) -> Generator[Event]:
-    known_files = reader.files()
     # An asset whose old path is gone can turn up elsewhere: then it was moved.
     orphans: dict[str, list[FileRow]] = {}
     for row in missing:
@@ -172,16 +174,16 @@ def _run(
             paths_of.setdefault(row.asset_id, []).append(row.path)
     # Opening it takes a second, most of it for importing lancedb: decoding has begun by then.
     was_stopped = reader.location.exists(DIRTY)
-    opening = started(lambda: Writer.open(reader.location))
+    opening = run_in_thread(lambda: Writer.open(reader.location))
     if was_stopped:
         opening.result()  # it clears away what a killed run left, before anything is looked up
     has_abandoned = False  # an asset that no path leads to any more
     is_complete = False
-    batch = _Batch(opening, {row.path for row in known_files})
+    batch = _OutcomeBatch(opening, {row.path for row in known_files})
     pipeline = Pipeline(
         encoders,
-        load_options(encoders, wishes.options),
-        known=_known_assets(Reader.open(reader.location)),
+        make_load_options(encoders, wishes.options),
+        known_assets=_read_known_assets(Reader.open(reader.location)),
         kinds=wishes.kinds,
         workers=wishes.workers or cpu_count(),
     )
@@ -190,23 +192,23 @@ def _run(
     try:
         with pipeline:
             for done, outcome in enumerate(pipeline.run(jobs), start=1):
-                event, file_row, encoded = _settle(outcome)
-                gone = None
-                if isinstance(event, Indexed) and isinstance(outcome, Done):
-                    gone = _moved_from(outcome, orphans, paths_of, moved)
-                    if gone is not None:
-                        moved.add(gone)
-                        event = Moved(event.path, gone)
+                event, file_row, encoded = _settle_outcome(outcome)
+                old_path = None
+                if isinstance(event, Indexed) and isinstance(outcome, TaskDone):
+                    old_path = _find_old_path(outcome, orphans, paths_of, moved)
+                    if old_path is not None:
+                        moved.add(old_path)
+                        event = Moved(event.path, old_path)
                 if file_row is not None:
-                    batch.add(_Settled(file_row, encoded, gone))
-                known = outcome.job.known
-                had_asset = known is not None and known.asset_id is not None
+                    batch.add(_FileOutcome(file_row, encoded, old_path))
+                known_row = outcome.job.known
+                had_asset = known_row is not None and known_row.asset_id is not None
                 has_abandoned |= had_asset and isinstance(event, Updated | Failed)
                 if event is not None:
                     yield event
                 yield Progress(done, len(jobs))
                 if batch.is_due():
-                    uninterrupted(batch.write)
+                    run_uninterrupted(batch.write)
         if wishes.prune:
             pruned = [row.path for row in missing if row.path not in moved]
             has_abandoned |= bool(pruned)
@@ -222,19 +224,19 @@ def _run(
                 writer.sweep()
             writer.close(tidy=is_complete, is_unfinished=has_abandoned and not is_complete)
 
-        uninterrupted(finish)
+        run_uninterrupted(finish)
     for path in pruned:
         yield Removed(path)
 
 
-def _known_assets(reader: Reader) -> dict[str, Modality]:
-    ids, modalities = reader.column(ASSETS, "asset_id", "modality").columns
+def _read_known_assets(reader: Reader) -> dict[str, Modality]:
+    ids, modalities = reader.read_columns(ASSETS, "asset_id", "modality").columns
     pairs = zip(ids.to_pylist(), modalities.to_pylist(), strict=True)
     return {asset_id: Modality(modality) for asset_id, modality in pairs}
 
 
-def _moved_from(
-    outcome: Done,
+def _find_old_path(
+    outcome: TaskDone,
     orphans: dict[str, list[FileRow]],
     paths_of: dict[str, list[str]],
     moved: set[str],
@@ -249,22 +251,22 @@ def _moved_from(
     return None
 
 
-def _settle(outcome: Outcome) -> tuple[Event | None, FileRow | None, EncodedAsset | None]:
-    """The event of an outcome, the row of its file, and what is to be written besides."""
-    if isinstance(outcome, Passed):
+def _settle_outcome(outcome: Outcome) -> tuple[Event | None, FileRow | None, EncodedAsset | None]:
+    """Returns the event of an outcome, the row of its file, and the asset to be written."""
+    if isinstance(outcome, TaskPassed):
         return None, None, None
-    found, known = outcome.job.found, outcome.job.known
-    path = storable(found.path)
-    if isinstance(outcome, Broken):
+    file, known_row = outcome.job.found, outcome.job.known
+    path = make_storable(file.path)
+    if isinstance(outcome, TaskBroken):
         name, reason = type(outcome.error).__name__, outcome.error.reason
-        row = FileRow(path, None, found.size_bytes, found.mtime_ns, name, reason)
+        row = FileRow(path, None, file.size_bytes, file.mtime_ns, name, reason)
         return Failed(path, name, reason), row, None
-    row = FileRow(path, outcome.asset_id, found.size_bytes, found.mtime_ns)
+    row = FileRow(path, outcome.asset_id, file.size_bytes, file.mtime_ns)
     encoded = outcome.encoded
-    if known is not None and known.asset_id == outcome.asset_id:
+    if known_row is not None and known_row.asset_id == outcome.asset_id:
         return Skipped(path), row, None  # touched: only its time has changed
     kind = outcome.modality.value
     count = len(encoded.segments) if encoded else 0
-    if known is not None and known.asset_id is not None:
+    if known_row is not None and known_row.asset_id is not None:
         return Updated(path, kind, count), row, encoded
     return Indexed(path, kind, count), row, encoded

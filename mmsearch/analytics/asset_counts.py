@@ -1,4 +1,4 @@
-"""How many assets there are, by kind, time, camera, language, format and length."""
+"""Counts assets by kind, time, camera, language, format and length."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from mmsearch.analytics import asset_rows
 from mmsearch.snapshot import columns
-from mmsearch.snapshot.snapshot import MODALITIES
+from mmsearch.snapshot.array_writers import MODALITIES
 from mmsearch.types import Modality
 
 if TYPE_CHECKING:
@@ -17,36 +17,36 @@ if TYPE_CHECKING:
     from mmsearch.snapshot.snapshot import Snapshot
 
 AT_MOST = 50
-"""How many different values are named."""
+"""The most values that are named."""
 LENGTHS_S = (0.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0)
-"""Where the classes of lengths begin, in seconds; the last has no end."""
+"""The lower bounds of the classes of lengths; the last class has no upper bound."""
 YEARS = (1826, 9999)
-"""What a time may be that is believed: from the first photograph on."""
+"""The range of plausible years: from the first photograph on."""
 
 
 @dataclass(frozen=True, slots=True)
-class Named:
-    """How many assets have a value."""
+class NamedCount:
+    """The number of assets with a value."""
 
     name: str
     assets: int
 
 
 @dataclass(frozen=True, slots=True)
-class Ranked:
-    """The values that most assets have, the most frequent first.
+class TopValues:
+    """The most frequent values, the most frequent first.
 
-    `distinct` is how many values there are, `unknown` how many assets have none.
+    `distinct` is the number of different values, `unknown` the number of assets without one.
     """
 
-    named: tuple[Named, ...] = ()
+    named: tuple[NamedCount, ...] = ()
     distinct: int = 0
     unknown: int = 0
 
 
 @dataclass(frozen=True, slots=True)
-class Month:
-    """How many assets of a kind are of a month, written as 2024-05."""
+class MonthCount:
+    """The number of assets of a kind in a month, written as 2024-05."""
 
     month: str
     kind: Modality
@@ -54,8 +54,8 @@ class Month:
 
 
 @dataclass(frozen=True, slots=True)
-class Length:
-    """How many assets of a kind last from `start_s` to before `end_s` (None: any longer)."""
+class LengthCount:
+    """The number of assets of a kind with a length in [start_s, end_s); no end where it is None."""
 
     kind: Modality
     start_s: float
@@ -64,110 +64,113 @@ class Length:
 
 
 @dataclass(frozen=True, slots=True)
-class Counts:
-    """What there is, in assets; a content that lies in several files is one.
+class AssetCounts:
+    """Counts of assets; the content of several files is one asset.
 
-    `size_bytes` is by kind, as is `duration_s` of what has one. A time is when it was taken, else
-    when its oldest file was last changed; `undated` have none that can be believed.
+    `size_bytes` and `duration_s` are totals by kind. The time of an asset is when it was taken,
+    else when its oldest file was last changed; `undated` counts those without a plausible time.
     """
 
     assets: int
     files: int
-    kinds: tuple[Named, ...]
+    kinds: tuple[NamedCount, ...]
     size_bytes: dict[Modality, int]
     duration_s: dict[Modality, float]
-    months: tuple[Month, ...]
+    months: tuple[MonthCount, ...]
     undated: int
-    lengths: tuple[Length, ...]
-    cameras: Ranked
-    languages: Ranked
-    formats: Ranked
+    lengths: tuple[LengthCount, ...]
+    cameras: TopValues
+    languages: TopValues
+    formats: TopValues
 
 
-def counts(snapshot: Snapshot) -> Counts:
-    """Count everything; one column is in memory at a time."""
-    return snapshot.kept("survey.counts", lambda: _counts(snapshot))
+def count_assets(snapshot: Snapshot) -> AssetCounts:
+    """Counts all of `AssetCounts`; one column is in memory at a time."""
+    return snapshot.memoize("survey.counts", lambda: _count_assets(snapshot))
 
 
-def _counts(snapshot: Snapshot) -> Counts:
-    assets = asset_rows.rows(snapshot)
+def _count_assets(snapshot: Snapshot) -> AssetCounts:
+    assets = asset_rows.list_rows(snapshot)
     kinds = snapshot.modalities[assets]
-    found = np.bincount(kinds, minlength=len(MODALITIES)).tolist()
-    months, undated = _months(snapshot, assets)
-    sizes = _numbers(snapshot, "size_bytes", assets)
-    durations = _numbers(snapshot, "duration_s", assets)
-    return Counts(
+    counts = np.bincount(kinds, minlength=len(MODALITIES)).tolist()
+    months, undated = _count_months(snapshot, assets)
+    sizes = _read_numbers(snapshot, "size_bytes", assets)
+    durations = _read_numbers(snapshot, "duration_s", assets)
+    return AssetCounts(
         assets=len(assets),
         files=len(snapshot.file_rows),
         kinds=tuple(
-            Named(kind.value, count) for kind, count in zip(MODALITIES, found, strict=True) if count
+            NamedCount(kind.value, count)
+            for kind, count in zip(MODALITIES, counts, strict=True)
+            if count
         ),
-        size_bytes={kind: int(total) for kind, total in _sums(kinds, sizes).items()},
-        duration_s=_sums(kinds, durations),
+        size_bytes={kind: int(total) for kind, total in _sum_by(kinds, sizes).items()},
+        duration_s=_sum_by(kinds, durations),
         months=months,
         undated=undated,
-        lengths=_lengths(kinds, durations),
-        cameras=_ranked(asset_rows.column(snapshot, "camera", assets)),
-        languages=_ranked(asset_rows.column(snapshot, "language", assets)),
-        formats=_ranked(asset_rows.column(snapshot, "format", assets)),
+        lengths=_count_lengths(kinds, durations),
+        cameras=_rank_values(asset_rows.read_column(snapshot, "camera", assets)),
+        languages=_rank_values(asset_rows.read_column(snapshot, "language", assets)),
+        formats=_rank_values(asset_rows.read_column(snapshot, "format", assets)),
     )
 
 
-def _numbers(snapshot: Snapshot, name: str, assets: RowArray) -> columns.NumberArray:
-    known = asset_rows.column(snapshot, name, assets).cast("float64")
-    return np.asarray(known.to_numpy(zero_copy_only=False), dtype=np.float64)
+def _read_numbers(snapshot: Snapshot, name: str, assets: RowArray) -> columns.NumberArray:
+    numbers = asset_rows.read_column(snapshot, name, assets).cast("float64")
+    return np.asarray(numbers.to_numpy(zero_copy_only=False), dtype=np.float64)
 
 
-def _sums(kinds: Any, values: columns.NumberArray) -> dict[Modality, float]:
+def _sum_by(kinds: Any, values: columns.NumberArray) -> dict[Modality, float]:
     is_known = np.isfinite(values)
     totals = np.bincount(kinds[is_known], weights=values[is_known], minlength=len(MODALITIES))
-    there = set(kinds[is_known].tolist())
-    return {kind: float(totals[at]) for at, kind in enumerate(MODALITIES) if at in there}
+    present = set(kinds[is_known].tolist())
+    return {kind: float(totals[code]) for code, kind in enumerate(MODALITIES) if code in present}
 
 
-def _months(snapshot: Snapshot, assets: RowArray) -> tuple[tuple[Month, ...], int]:
-    times = columns.times(snapshot, "date")[snapshot.file_offsets[assets]]
+def _count_months(snapshot: Snapshot, assets: RowArray) -> tuple[tuple[MonthCount, ...], int]:
+    times = columns.read_times(snapshot, "date")[snapshot.file_offsets[assets]]
     first, last = (np.datetime64(f"{year:04}-01-01") for year in YEARS)
     # NaT is never between two times.
     is_known = (times >= first) & (times < last)
     months = times[is_known].astype("datetime64[M]")
     kinds = snapshot.modalities[assets][is_known]
-    pairs, found = np.unique(months.astype(np.int64) * len(MODALITIES) + kinds, return_counts=True)
-    at, which = np.divmod(pairs, len(MODALITIES))
+    pairs, counts = np.unique(months.astype(np.int64) * len(MODALITIES) + kinds, return_counts=True)
+    month_numbers, kind_codes = np.divmod(pairs, len(MODALITIES))
     return tuple(
-        Month(str(month), MODALITIES[kind], count)
+        MonthCount(str(month), MODALITIES[kind], count)
         for month, kind, count in zip(
-            at.astype("datetime64[M]"), which.tolist(), found.tolist(), strict=True
+            month_numbers.astype("datetime64[M]"), kind_codes.tolist(), counts.tolist(), strict=True
         )
     ), int(np.count_nonzero(~is_known))
 
 
-def _lengths(kinds: Any, durations: columns.NumberArray) -> tuple[Length, ...]:
+def _count_lengths(kinds: Any, durations: columns.NumberArray) -> tuple[LengthCount, ...]:
     is_known = np.isfinite(durations) & (durations >= 0)
     classes = np.searchsorted(LENGTHS_S, durations[is_known], side="right") - 1
     size = len(LENGTHS_S)
-    found = np.bincount(
+    counts = np.bincount(
         kinds[is_known].astype(np.int64) * size + classes, minlength=size * len(MODALITIES)
     ).reshape(-1, size)
     ends: tuple[float | None, ...] = (*LENGTHS_S[1:], None)
     return tuple(
-        Length(MODALITIES[kind], LENGTHS_S[at], ends[at], int(found[kind, at]))
-        for kind in np.flatnonzero(found.any(axis=1)).tolist()
-        for at in range(size)
+        LengthCount(MODALITIES[kind], LENGTHS_S[step], ends[step], int(counts[kind, step]))
+        for kind in np.flatnonzero(counts.any(axis=1)).tolist()
+        for step in range(size)
     )
 
 
-def _ranked(values: Any) -> Ranked:
+def _rank_values(values: Any) -> TopValues:
     import pyarrow.compute as pc
 
     tidy = pc.utf8_trim_whitespace(values.drop_null())
     tidy = tidy.filter(pc.not_equal(tidy, ""))
-    names, found = pc.value_counts(tidy).flatten()
+    names, counts = pc.value_counts(tidy).flatten()
     pairs = sorted(
-        zip(names.to_pylist(), found.to_pylist(), strict=True), key=lambda one: (-one[1], one[0])
+        zip(names.to_pylist(), counts.to_pylist(), strict=True),
+        key=lambda pair: (-pair[1], pair[0]),
     )
-    return Ranked(
-        named=tuple(Named(name, count) for name, count in pairs[:AT_MOST]),
+    return TopValues(
+        named=tuple(NamedCount(name, count) for name, count in pairs[:AT_MOST]),
         distinct=len(pairs),
         unknown=len(values) - len(tidy),
     )

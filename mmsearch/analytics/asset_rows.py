@@ -1,13 +1,12 @@
-"""The assets that a file leads to: which there are, and what is noted of each."""
+"""Rows of the assets that have a file, and their columns."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mmsearch.snapshot.snapshot import MODALITIES
+from mmsearch.snapshot.array_writers import MODALITIES
 from mmsearch.store.schema import ASSETS
 
 if TYPE_CHECKING:
@@ -16,26 +15,24 @@ if TYPE_CHECKING:
     from mmsearch.types import Modality
 
 
-def rows(snapshot: Snapshot) -> RowArray:
-    """The rows of the assets that a file leads to, rising."""
-
-    def make() -> RowArray:
-        return np.flatnonzero(np.diff(snapshot.file_offsets) > 0)
-
-    return snapshot.kept("survey.listed", make)
+def list_rows(snapshot: Snapshot) -> RowArray:
+    """Returns the rows of the assets that have a file, rising."""
+    return snapshot.memoize(
+        "survey.listed", lambda: np.flatnonzero(np.diff(snapshot.file_offsets) > 0)
+    )
 
 
-def column(snapshot: Snapshot, name: str, assets: RowArray) -> Any:
-    """One column of `assets` for these rows, in their order, as an Arrow array."""
-    whole = snapshot.reader.column(ASSETS, name).column(name)
-    return whole.take(assets).combine_chunks()
+def read_column(snapshot: Snapshot, name: str, assets: RowArray) -> Any:
+    """Returns one column of `assets` for some rows, in their order, as an Arrow array."""
+    column = snapshot.reader.read_columns(ASSETS, name).column(name)
+    return column.take(assets).combine_chunks()
 
 
-def sampled(snapshot: Snapshot, among: RowArray, at_most: int) -> RowArray:
-    """At most so many of these rows, rising.
+def sample_rows(snapshot: Snapshot, among: RowArray, at_most: int) -> RowArray:
+    """Returns at most `at_most` of some rows, rising.
 
-    Ids are hashes of contents, so that those with the least ones are as good as drawn by lot; they
-    are the same every time, and most of them stay when the library grows.
+    They are those with the smallest ids. As ids are hashes of contents, this is a random sample; it
+    is the same every time, and most of it stays when the library grows.
     """
     if len(among) <= at_most:
         return among
@@ -43,12 +40,11 @@ def sampled(snapshot: Snapshot, among: RowArray, at_most: int) -> RowArray:
     return np.sort(among[np.argpartition(keys, at_most)[:at_most]])
 
 
-def kind(snapshot: Snapshot, asset: int) -> Modality:
-    """What kind of file an asset is."""
+def kind_of(snapshot: Snapshot, asset: int) -> Modality:
+    """Returns the kind of an asset."""
     return MODALITIES[int(snapshot.modalities[asset])]
 
 
-def titles(snapshot: Snapshot, assets: RowArray) -> list[str]:
-    """What each is called: the name of its first file."""
-    listed: Sequence[int] = assets.tolist()
-    return [paths[0].rpartition("/")[2] for paths in snapshot.paths(listed)]
+def list_titles(snapshot: Snapshot, assets: RowArray) -> list[str]:
+    """Returns the name of the first file of each asset."""
+    return [paths[0].rpartition("/")[2] for paths in snapshot.paths(assets.tolist())]

@@ -1,4 +1,4 @@
-"""What the parts of a library take on disk."""
+"""The sizes of the parts of a library on disk."""
 
 from __future__ import annotations
 
@@ -16,22 +16,25 @@ if TYPE_CHECKING:
 
 
 _CACHES = {INDEX: "arrays and indexes", "previews": "pictures that were drawn small"}
-"""What can be made again, by its folder: `previews` is that of `mmsearch.previews`."""
+"""The names of the parts that can be made again, by folder."""
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """A part of a library: what it is, and what it takes; `is_cache` can be made again."""
+class DiskUsage:
+    """The size of a part of a library; with `is_cache` it can be made again."""
 
     name: str
     size_bytes: int
     is_cache: bool
 
 
-def disk(location: Location) -> list[Part]:
-    """The parts, the largest first; one alone for a library on a storage. Raises StoreError."""
+def measure_disk_usage(location: Location) -> list[DiskUsage]:
+    """Returns the parts, the largest first; a remote library is one part.
+
+    Raises StoreError.
+    """
     if location.is_remote:
-        return [Part("library", location.size_bytes(), False)]
+        return [DiskUsage("library", location.measure_bytes(), False)]
     sizes: Counter[tuple[str, bool]] = Counter()
     root = str(location.folder)
     for folder, _, names in os.walk(root):
@@ -43,8 +46,9 @@ def disk(location: Location) -> list[Part]:
             name, is_cache = _CACHES[first], True
         for file in names:
             with contextlib.suppress(OSError):  # a writer beside us replaces files all the time
-                found = os.lstat(os.path.join(folder, file))  # noqa: PTH118
-                sizes[name, is_cache] += found.st_size
+                info = os.lstat(os.path.join(folder, file))  # noqa: PTH118
+                sizes[name, is_cache] += info.st_size
     return [
-        Part(name, size_bytes, is_cache) for (name, is_cache), size_bytes in sizes.most_common()
+        DiskUsage(name, size_bytes, is_cache)
+        for (name, is_cache), size_bytes in sizes.most_common()
     ]

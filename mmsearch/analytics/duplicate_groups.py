@@ -1,10 +1,8 @@
-"""Pictures that are there more than once: as copies, or resized, encoded again and cropped.
+"""Finds copies, and images that are resized, re-encoded or cropped versions of others.
 
 Two images are the same by the rule that a search uses (`mmsearch.duplicates.near_duplicates`).
-Only who is compared with whom is found another way where there are many: up to `CROPS` pictures
-each is held against each; beyond, only those are whose hashes are all but equal, which finds what
-was resized
-and encoded again, and of crops those of a few pixels.
+Up to `CROPS` images, each is compared with each. Beyond, only those whose hashes are nearly equal
+are compared, which finds resized and re-encoded images, and crops of a few pixels only.
 """
 
 from __future__ import annotations
@@ -19,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmsearch.analytics import asset_rows
-from mmsearch.duplicates.near_duplicates import Pictures
+from mmsearch.duplicates.near_duplicates import ThumbprintPairs
 from mmsearch.media.thumbprint import MIRROR, compute_hashes, unpack_levels
 
 if TYPE_CHECKING:
@@ -27,15 +25,15 @@ if TYPE_CHECKING:
     from mmsearch.snapshot.snapshot import Snapshot
 
 CROPS = 10_000
-"""Pictures among which crops are looked for too."""
+"""The most images among which crops are looked for."""
 MAX_BITS = 5
-"""In how many of 64 bits copies that were not cropped differ, at most."""
+"""The most of 64 bits in which copies that were not cropped differ."""
 BANDS = 6
-"""One more than `MAX_BITS`: two hashes that differ in no more bits are equal in one of them."""
+"""One more than `MAX_BITS`, so that two hashes that near are equal in at least one band."""
 MAX_COMPARED = 400_000_000
-"""Pairs of hashes that are compared, which takes some ten seconds."""
+"""The most pairs of hashes that are compared: some ten seconds."""
 MAX_PAIRS = 50_000
-"""Pairs whose pixels are compared, which takes some ten seconds."""
+"""The most pairs whose pixels are compared: some ten seconds."""
 PAIRS = 2_048
 LOOKS = 4_096
 FIRSTS = 128
@@ -43,7 +41,7 @@ FIRSTS = 128
 
 @dataclass(frozen=True, slots=True)
 class Copies:
-    """A content that lies in several files, in the order of their paths."""
+    """An asset with several files, in the order of their paths."""
 
     asset_id: str
     paths: tuple[str, ...]
@@ -51,16 +49,16 @@ class Copies:
 
     @property
     def spare_bytes(self) -> int:
-        """What all but one of them take."""
+        """The size of all files but one."""
         return self.size_bytes * (len(self.paths) - 1)
 
 
 @dataclass(frozen=True, slots=True)
-class Duplicates:
-    """Groups of pictures that show the same, in each the largest first; large groups first.
+class DuplicateGroups:
+    """Groups of images that show the same, the largest image of each first; large groups first.
 
-    `pictures` were compared; `has_crops` says whether crops were looked for, `is_whole` whether
-    all pairs that could be the same were compared.
+    `pictures` is the number of compared images, `has_crops` is True if crops were looked for,
+    `is_whole` if all candidate pairs were compared.
     """
 
     groups: tuple[tuple[str, ...], ...]
@@ -69,14 +67,14 @@ class Duplicates:
     is_whole: bool
 
 
-def copies(snapshot: Snapshot, *, at_most: int = 200) -> list[Copies]:
-    """What lies in several files, that which takes most room first."""
+def find_copies(snapshot: Snapshot, *, at_most: int = 200) -> list[Copies]:
+    """Returns the assets with several files, those with the most spare bytes first."""
     counts = np.diff(snapshot.file_offsets)
     several = np.flatnonzero(counts > 1)
-    sizes = np.asarray(asset_rows.column(snapshot, "size_bytes", several), dtype=np.int64)
+    sizes = np.asarray(asset_rows.read_column(snapshot, "size_bytes", several), dtype=np.int64)
     first = np.argsort(-(sizes * (counts[several] - 1)), kind="stable")[:at_most]
     rows = several[first]
-    ids = asset_rows.column(snapshot, "asset_id", rows).to_pylist()
+    ids = asset_rows.read_column(snapshot, "asset_id", rows).to_pylist()
     return [
         Copies(asset_id, tuple(paths), size_bytes)
         for asset_id, paths, size_bytes in zip(
@@ -85,135 +83,139 @@ def copies(snapshot: Snapshot, *, at_most: int = 200) -> list[Copies]:
     ]
 
 
-def duplicates(snapshot: Snapshot) -> Duplicates:
-    """The near-duplicates of the whole library."""
-    return snapshot.kept("survey.duplicates", lambda: _duplicates(snapshot))
+def find_duplicates(snapshot: Snapshot) -> DuplicateGroups:
+    """Returns the near-duplicates of the whole library."""
+    return snapshot.memoize("survey.duplicates", lambda: _find_duplicates(snapshot))
 
 
-def _duplicates(snapshot: Snapshot) -> Duplicates:
-    rows = _largest_first(snapshot)
-    at, codes = _hashed(snapshot, rows)
-    rows = rows[at]
+def _find_duplicates(snapshot: Snapshot) -> DuplicateGroups:
+    rows = _sort_by_size(snapshot)
+    positions, codes = _hash_thumbprints(snapshot, rows)
+    rows = rows[positions]
     has_crops = len(rows) <= CROPS
-    pairs = _near(snapshot, rows) if has_crops else _equal_but_few(codes)
-    ones, others, is_whole = _first(pairs)
-    is_same = _compared(snapshot, rows, ones, others)
-    groups = _grouped(ones[is_same], others[is_same])
-    ids = asset_rows.column(snapshot, "asset_id", rows).to_pylist()
-    found = [tuple(ids[one] for one in group) for group in groups]
-    found.sort(key=len, reverse=True)
-    return Duplicates(tuple(found), len(rows), has_crops, is_whole)
+    pairs = _find_candidates(snapshot, rows) if has_crops else _find_similar_hashes(codes)
+    ones, others, is_whole = _take_first(pairs)
+    is_same = _compare_pixels(snapshot, rows, ones, others)
+    groups = _group_pairs(ones[is_same], others[is_same])
+    ids = asset_rows.read_column(snapshot, "asset_id", rows).to_pylist()
+    named_groups = [tuple(ids[position] for position in group) for group in groups]
+    named_groups.sort(key=len, reverse=True)
+    return DuplicateGroups(tuple(named_groups), len(rows), has_crops, is_whole)
 
 
-def _largest_first(snapshot: Snapshot) -> RowArray:
-    """The rows of assets, those of the most pixels and then bytes first."""
-    rows = asset_rows.rows(snapshot)
+def _sort_by_size(snapshot: Snapshot) -> RowArray:
+    """Returns rows of assets, those of the most pixels and then bytes first."""
+    rows = asset_rows.list_rows(snapshot)
     pixels = np.ones(len(rows))
     for name in ("width_px", "height_px"):
-        pixels *= np.asarray(asset_rows.column(snapshot, name, rows).fill_null(0), dtype=np.float64)
-    sizes = np.asarray(asset_rows.column(snapshot, "size_bytes", rows), dtype=np.int64)
+        pixels *= np.asarray(
+            asset_rows.read_column(snapshot, name, rows).fill_null(0), dtype=np.float64
+        )
+    sizes = np.asarray(asset_rows.read_column(snapshot, "size_bytes", rows), dtype=np.int64)
     return rows[np.lexsort([snapshot.asset_keys[rows], -sizes, -pixels])]
 
 
-def _hashed(snapshot: Snapshot, rows: RowArray) -> tuple[RowArray, NDArray[np.uint64]]:
-    """Which of these rows have a look, by their place among them, and its hash."""
+def _hash_thumbprints(snapshot: Snapshot, rows: RowArray) -> tuple[RowArray, NDArray[np.uint64]]:
+    """Returns the positions in `rows` that have a thumbprint, and the hash of each."""
     places, codes = [np.empty(0, dtype=np.int64)], [np.empty(0, dtype=np.uint64)]
     for begin in range(0, len(rows), LOOKS):
-        at, looks = snapshot.looks.of(rows[begin : begin + LOOKS])
-        if len(at):
-            places.append(at + begin)
-            codes.append(compute_hashes(unpack_levels(looks)))
+        found_positions, thumbprints = snapshot.thumbprints.find(rows[begin : begin + LOOKS])
+        if len(found_positions):
+            places.append(found_positions + begin)
+            codes.append(compute_hashes(unpack_levels(thumbprints)))
     return np.concatenate(places), np.concatenate(codes)
 
 
-def _near(snapshot: Snapshot, rows: RowArray) -> Iterator[tuple[RowArray, RowArray]]:
-    """The pairs of places among all `rows` that may be the same picture."""
-    _, looks = snapshot.looks.of(rows)
-    pictures = Pictures(looks)
-    for begin in range(0, len(looks), FIRSTS):
-        yield pictures.near(begin, min(begin + FIRSTS, len(looks)))
+def _find_candidates(snapshot: Snapshot, rows: RowArray) -> Iterator[tuple[RowArray, RowArray]]:
+    """Returns pairs of positions in `rows` that may be the same image."""
+    _, thumbprints = snapshot.thumbprints.find(rows)
+    comparison = ThumbprintPairs(thumbprints)
+    for begin in range(0, len(thumbprints), FIRSTS):
+        yield comparison.find_candidates(begin, min(begin + FIRSTS, len(thumbprints)))
 
 
-def _equal_but_few(codes: NDArray[np.uint64]) -> Iterator[tuple[RowArray, RowArray]]:
-    """The pairs of places whose hashes differ in at most `MAX_BITS`, mirrored or not.
+def _find_similar_hashes(codes: NDArray[np.uint64]) -> Iterator[tuple[RowArray, RowArray]]:
+    """Returns pairs of positions whose hashes differ in at most `MAX_BITS`, mirrored or not.
 
     Each hash is cut into bands, one of which such a pair has in common; a pair comes with the first
-    of its bands. A mirrored picture stands beside itself as it would be unmirrored: `MIRROR` flips
-    the same bits whichever of the two is turned.
+    of its bands. Every hash is compared in both orientations: `MIRROR` flips the same bits for
+    either of a pair.
     """
     count = len(codes)
-    both = np.concatenate([codes, codes ^ MIRROR])
+    oriented = np.concatenate([codes, codes ^ MIRROR])
     edges = [64 * number // BANDS for number in range(BANDS + 1)]
     masks = [np.uint64((1 << end) - (1 << start)) for start, end in pairwise(edges)]
     compared = 0
     for number, mask in enumerate(masks):
-        order = np.argsort(both & mask, kind="stable")
-        keys = (both & mask)[order]
-        left = np.arange(len(order) - 1)
+        order = np.argsort(oriented & mask, kind="stable")
+        keys = (oriented & mask)[order]
+        starts = np.arange(len(order) - 1)
         for step in count_from(1):
-            left = left[left < len(order) - step]
-            left = left[keys[left] == keys[left + step]]
-            if not len(left):
+            starts = starts[starts < len(order) - step]
+            starts = starts[keys[starts] == keys[starts + step]]
+            if not len(starts):
                 break
-            ones, others = order[left], order[left + step]
-            differing = both[ones] ^ both[others]
+            ones, others = order[starts], order[starts + step]
+            differing = oriented[ones] ^ oriented[others]
             is_near = np.bitwise_count(differing) <= MAX_BITS
-            # The same pair comes again with both turned, and with every band they share.
+            # A pair comes again with both mirrored, and with every band that they share.
             is_near &= np.minimum(ones, others) < count
             for earlier in masks[:number]:
                 is_near &= (differing & earlier) != 0
             ones, others = ones[is_near] % count, others[is_near] % count
             is_pair = ones != others
             yield np.minimum(ones, others)[is_pair], np.maximum(ones, others)[is_pair]
-            compared += len(left)
+            compared += len(starts)
             if compared > MAX_COMPARED:
                 raise _TooManyError
 
 
 class _TooManyError(Exception):
-    """There are more pairs than are looked through."""
+    """There are more candidate pairs than are compared."""
 
 
-def _first(pairs: Iterator[tuple[RowArray, RowArray]]) -> tuple[RowArray, RowArray, bool]:
-    """Pairs, each once, in the order of the first and then of the second; if these are all."""
-    found = np.empty(0, dtype=np.int64)
+def _take_first(pairs: Iterator[tuple[RowArray, RowArray]]) -> tuple[RowArray, RowArray, bool]:
+    """Returns distinct pairs, in order of the first and then the second, and if they are all."""
+    kept = np.empty(0, dtype=np.int64)
     waiting: list[RowArray] = []
-    is_whole = True
+    is_complete = True
     try:
         for ones, others in pairs:
             waiting.append(ones.astype(np.int64) << 32 | others)
             if sum(map(len, waiting)) > MAX_PAIRS:
-                found, waiting = np.unique(np.concatenate([found, *waiting])), []
-                if len(found) > MAX_PAIRS:
-                    is_whole = False
+                kept, waiting = np.unique(np.concatenate([kept, *waiting])), []
+                if len(kept) > MAX_PAIRS:
+                    is_complete = False
                     break
     except _TooManyError:
-        is_whole = False
-    found = np.unique(np.concatenate([found, *waiting]))[:MAX_PAIRS]
-    return found >> 32, found & 0xFFFFFFFF, is_whole
+        is_complete = False
+    kept = np.unique(np.concatenate([kept, *waiting]))[:MAX_PAIRS]
+    return kept >> 32, kept & 0xFFFFFFFF, is_complete
 
 
-def _compared(
+def _compare_pixels(
     snapshot: Snapshot, rows: RowArray, ones: RowArray, others: RowArray
 ) -> NDArray[np.bool_]:
-    """For each pair of places whether both show the same."""
-    found = np.zeros(len(ones), dtype=np.bool_)
+    """Returns a mask of the pairs that show the same image."""
+    is_same = np.zeros(len(ones), dtype=np.bool_)
     for begin in range(0, len(ones), PAIRS):
         batch = slice(begin, begin + PAIRS)
-        wanted, at = np.unique(np.concatenate([ones[batch], others[batch]]), return_inverse=True)
-        _, looks = snapshot.looks.of(rows[wanted])
-        half = len(at) // 2
-        found[batch] = Pictures(looks).are_same(at[:half], at[half:])
-    return found
+        positions, indices = np.unique(
+            np.concatenate([ones[batch], others[batch]]), return_inverse=True
+        )
+        _, thumbprints = snapshot.thumbprints.find(rows[positions])
+        half = len(indices) // 2
+        is_same[batch] = ThumbprintPairs(thumbprints).check_pairs(indices[:half], indices[half:])
+    return is_same
 
 
-def _grouped(ones: RowArray, others: RowArray) -> list[list[int]]:
-    """Groups of places: the first leads, and is the same as each of those that follow it."""
+def _group_pairs(ones: RowArray, others: RowArray) -> list[list[int]]:
+    """Returns groups of positions; the first of a group shows the same as each other one."""
     groups: dict[int, list[int]] = {}
-    taken: set[int] = set()
-    for one, other in zip(ones.tolist(), others.tolist(), strict=True):
-        if one in taken or other in taken:
+    followers: set[int] = set()
+    for first, second in zip(ones.tolist(), others.tolist(), strict=True):
+        if first in followers or second in followers:
             continue
-        groups.setdefault(one, [one]).append(other)
-        taken.add(other)
+        groups.setdefault(first, [first]).append(second)
+        followers.add(second)
     return list(groups.values())

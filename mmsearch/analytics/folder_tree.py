@@ -1,4 +1,4 @@
-"""The folders that the files of a library lie in, one level at a time."""
+"""The folders of a library, one level at a time."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Folder:
+class FolderCount:
     """A folder; `files` are those in it and below it, `failed` could not be indexed."""
 
     path: str
@@ -24,21 +24,21 @@ class Folder:
     has_folders: bool
 
 
-def folders(snapshot: Snapshot, below: str | None = None) -> list[Folder]:
-    """The folders in a folder that have files somewhere below, in the order of their names.
+def list_folders(snapshot: Snapshot, below: str | None = None) -> list[FolderCount]:
+    """Returns the folders in a folder that have files somewhere below, by name.
 
-    None for the uppermost: the one that holds all files. A folder that holds but one folder and no
-    file stands for that one.
+    Without `below` it returns the uppermost folders. A folder that holds a single folder and no
+    file is replaced by that folder.
     """
-    found = snapshot.kept("survey.folders", lambda: _summed(snapshot))
-    names = [_collapsed(found, one) for one in found.children.get(below or "", ())]
+    tree = snapshot.memoize("survey.folders", lambda: _sum_counts(snapshot))
+    names = [_collapse_chains(tree, child) for child in tree.children.get(below or "", ())]
     return [
-        Folder(
+        FolderCount(
             path=name,
-            files=found.files[name],
-            failed=found.failed[name],
-            size_bytes=found.size_bytes[name],
-            has_folders=bool(found.children.get(name)),
+            files=tree.files[name],
+            failed=tree.failed[name],
+            size_bytes=tree.size_bytes[name],
+            has_folders=bool(tree.children.get(name)),
         )
         for name in sorted(names)
     ]
@@ -46,7 +46,7 @@ def folders(snapshot: Snapshot, below: str | None = None) -> list[Folder]:
 
 @dataclass(frozen=True, slots=True)
 class _Tree:
-    """All folders with what is in and below each; the parent of the uppermost is ''."""
+    """All folders with the counts in and below each; the parent of the topmost is ''."""
 
     children: dict[str, list[str]]
     direct: Counter[str]
@@ -55,9 +55,9 @@ class _Tree:
     size_bytes: Counter[str]
 
 
-def _summed(snapshot: Snapshot) -> _Tree:
+def _sum_counts(snapshot: Snapshot) -> _Tree:
     tree = _Tree({}, Counter(), Counter(), Counter(), Counter())
-    table = snapshot.reader.column(FILES, "path", "size_bytes", "error")
+    table = snapshot.reader.read_columns(FILES, "path", "size_bytes", "error")
     for batch in table.to_batches(max_chunksize=65_536):
         for path, size_bytes, error in zip(
             *(column.to_pylist() for column in batch.columns), strict=True
@@ -67,31 +67,26 @@ def _summed(snapshot: Snapshot) -> _Tree:
             tree.files[folder] += 1
             tree.size_bytes[folder] += size_bytes
             tree.failed[folder] += error is not None
-    known: set[str] = set()
+    folders: set[str] = set()
     for folder in tree.direct:
-        above = folder
-        while above and above not in known:
-            known.add(above)
-            tree.children.setdefault(_parent(above), []).append(above)
-            above = _parent(above)
-    # From the deepest up, so that each is whole before it is added to the one above.
-    for folder in sorted(known, key=_depth, reverse=True):
-        if above := _parent(folder):
-            tree.files[above] += tree.files[folder]
-            tree.failed[above] += tree.failed[folder]
-            tree.size_bytes[above] += tree.size_bytes[folder]
+        parent = folder
+        while parent and parent not in folders:
+            folders.add(parent)
+            tree.children.setdefault(_parent_of(parent), []).append(parent)
+            parent = _parent_of(parent)
+    # From the deepest up, so that each total is complete before it is added to the parent's.
+    for folder in sorted(folders, key=lambda path: path.rstrip(os.sep).count(os.sep), reverse=True):
+        if parent := _parent_of(folder):
+            for totals in (tree.files, tree.failed, tree.size_bytes):
+                totals[parent] += totals[folder]
     return tree
 
 
-def _parent(folder: str) -> str:
+def _parent_of(folder: str) -> str:
     return "" if folder == os.sep else folder.rpartition(os.sep)[0] or os.sep
 
 
-def _depth(folder: str) -> int:
-    return 0 if folder == os.sep else folder.count(os.sep)
-
-
-def _collapsed(tree: _Tree, folder: str) -> str:
+def _collapse_chains(tree: _Tree, folder: str) -> str:
     while not tree.direct[folder] and len(below := tree.children.get(folder, [])) == 1:
         folder = below[0]
     return folder

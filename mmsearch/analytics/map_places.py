@@ -1,4 +1,4 @@
-"""Where on Earth assets were taken, as far as they say."""
+"""The places at which assets were taken."""
 
 from __future__ import annotations
 
@@ -28,38 +28,42 @@ class Pin:
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
-    """The assets with a place: `assets` of them, of which `pins` are all or a sample."""
+class MapPlaces:
+    """The number of assets with a place, and pins for all or a sample of them."""
 
     pins: tuple[Pin, ...]
     assets: int
 
 
-def places(snapshot: Snapshot, *, at_most: int = AT_MOST) -> Places:
-    """At most so many pins."""
-    return snapshot.kept(f"survey.places.{at_most}", lambda: _places(snapshot, at_most))
+def list_places(snapshot: Snapshot, *, at_most: int = AT_MOST) -> MapPlaces:
+    """Returns at most `at_most` pins."""
+    return snapshot.memoize(f"survey.places.{at_most}", lambda: _list_places(snapshot, at_most))
 
 
-def _places(snapshot: Snapshot, at_most: int) -> Places:
-    rows = asset_rows.rows(snapshot)
+def _list_places(snapshot: Snapshot, at_most: int) -> MapPlaces:
+    rows = asset_rows.list_rows(snapshot)
     degrees = np.stack(
         [
-            np.asarray(asset_rows.column(snapshot, name, rows).to_numpy(zero_copy_only=False))
+            np.asarray(asset_rows.read_column(snapshot, name, rows).to_numpy(zero_copy_only=False))
             for name in ("latitude", "longitude")
         ],
         axis=1,
     ).astype(np.float64)
     is_placed = np.isfinite(degrees).all(axis=1) & (np.abs(degrees) <= (90, 180)).all(axis=1)
-    # A camera without a fix writes zeros: nothing was taken in the Gulf of Guinea that often.
+    # A camera without a GPS fix writes zeros.
     is_placed &= degrees.any(axis=1)
     placed = rows[is_placed]
-    shown = asset_rows.sampled(snapshot, placed, at_most)
-    at = degrees[np.searchsorted(rows, shown)]
-    ids = asset_rows.column(snapshot, "asset_id", shown).to_pylist()
+    shown = asset_rows.sample_rows(snapshot, placed, at_most)
+    shown_degrees = degrees[np.searchsorted(rows, shown)]
+    ids = asset_rows.read_column(snapshot, "asset_id", shown).to_pylist()
     pins = tuple(
-        Pin(asset_id, latitude, longitude, asset_rows.kind(snapshot, asset), title)
+        Pin(asset_id, latitude, longitude, asset_rows.kind_of(snapshot, asset), title)
         for asset_id, (latitude, longitude), asset, title in zip(
-            ids, at.tolist(), shown.tolist(), asset_rows.titles(snapshot, shown), strict=True
+            ids,
+            shown_degrees.tolist(),
+            shown.tolist(),
+            asset_rows.list_titles(snapshot, shown),
+            strict=True,
         )
     )
-    return Places(pins, len(placed))
+    return MapPlaces(pins, len(placed))

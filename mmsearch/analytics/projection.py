@@ -1,4 +1,4 @@
-"""A map of one space: each asset a point, those that are alike near each other."""
+"""Projects one space to a map on which similar assets lie near each other."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ if TYPE_CHECKING:
 AT_MOST = 5_000
 """Points of a map, by default: as many as a person can tell apart, and 0.6 MB for a browser."""
 VECTORS_EACH = 16
-"""Vectors of an asset that its place is the mean of; of a long film every so many are taken."""
+"""The most vectors that are averaged for an asset; those of a long film are sampled evenly."""
 BATCH_ROWS = 8_192
 SEED = 0
 
 
-class Method(StrEnum):
-    """How vectors become places: PCA, or UMAP (McInnes et al., 2018), which is an extra."""
+class ProjectionMethod(StrEnum):
+    """The projection: PCA, or UMAP (McInnes et al., 2018), which is an extra."""
 
     PCA = "pca"
     UMAP = "umap"
 
 
 @dataclass(frozen=True, slots=True)
-class Point:
+class MapPoint:
     """An asset on a map; `x` and `y` are in -1..1."""
 
     asset_id: str
@@ -45,96 +45,104 @@ class Point:
 
 
 @dataclass(frozen=True, slots=True)
-class Chart:
+class Projection:
     """A map of the assets of a space.
 
-    `assets` is how many have vectors there, of which `points` are all or a sample. `explained` is
-    the share of the variance that lies in the plane, None where it means nothing.
+    `assets` is the number of assets with vectors, and `points` are all or a sample of them.
+    `explained` is the share of the variance that lies in the plane, None for UMAP.
     """
 
     space: str
-    method: Method
-    points: tuple[Point, ...]
+    method: ProjectionMethod
+    points: tuple[MapPoint, ...]
     assets: int
     explained: float | None
 
 
-def charted_spaces(snapshot: Snapshot) -> list[str]:
-    """The spaces that a map can be made of, that with most vectors first."""
+def list_spaces(snapshot: Snapshot) -> list[str]:
+    """Returns the spaces that can be projected, the one with most vectors first."""
     counts = {name: arrays.there for name, arrays in snapshot.spaces.items()}
-    return sorted((name for name, count in counts.items() if count), key=lambda one: -counts[one])
+    return sorted(
+        (name for name, count in counts.items() if count), key=counts.__getitem__, reverse=True
+    )
 
 
-def chart(
-    snapshot: Snapshot, space: str, *, method: Method = Method.PCA, at_most: int = AT_MOST
-) -> Chart:
-    """The map of a space, the same for the same library; of at most so many assets.
+def project_space(
+    snapshot: Snapshot,
+    space: str,
+    *,
+    method: ProjectionMethod = ProjectionMethod.PCA,
+    at_most: int = AT_MOST,
+) -> Projection:
+    """Projects at most `at_most` assets of a space; the same for the same library.
 
     Raises QueryError for a space without vectors, MissingExtra where UMAP is not installed.
     """
-    if space not in snapshot.filled:
-        known = ", ".join(charted_spaces(snapshot)) or "none: index something first"
-        raise QueryError(f"space {space[:40]!r} has no vectors to draw: there are {known}")
+    if space not in snapshot.filled_spaces:
+        available = ", ".join(list_spaces(snapshot)) or "none: index something first"
+        raise QueryError(f"space {space[:40]!r} has no vectors to draw: there are {available}")
     if at_most < 1:
         raise QueryError(f"a map has at least one point, not {at_most}")
-    return snapshot.kept(
+    return snapshot.memoize(
         f"survey.chart.{space}.{method}.{at_most}",
-        lambda: _chart(snapshot, space, method, at_most),
+        lambda: _project(snapshot, space, method, at_most),
     )
 
 
-def _chart(snapshot: Snapshot, space: str, method: Method, at_most: int) -> Chart:
+def _project(snapshot: Snapshot, space: str, method: ProjectionMethod, at_most: int) -> Projection:
     owners = snapshot.owners(space)
-    there = snapshot.spaces[space].is_there
-    if there is not None:
-        owners = np.where(there, owners, -1)
-    known = np.unique(owners[owners >= 0])
-    assets = asset_rows.sampled(snapshot, known, at_most)
-    vectors = _means(snapshot, space, owners, assets)
-    places, explained = _pca(vectors) if method is Method.PCA else (_umap(vectors), None)
-    ids = asset_rows.column(snapshot, "asset_id", assets).to_pylist()
+    is_there = snapshot.spaces[space].is_there
+    if is_there is not None:
+        owners = np.where(is_there, owners, -1)
+    owning_assets = np.unique(owners[owners >= 0])
+    assets = asset_rows.sample_rows(snapshot, owning_assets, at_most)
+    vectors = _mean_vectors(snapshot, space, owners, assets)
+    places, explained = (
+        _project_pca(vectors) if method is ProjectionMethod.PCA else (_project_umap(vectors), None)
+    )
+    ids = asset_rows.read_column(snapshot, "asset_id", assets).to_pylist()
     rows = zip(
         ids,
-        _framed(places).tolist(),
+        _scale_to_frame(places).tolist(),
         assets.tolist(),
-        asset_rows.titles(snapshot, assets),
+        asset_rows.list_titles(snapshot, assets),
         strict=True,
     )
     points = tuple(
-        Point(asset_id, x, y, asset_rows.kind(snapshot, asset), title)
+        MapPoint(asset_id, x, y, asset_rows.kind_of(snapshot, asset), title)
         for asset_id, (x, y), asset, title in rows
     )
-    return Chart(space, method, points, len(known), explained)
+    return Projection(space, method, points, len(owning_assets), explained)
 
 
-def _means(snapshot: Snapshot, space: str, owners: RowArray, assets: RowArray) -> FloatArray:
-    """(n, dim) float32 unit rows: the mean of the vectors of each of these assets."""
+def _mean_vectors(snapshot: Snapshot, space: str, owners: RowArray, assets: RowArray) -> FloatArray:
+    """Returns (n, dim) float32 unit rows: the mean of the vectors of each asset."""
     slots = np.full(len(snapshot.modalities) + 1, -1, dtype=np.int64)
     slots[assets] = np.arange(len(assets))
     rows = np.flatnonzero(slots[owners] >= 0)
     rows = rows[np.argsort(slots[owners[rows]], kind="stable")]
-    mine = slots[owners[rows]]
-    begins = np.searchsorted(mine, np.arange(len(assets)))
+    own_slots = slots[owners[rows]]
+    begins = np.searchsorted(own_slots, np.arange(len(assets)))
     counts = np.diff(np.append(begins, len(rows)))
-    # The n-th of an asset's vectors is taken where it begins another of so many equal parts.
+    # The vectors of an asset are cut into equal parts, and the first of each part is taken.
     ordinals = np.arange(len(rows)) - np.repeat(begins, counts)
     shares = np.repeat(np.minimum(counts, VECTORS_EACH), counts)
     totals = np.repeat(counts, counts)
     part = ordinals * shares // totals
     is_taken = (ordinals == 0) | (part != (ordinals - 1) * shares // totals)
-    rows, mine = rows[is_taken], mine[is_taken]
+    rows, own_slots = rows[is_taken], own_slots[is_taken]
     arrays = snapshot.spaces[space]
     sums = np.zeros((len(assets), arrays.matrix.dim), dtype=np.float32)
     for begin in range(0, len(rows), BATCH_ROWS):
         batch = slice(begin, begin + BATCH_ROWS)
-        np.add.at(sums, mine[batch], arrays.matrix.take(rows[batch]))
+        np.add.at(sums, own_slots[batch], arrays.matrix.take(rows[batch]))
     norms = np.linalg.norm(sums, axis=1, keepdims=True)
     means: FloatArray = sums / np.maximum(norms, 1e-12)
     return means
 
 
-def _pca(vectors: FloatArray) -> tuple[FloatArray, float]:
-    """(n, 2): coordinates along the two directions of most variance, and their share of it.
+def _project_pca(vectors: FloatArray) -> tuple[FloatArray, float]:
+    """Returns (n, 2) coordinates along the two directions of most variance, and their share of it.
 
     The sign of a direction is that which makes its largest component positive.
     """
@@ -148,9 +156,9 @@ def _pca(vectors: FloatArray) -> tuple[FloatArray, float]:
     return places, float(values[::-1][:2].clip(min=0).sum()) / total if total > 0 else 0.0
 
 
-def _umap(vectors: FloatArray) -> FloatArray:
+def _project_umap(vectors: FloatArray) -> FloatArray:
     if len(vectors) < 4:  # a spectral layout in two dimensions asks for more
-        return _pca(vectors)[0]
+        return _project_pca(vectors)[0]
     try:
         umap: Any = importlib.import_module("umap")
     except ImportError as exc:
@@ -158,8 +166,8 @@ def _umap(vectors: FloatArray) -> FloatArray:
             "a map by UMAP needs the package umap-learn: pip install 'mmsearch[umap]'; "
             "a map by PCA needs nothing"
         ) from exc
-    # One thread, which a seed asks for; the start is that of PCA, so that both maps are akin.
-    start = _framed(_pca(vectors)[0]) * 10
+    # A seed requires one thread; it starts from the PCA map, so that both maps look alike.
+    start = _scale_to_frame(_project_pca(vectors)[0]) * 10
     model = umap.UMAP(
         n_neighbors=min(15, len(vectors) - 1),
         min_dist=0.1,
@@ -171,12 +179,12 @@ def _umap(vectors: FloatArray) -> FloatArray:
     return np.asarray(model.fit_transform(vectors), dtype=np.float32)
 
 
-def _framed(places: FloatArray) -> FloatArray:
-    """The same in -1..1, with one scale for both directions; a few far out lie on the edge."""
+def _scale_to_frame(places: FloatArray) -> FloatArray:
+    """Scales to -1..1, both directions alike; a few outliers are put on the edge."""
     if not len(places):
         return places
     low, high = np.percentile(places, [1, 99], axis=0)
-    # Outliers must not press all others together, nor fall out.
+    # Outliers must neither compress all others nor be left out.
     spread = np.maximum(high - low, 1e-9)
     low, high = (
         np.maximum(places.min(axis=0), low - 0.2 * spread),

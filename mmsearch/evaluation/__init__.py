@@ -1,17 +1,22 @@
-"""How well a library answers queries whose answers are known: measures, layouts, comparisons."""
+"""Evaluates a library on queries with known answers: measures, layouts, comparisons."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mmsearch.evaluation.comparison import Difference, differences, verdict
-from mmsearch.evaluation.file_lookup import HeldFile, files_of, held_by_all
-from mmsearch.evaluation.known_answers import Answer, KnownQuery, Located, located
-from mmsearch.evaluation.layouts import AUTO, ESC50, LAYOUTS, read, read_queries
-from mmsearch.evaluation.measures import CUTS, DEPTH, require_measures
-from mmsearch.evaluation.query_runner import Judged, Search, judge
-from mmsearch.evaluation.report import NoMatch, Report, class_accuracy, report
-from mmsearch.evaluation.spans import OVERLAP, intersection_over_union, overlaps_by_half
+from mmsearch.evaluation.comparison import MeasureDifference, compare_judgements, write_verdict
+from mmsearch.evaluation.file_lookup import LibraryFile, intersect_files, list_files
+from mmsearch.evaluation.known_answers import JudgedHit, KnownQuery, LocatedQueries, locate_queries
+from mmsearch.evaluation.layouts import AUTO, ESC50, LAYOUTS, read_layout, read_queries
+from mmsearch.evaluation.measures import CUTS, DEPTH, import_ir_measures
+from mmsearch.evaluation.query_runner import Judgements, Search, run_queries
+from mmsearch.evaluation.report import (
+    EvaluationReport,
+    NoMatchRates,
+    build_report,
+    compute_class_accuracy,
+)
+from mmsearch.evaluation.spans import OVERLAP, compute_iou, overlaps_by_half
 
 __all__ = [
     "AUTO",
@@ -20,32 +25,34 @@ __all__ = [
     "ESC50",
     "LAYOUTS",
     "OVERLAP",
-    "Answer",
-    "Difference",
-    "HeldFile",
-    "Judged",
+    "EvaluationReport",
+    "JudgedHit",
+    "Judgements",
     "KnownQuery",
-    "Located",
-    "NoMatch",
-    "Report",
+    "LibraryFile",
+    "LocatedQueries",
+    "MeasureDifference",
+    "NoMatchRates",
     "Search",
-    "class_accuracy",
-    "differences",
+    "build_report",
+    "compare_judgements",
+    "compute_class_accuracy",
+    "compute_iou",
     "evaluate",
-    "files_of",
-    "held_by_all",
-    "intersection_over_union",
-    "judge",
-    "located",
+    "import_ir_measures",
+    "intersect_files",
+    "list_files",
+    "locate_queries",
     "overlaps_by_half",
-    "read",
+    "read_layout",
     "read_queries",
-    "report",
-    "require_measures",
-    "verdict",
+    "run_queries",
+    "write_verdict",
 ]
 
 
-def evaluate(queries: Sequence[KnownQuery], search: Search, *, cut_off: float = 0.0) -> Report:
-    """Ask every query once and report; `search(query, limit)` gives the ranking, best first."""
-    return report(judge(queries, search, cut_off=cut_off))
+def evaluate(
+    queries: Sequence[KnownQuery], search: Search, *, cut_off: float = 0.0
+) -> EvaluationReport:
+    """Runs every query once and reports; `search(query, limit)` returns the ranking, best first."""
+    return build_report(run_queries(queries, search, cut_off=cut_off))

@@ -1,4 +1,4 @@
-"""Queries whose answers are known, and what is judged of a hit."""
+"""Queries with known answers, and the parts of a hit that are judged."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from mmsearch.errors import ConfigError
-from mmsearch.evaluation.file_lookup import HeldFile
+from mmsearch.evaluation.file_lookup import LibraryFile
 from mmsearch.types import Hit, Span
 
 
 @dataclass(frozen=True, slots=True)
 class KnownQuery:
-    """A query, the absolute paths that answer it, and for timed ones where the answer lies.
+    """A query, the absolute paths that answer it, and the spans of timed answers.
 
-    With no path in `relevant` nothing answers it: the right thing is to find no match.
+    With an empty `relevant` no file answers it, and the right result is no match.
     """
 
     query: str
@@ -24,16 +24,16 @@ class KnownQuery:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """A hit as far as it is judged: where it lies, its score, and its moments, best first."""
+class JudgedHit:
+    """The judged parts of a hit: its paths, its score, and its moments, best first."""
 
     paths: tuple[str, ...]
     score: float
     spans: tuple[Span, ...]
 
     @classmethod
-    def of(cls, hit: Hit) -> Answer:
-        """Copies and near-duplicates that are shown under a hit are found with it."""
+    def from_hit(cls, hit: Hit) -> JudgedHit:
+        """Builds it from a hit; copies and near-duplicates count as found with it."""
         spans = (moment.span or moment.segment.span for moment in hit.moments)
         return cls(
             paths=(hit.path, *hit.also_at, *hit.duplicates),
@@ -43,11 +43,11 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Located:
-    """Queries held against the files of a library.
+class LocatedQueries:
+    """Queries matched with the files of a library.
 
-    `missing` are the right files that are not in it, sorted: they are taken out of what is
-    expected. `left_out` counts the queries of which no right file remained.
+    `missing` are the relevant files that are not in it, sorted; they are not expected. `left_out`
+    counts the queries without a remaining relevant file.
     """
 
     queries: tuple[KnownQuery, ...]
@@ -55,19 +55,21 @@ class Located:
     left_out: int = 0
 
 
-def located(queries: Sequence[KnownQuery], held: Mapping[str, HeldFile]) -> Located:
-    """Take out what the library cannot find because it does not have it; copies become one.
+def locate_queries(
+    queries: Sequence[KnownQuery], files: Mapping[str, LibraryFile]
+) -> LocatedQueries:
+    """Drops relevant files that the library does not have; copies become one.
 
     Raises ConfigError where no right file is in the library.
     """
     kept: list[KnownQuery] = []
     missing: set[str] = set()
     for query in queries:
-        there = sorted(path for path in query.relevant if path in held)
-        missing |= query.relevant.difference(there)
-        by_asset = {held[path].asset_id: path for path in reversed(there)}
+        present = sorted(path for path in query.relevant if path in files)
+        missing |= query.relevant.difference(present)
+        by_asset = {files[path].asset_id: path for path in reversed(present)}
         if by_asset or not query.relevant:
-            spans = tuple((path, span) for path, span in query.spans if path in held)
+            spans = tuple((path, span) for path, span in query.spans if path in files)
             kept.append(replace(query, relevant=frozenset(by_asset.values()), spans=spans))
     expected = sum(bool(query.relevant) for query in queries)
     if expected and not any(query.relevant for query in kept):
@@ -75,4 +77,4 @@ def located(queries: Sequence[KnownQuery], held: Mapping[str, HeldFile]) -> Loca
             f"none of the {len(missing):,} right files is in the library, such as "
             f"{min(missing)}: index them, or name the folder they lie in with --media"
         )
-    return Located(tuple(kept), tuple(sorted(missing)), len(queries) - len(kept))
+    return LocatedQueries(tuple(kept), tuple(sorted(missing)), len(queries) - len(kept))

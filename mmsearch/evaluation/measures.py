@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmsearch.errors import MissingExtra
-from mmsearch.evaluation.known_answers import Answer
+from mmsearch.evaluation.known_answers import JudgedHit
 
 DEPTH = 10
 CUTS = (1, 5, 10)
@@ -22,36 +22,36 @@ ValueArray = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """Which ranks of a ranking, from the first, were right; and how many right ones there are."""
+class RankingJudgement:
+    """The relevant ranks of a ranking, from 1, and the number of relevant files."""
 
     right: tuple[bool, ...]
     relevant: int
 
 
-def found_in(
-    answers: Sequence[Answer],
+def judge_ranking(
+    answers: Sequence[JudgedHit],
     relevant: Collection[str],
     others: Collection[str] = frozenset(),
-) -> Found:
-    """Judge a ranking. What lies only at `others` is passed over, neither right nor wrong.
+) -> RankingJudgement:
+    """Judges a ranking; hits that lie only at `others` count neither as right nor as wrong.
 
-    So is a right file that comes again, where every moment is an answer. Right files that one
-    answer shows together, as near-duplicates, count as one.
+    A relevant file that comes again is ignored likewise, since every moment can be a hit. Relevant
+    files that one hit shows together, as near-duplicates, count as one.
     """
     unseen, passed = set(relevant), set(others)
     right: list[bool] = []
     for answer in answers:
-        here = unseen.intersection(answer.paths)
-        if here or passed.isdisjoint(answer.paths):
-            right.append(bool(here))
-        unseen -= here
-        passed |= here
-    return Found(tuple(right), sum(right) + len(unseen))
+        matched = unseen.intersection(answer.paths)
+        if matched or passed.isdisjoint(answer.paths):
+            right.append(bool(matched))
+        unseen -= matched
+        passed |= matched
+    return RankingJudgement(tuple(right), sum(right) + len(unseen))
 
 
-def require_measures() -> Any:
-    """The module ir_measures; raises MissingExtra where it is not installed."""
+def import_ir_measures() -> Any:
+    """Imports ir_measures; raises MissingExtra where it is not installed."""
     try:
         import ir_measures
     except ImportError as exc:
@@ -61,28 +61,24 @@ def require_measures() -> Any:
     return ir_measures
 
 
-def ranked(founds: Sequence[Found]) -> dict[str, ValueArray]:
-    """The measures in RANKED, an array each, (len(founds),) float64 in 0..1.
+def compute_measures(judgements: Sequence[RankingJudgement]) -> dict[str, ValueArray]:
+    """Returns the measures in RANKED, an array each, (len(judgements),) float64 in 0..1.
 
-    Every one of `founds` has something relevant. Recall is capped: the share of the relevant among
+    Every judgement has a relevant file. Recall is capped: the share of the relevant among
     the first k, of at most k (R_cap@k of Thakur et al., BEIR, 2021), which is the larger of recall
     and precision at k; with one right file it is the share of queries that find it. MRR, nDCG with
     binary gains (Järvelin and Kekäläinen 2002) and MAP are over the first ten.
 
     Raises MissingExtra.
     """
-    measures = require_measures()
+    measures = import_ir_measures()
     precisions = {measures.P @ cut: cut for cut in CUTS}
     recalls = {measures.R @ cut: cut for cut in CUTS}
-    others = {
-        measures.RR: MRR,
-        measures.nDCG @ DEPTH: NDCG,
-        measures.AP @ DEPTH: MAP,
-    }
-    values = {name: np.zeros(len(founds)) for name in RANKED}
-    if not founds:
+    others = {measures.RR: MRR, measures.nDCG @ DEPTH: NDCG, measures.AP @ DEPTH: MAP}
+    values = {name: np.zeros(len(judgements)) for name in RANKED}
+    if not judgements:
         return values
-    truths, runs = _as_trec(founds)
+    truths, runs = _convert_to_trec(judgements)
     for metric in measures.iter_calc([*precisions, *recalls, *others], truths, runs):
         row = int(metric.query_id)
         cut = precisions.get(metric.measure) or recalls.get(metric.measure)
@@ -91,17 +87,17 @@ def ranked(founds: Sequence[Found]) -> dict[str, ValueArray]:
     return values
 
 
-def _as_trec(
-    founds: Sequence[Found],
+def _convert_to_trec(
+    judgements: Sequence[RankingJudgement],
 ) -> tuple[dict[str, dict[str, int]], dict[str, dict[str, float]]]:
-    """Truth and run by query; scores fall with the rank, so that no ties are broken anew."""
+    """Returns truth and run by query; scores fall with the rank, so that there are no ties."""
     truths: dict[str, dict[str, int]] = {}
     runs: dict[str, dict[str, float]] = {}
-    for row, found in enumerate(founds):
+    for row, judgement in enumerate(judgements):
         query = str(row)
-        at = found.right[:DEPTH]
-        truths[query] = {f"rank{rank}": 1 for rank, is_right in enumerate(at) if is_right}
-        missed = found.relevant - len(truths[query])
+        top = judgement.right[:DEPTH]
+        truths[query] = {f"rank{rank}": 1 for rank, is_right in enumerate(top) if is_right}
+        missed = judgement.relevant - len(truths[query])
         truths[query] |= {f"missed{number}": 1 for number in range(missed)}
-        runs[query] = {f"rank{rank}": float(DEPTH - rank) for rank in range(len(at))}
+        runs[query] = {f"rank{rank}": float(DEPTH - rank) for rank in range(len(top))}
     return truths, runs

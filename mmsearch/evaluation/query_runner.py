@@ -1,4 +1,4 @@
-"""Asks every query once and keeps what each one got."""
+"""Runs every query once and keeps its judgement."""
 
 from __future__ import annotations
 
@@ -10,26 +10,33 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmsearch.evaluation import spans
-from mmsearch.evaluation.file_lookup import HeldFile
-from mmsearch.evaluation.known_answers import Answer, KnownQuery
-from mmsearch.evaluation.measures import DEPTH, RANKED, Found, ValueArray, found_in, ranked
+from mmsearch.evaluation.file_lookup import LibraryFile
+from mmsearch.evaluation.known_answers import JudgedHit, KnownQuery
+from mmsearch.evaluation.measures import (
+    DEPTH,
+    RANKED,
+    RankingJudgement,
+    ValueArray,
+    compute_measures,
+    judge_ranking,
+)
 from mmsearch.types import Modality
 
 SPAN_HITS, SPAN_IOU = "span hits", "span IoU"
 REFUSED_RIGHTLY, REFUSED_WRONGLY = "no match, rightly", "no match, wrongly"
 MEASURES = (*RANKED, SPAN_HITS, SPAN_IOU, REFUSED_RIGHTLY, REFUSED_WRONGLY)
 
-Search = Callable[[KnownQuery, int], Sequence[Answer]]
+Search = Callable[[KnownQuery, int], Sequence[JudgedHit]]
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
-    """What every query got: all arrays are (queries,).
+class Judgements:
+    """The judgements of all queries: all arrays are (queries,).
 
     `values` has the measures in MEASURES, float64, NaN where a measure does not apply to a query.
-    `best_scores` are those of the first answers, 0 where there was none; `latencies_ms` is one
-    shorter where there are several queries: the first one warms up. `kinds` has the measures in
-    RANKED for the right files of one kind alone, over the queries that have such.
+    `best_scores` is 0 for a query without answers; `latencies_ms` leaves out the first of several
+    queries, which warms up. `kinds` has the measures in RANKED for the relevant files of one kind
+    alone, over the queries that have such.
     """
 
     values: Mapping[str, ValueArray]
@@ -40,23 +47,23 @@ class Judged:
     kinds: Mapping[Modality, Mapping[str, ValueArray]] = field(default_factory=dict)
 
 
-def judge(
+def run_queries(
     queries: Sequence[KnownQuery],
     search: Search,
     *,
     cut_off: float = 0.0,
-    held: Mapping[str, HeldFile] | None = None,
+    files: Mapping[str, LibraryFile] | None = None,
     on_answer: Callable[[], object] = lambda: None,
-) -> Judged:
-    """Ask every query; `search(query, limit)` gives the ranking without a cut-off, best first.
+) -> Judgements:
+    """Runs every query; `search(query, limit)` returns the ranking without a cut-off, best first.
 
-    The ranking is judged as it comes. A query is refused, so that a user sees nothing, where no
-    answer scores at least `cut_off`. `held` says which kind the right files are of;
-    `on_answer` is called after each query.
+    The ranking is judged in its order. A query is refused (a user sees no hit) where no answer
+    scores at least `cut_off`. `files` gives the kinds of the relevant files; `on_answer` is called
+    after each query.
 
     Raises MissingExtra.
     """
-    rankings: list[Sequence[Answer]] = []
+    rankings: list[Sequence[JudgedHit]] = []
     latencies: list[float] = []
     for query in queries:
         started = time.perf_counter()
@@ -64,62 +71,69 @@ def judge(
         latencies.append((time.perf_counter() - started) * 1000)
         on_answer()
     answerable = np.array([bool(query.relevant) for query in queries], dtype=np.bool_)
-    best = np.array([max((one.score for one in ranking), default=0.0) for ranking in rankings])
-    refused = np.array(
-        [not any(one.score >= cut_off for one in ranking) for ranking in rankings], dtype=np.bool_
+    best = np.array(
+        [max((answer.score for answer in ranking), default=0.0) for ranking in rankings]
     )
-    founds = [
-        found_in(ranking, query.relevant)
+    refused = np.array(
+        [not any(answer.score >= cut_off for answer in ranking) for ranking in rankings],
+        dtype=np.bool_,
+    )
+    judgements = [
+        judge_ranking(ranking, query.relevant)
         for query, ranking in zip(queries, rankings, strict=True)
         if query.relevant
     ]
-    values = {name: _spread(row, answerable) for name, row in ranked(founds).items()}
-    values |= _span_values(queries, rankings)
+    values = {
+        name: _spread_values(row, answerable) for name, row in compute_measures(judgements).items()
+    }
+    values |= _measure_spans(queries, rankings)
     values[REFUSED_RIGHTLY] = np.where(answerable, np.nan, refused)
     values[REFUSED_WRONGLY] = np.where(answerable, refused, np.nan)
-    return Judged(
+    return Judgements(
         values=values,
         best_scores=best,
         is_refused=refused,
         is_answerable=answerable,
         latencies_ms=np.array(latencies[1:] or latencies),
-        kinds=_by_kind(queries, rankings, held or {}),
+        kinds=_count_by_kind(queries, rankings, files or {}),
     )
 
 
-def _spread(values: ValueArray, where: NDArray[np.bool_]) -> ValueArray:
-    """The values at their places, NaN at the others."""
+def _spread_values(values: ValueArray, where: NDArray[np.bool_]) -> ValueArray:
+    """Returns the values at their places, NaN at the others."""
     spread = np.full(len(where), np.nan)
     spread[where] = values
     return spread
 
 
-def _span_values(
-    queries: Sequence[KnownQuery], rankings: Sequence[Sequence[Answer]]
+def _measure_spans(
+    queries: Sequence[KnownQuery], rankings: Sequence[Sequence[JudgedHit]]
 ) -> dict[str, ValueArray]:
     has_span = np.array([bool(query.spans) for query in queries], dtype=np.bool_)
     pairs = [
-        spans.best_moments(query, ranking)
+        spans.select_best_moments(query, ranking)
         for query, ranking in zip(queries, rankings, strict=True)
         if query.spans
     ]
-    hits = np.array([float(spans.is_span_hit(one)) for one in pairs])
-    overlaps = np.array([spans.best_overlap(one) for one in pairs])
-    return {SPAN_HITS: _spread(hits, has_span), SPAN_IOU: _spread(overlaps, has_span)}
+    hits = np.array([float(spans.is_span_hit(pair)) for pair in pairs])
+    overlaps = np.array([spans.compute_best_overlap(pair) for pair in pairs])
+    return {SPAN_HITS: _spread_values(hits, has_span), SPAN_IOU: _spread_values(overlaps, has_span)}
 
 
-def _by_kind(
+def _count_by_kind(
     queries: Sequence[KnownQuery],
-    rankings: Sequence[Sequence[Answer]],
-    held: Mapping[str, HeldFile],
+    rankings: Sequence[Sequence[JudgedHit]],
+    files: Mapping[str, LibraryFile],
 ) -> dict[Modality, dict[str, ValueArray]]:
-    judged: dict[Modality, dict[str, ValueArray]] = {}
+    values: dict[Modality, dict[str, ValueArray]] = {}
     for kind in Modality:
-        founds: list[Found] = []
+        judgements: list[RankingJudgement] = []
         for query, ranking in zip(queries, rankings, strict=True):
-            meant = {path for path in query.relevant if path in held and held[path].kind is kind}
-            if meant:
-                founds.append(found_in(ranking, meant, query.relevant - meant))
-        if founds:
-            judged[kind] = ranked(founds)
-    return judged
+            of_kind = {
+                path for path in query.relevant if path in files and files[path].kind is kind
+            }
+            if of_kind:
+                judgements.append(judge_ranking(ranking, of_kind, query.relevant - of_kind))
+        if judgements:
+            values[kind] = compute_measures(judgements)
+    return values

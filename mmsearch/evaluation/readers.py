@@ -16,16 +16,14 @@ MAX_DOCUMENT_BYTES = 1 << 28
 """The captions of COCO are 144 MB of JSON with their splits; parsed they take ten times as much."""
 MAX_LINE_BYTES = 1 << 24
 MAX_QUERY_CHARS = 10_000
-
-
 EVERY_SPLIT = "all"
 
 Where = int | str | None
 """A line, counted from 1, or an element of a list in JSON."""
 
 
-def trouble(path: Path, where: Where, what: str) -> ConfigError:
-    """The error for something in a file."""
+def file_error(path: Path, where: Where, what: str) -> ConfigError:
+    """Returns the error for a fault in a file."""
     if where is None:
         return ConfigError(f"{path}: {what}")
     place = f"line {where}" if isinstance(where, int) else where
@@ -33,57 +31,57 @@ def trouble(path: Path, where: Where, what: str) -> ConfigError:
 
 
 @contextlib.contextmanager
-def placed(path: Path, where: Where) -> Iterator[None]:
-    """Say of what is wrong where it stands: ValueError and ConfigError become ConfigError."""
+def add_location(path: Path, where: Where) -> Iterator[None]:
+    """Adds the location to errors: ValueError and ConfigError become ConfigError."""
     try:
         yield
     except (ValueError, ConfigError) as exc:
-        raise trouble(path, where, str(exc)) from exc
+        raise file_error(path, where, str(exc)) from exc
 
 
 def refuse_split(path: Path, split: str | None) -> None:
-    """Raise ConfigError where a part is asked for of what has no parts."""
+    """Raises ConfigError for a split of a layout that has none."""
     if split not in (None, EVERY_SPLIT):
         raise ConfigError(f"{path}: this layout has no splits, so no {split!r}")
 
 
-def opening(path: Path, size: int) -> bytes:
-    """How a file begins."""
-    with _opened(path, MAX_FILE_BYTES) as stream:
+def read_opening(path: Path, size: int) -> bytes:
+    """Returns the beginning of a file."""
+    with _open_text(path, MAX_FILE_BYTES) as stream:
         try:
             return stream.read(size)
         except OSError as exc:
-            raise trouble(path, None, f"cannot be read: {exc.strerror or exc}") from exc
+            raise file_error(path, None, f"cannot be read: {exc.strerror or exc}") from exc
 
 
-def lines(path: Path) -> Iterator[tuple[int, str]]:
-    """The lines of a text in UTF-8 with their numbers, without the end of the line."""
-    with _opened(path, MAX_FILE_BYTES) as stream:
+def read_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Yields the lines of a text in UTF-8 with their numbers, without line ends."""
+    with _open_text(path, MAX_FILE_BYTES) as stream:
         number = 0
-        while raw := _line(stream, path, number + 1):
+        while raw := _read_line(stream, path, number + 1):
             number += 1
             # A byte order mark is left by spreadsheets.
             encoding = "utf-8-sig" if number == 1 else "utf-8"
             try:
                 text = raw.decode(encoding)
             except UnicodeDecodeError as exc:
-                raise trouble(path, number, f"cannot be read as UTF-8: {exc.reason}") from exc
+                raise file_error(path, number, f"cannot be read as UTF-8: {exc.reason}") from exc
             if "\0" in text:
-                raise trouble(path, number, "a NUL character is no text")
+                raise file_error(path, number, "a NUL character is no text")
             yield number, text.rstrip("\r\n")
 
 
-def _line(stream: BinaryIO, path: Path, number: int) -> bytes:
+def _read_line(stream: BinaryIO, path: Path, number: int) -> bytes:
     try:
         raw = stream.readline(MAX_LINE_BYTES + 1)
     except OSError as exc:
-        raise trouble(path, number, f"cannot be read: {exc.strerror or exc}") from exc
+        raise file_error(path, number, f"cannot be read: {exc.strerror or exc}") from exc
     if len(raw) > MAX_LINE_BYTES:
-        raise trouble(path, number, f"is longer than {MAX_LINE_BYTES >> 20} MiB")
+        raise file_error(path, number, f"is longer than {MAX_LINE_BYTES >> 20} MiB")
     return raw
 
 
-def _opened(path: Path, limit: int) -> BinaryIO:
+def _open_text(path: Path, limit: int) -> BinaryIO:
     try:
         if path.exists() and not path.is_file():
             raise ConfigError(f"{path} cannot be read: it is no file")
@@ -95,14 +93,14 @@ def _opened(path: Path, limit: int) -> BinaryIO:
         raise ConfigError(f"{path} cannot be read: {reason}") from exc
 
 
-def table(path: Path, *, columns: Collection[str]) -> Iterator[tuple[int, dict[str, str]]]:
-    """The rows of a CSV with a header, and the line each ends on; `columns` must be there."""
-    ended = 0
+def read_table(path: Path, *, columns: Collection[str]) -> Iterator[tuple[int, dict[str, str]]]:
+    """Yields the rows of a CSV with a header, each with its last line; `columns` are required."""
+    line_number = 0
 
     def texts() -> Iterator[str]:
-        nonlocal ended
-        for number, text in lines(path):
-            ended = number
+        nonlocal line_number
+        for number, text in read_lines(path):
+            line_number = number
             yield text + "\n"
 
     rows = csv.reader(texts(), strict=True)
@@ -111,62 +109,55 @@ def table(path: Path, *, columns: Collection[str]) -> Iterator[tuple[int, dict[s
         for row in rows:
             if header is None:
                 header = [name.strip() for name in row]
-                lacking = [name for name in columns if name not in header]
-                if lacking:
-                    raise trouble(path, ended, f"there is no column {', '.join(lacking)}")
+                missing = [name for name in columns if name not in header]
+                if missing:
+                    raise file_error(path, line_number, f"there is no column {', '.join(missing)}")
             elif row:
                 if len(row) != len(header):
-                    wanted = f"{len(header)} columns are named, {len(row)} are here"
-                    raise trouble(path, ended, wanted)
-                yield ended, dict(zip(header, row, strict=True))
+                    fault = f"{len(header)} columns are named, {len(row)} are here"
+                    raise file_error(path, line_number, fault)
+                yield line_number, dict(zip(header, row, strict=True))
     except csv.Error as exc:
-        raise trouble(path, ended, f"is no CSV: {exc}") from exc
+        raise file_error(path, line_number, f"is no CSV: {exc}") from exc
 
 
-def document(path: Path) -> Any:
-    """A file that is one JSON value."""
-    with _opened(path, MAX_DOCUMENT_BYTES) as stream:
+def read_document(path: Path) -> Any:
+    """Reads a file that is one JSON value."""
+    with _open_text(path, MAX_DOCUMENT_BYTES) as stream:
         try:
             return json.load(stream)
         except (ValueError, RecursionError) as exc:
             line = exc.lineno if isinstance(exc, json.JSONDecodeError) else None
-            raise trouble(path, line, f"is no JSON: {_short(exc)}") from exc
+            raise file_error(path, line, f"is no JSON: {_shorten(exc)}") from exc
         except (OSError, MemoryError) as exc:
-            raise trouble(path, None, f"cannot be read: {_short(exc)}") from exc
+            raise file_error(path, None, f"cannot be read: {_shorten(exc)}") from exc
 
 
-def value(text: str) -> Any:
-    """A text that is one JSON value; raises ValueError."""
+def parse_value(text: str) -> Any:
+    """Parses one JSON value; raises ValueError."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as exc:
-        raise ValueError(f"is no JSON: {_short(exc)}") from exc
+        raise ValueError(f"is no JSON: {_shorten(exc)}") from exc
 
 
-def query(words: object) -> str:
-    """Words that can be searched for, in one line; raises ValueError for anything else."""
-    if not isinstance(words, str):
+def parse_query(text: object) -> str:
+    """Returns a query as one line; raises ValueError for an invalid one."""
+    if not isinstance(text, str):
         raise ValueError("the query is no text")  # noqa: TRY004 - what is wrong is in the file
-    asked = " ".join(words.split())
-    if not asked:
+    query = " ".join(text.split())
+    if not query:
         raise ValueError("the query is empty")
-    if "\0" in asked:
+    if "\0" in query:
         raise ValueError("a NUL character is no text")
-    if not _is_whole(asked):
-        raise ValueError("half a character (a lone surrogate) is no text")
-    if len(asked) > MAX_QUERY_CHARS:
-        raise ValueError(f"the query has more than {MAX_QUERY_CHARS:,} characters")
-    return asked
-
-
-def _is_whole(text: str) -> bool:
-    """Whether a text can be written down: JSON can hold one half of a pair of surrogates."""
     try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+        query.encode()  # JSON can hold one half of a pair of surrogates
+    except UnicodeEncodeError as exc:
+        raise ValueError("half a character (a lone surrogate) is no text") from exc
+    if len(query) > MAX_QUERY_CHARS:
+        raise ValueError(f"the query has more than {MAX_QUERY_CHARS:,} characters")
+    return query
 
 
-def _short(error: BaseException) -> str:
+def _shorten(error: BaseException) -> str:
     return str(error)[:200] or type(error).__name__

@@ -1,4 +1,4 @@
-"""The figures of an evaluation: means over queries, refusals, latencies."""
+"""The report of an evaluation: means over queries, refusals, latencies."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from mmsearch.evaluation.known_answers import KnownQuery
 from mmsearch.evaluation.measures import CUTS, MAP, MRR, NDCG, ValueArray
-from mmsearch.evaluation.query_runner import SPAN_HITS, SPAN_IOU, Judged, Search
+from mmsearch.evaluation.query_runner import SPAN_HITS, SPAN_IOU, Judgements, Search
 
 
 @dataclass(frozen=True, slots=True)
-class Ranked:
+class RankingMeans:
     """Means over the queries that have an answer.
 
     `recall` is by cut-off: the share of the right files among the first k hits, of at most k.
@@ -28,13 +28,14 @@ class Ranked:
 
 
 @dataclass(frozen=True, slots=True)
-class NoMatch:
-    """How well a library knows what it does not have; None where there is nothing to divide by.
+class NoMatchRates:
+    """The rates of right and wrong refusals; None where there are no such queries.
 
-    `queries` have no answer. Refused are those, of all, for which nothing passed the cut-off:
-    `precision` is the share of them that has no answer, `recall` the share of those without an
-    answer that was refused, `refused_wrongly` the share of those with an answer that was. `auroc`
-    is the chance that the best score of a query with an answer is above that of one without.
+    `queries` counts those without an answer. A query is refused where no hit passes the cut-off.
+    `precision` is the share of refused queries without an answer, `recall` the share of queries
+    without an answer that was refused, `refused_wrongly` the share of queries with an answer that
+    was. `auroc` is the chance that the best score of a query with an answer is above that of one
+    without.
     """
 
     queries: int
@@ -45,15 +46,15 @@ class NoMatch:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class EvaluationReport:
     """The figures of one library.
 
     The figures of the ranking are over the `answerable` queries, without a cut-off, and in `kinds`
-    for the right files of each kind. `span_hits` is over the `spans` queries with a span: the share
-    whose right file was among the first ten with a best moment that covers half of the span, or
-    lies by half within it; `span_iou` is the mean intersection over union of that moment, 0 where
-    the file was not found. Latencies are of warm queries: the first one is not counted. They are 0
-    where nothing was asked. `class_accuracy` is of layouts whose queries are classes.
+    for the relevant files of each kind. `span_hits` is over the `spans` queries with a span: the
+    share whose relevant file was among the first ten with a best moment that covers half of the
+    span, or lies by half within it; `span_iou` is the mean intersection over union of that moment,
+    0 where the file was not found. Latencies are of warm queries: the first one is not counted, and
+    without queries they are 0. `class_accuracy` is for layouts whose queries are classes.
     """
 
     queries: int
@@ -65,82 +66,82 @@ class Report:
     spans: int
     span_hits: float
     span_iou: float
-    no_match: NoMatch
+    no_match: NoMatchRates
     latency_ms_p50: float
     latency_ms_p95: float
     latency_ms_p99: float
-    kinds: dict[str, Ranked] = field(default_factory=dict)
+    kinds: dict[str, RankingMeans] = field(default_factory=dict)
     class_accuracy: float | None = None
 
 
-def report(judged: Judged) -> Report:
-    """What the queries got, in figures."""
-    total = _ranked(judged.values)
-    # An observed time, not one between two: the nearest rank.
+def build_report(judged: Judgements) -> EvaluationReport:
+    """Builds the report of judged queries."""
+    total = _average_ranking(judged.values)
+    # By nearest rank: an observed time, not one between two.
     p50, p95, p99 = (
         np.percentile(judged.latencies_ms, (50, 95, 99), method="inverted_cdf").tolist()
         if len(judged.latencies_ms)
         else (0.0, 0.0, 0.0)
     )
-    return Report(
+    return EvaluationReport(
         queries=len(judged.is_answerable),
         answerable=total.queries,
         recall=total.recall,
         mrr=total.mrr,
         ndcg_at_10=total.ndcg_at_10,
         map_at_10=total.map_at_10,
-        spans=_count(judged.values[SPAN_HITS]),
-        span_hits=_mean(judged.values[SPAN_HITS]),
-        span_iou=_mean(judged.values[SPAN_IOU]),
-        no_match=_no_match(judged),
+        spans=_count_true(judged.values[SPAN_HITS]),
+        span_hits=_mean_or_none(judged.values[SPAN_HITS]),
+        span_iou=_mean_or_none(judged.values[SPAN_IOU]),
+        no_match=_rate_refusals(judged),
         latency_ms_p50=p50,
         latency_ms_p95=p95,
         latency_ms_p99=p99,
-        kinds={kind.value: _ranked(values) for kind, values in judged.kinds.items()},
+        kinds={kind.value: _average_ranking(values) for kind, values in judged.kinds.items()},
     )
 
 
-def _ranked(values: Mapping[str, ValueArray]) -> Ranked:
-    return Ranked(
-        queries=_count(values[MRR]),
-        recall={str(cut): _mean(values[f"recall@{cut}"]) for cut in CUTS},
-        mrr=_mean(values[MRR]),
-        ndcg_at_10=_mean(values[NDCG]),
-        map_at_10=_mean(values[MAP]),
+def _average_ranking(values: Mapping[str, ValueArray]) -> RankingMeans:
+    return RankingMeans(
+        queries=_count_true(values[MRR]),
+        recall={str(cut): _mean_or_none(values[f"recall@{cut}"]) for cut in CUTS},
+        mrr=_mean_or_none(values[MRR]),
+        ndcg_at_10=_mean_or_none(values[NDCG]),
+        map_at_10=_mean_or_none(values[MAP]),
     )
 
 
-def _count(values: ValueArray) -> int:
+def _count_true(values: ValueArray) -> int:
     return int(np.count_nonzero(~np.isnan(values)))
 
 
-def _mean(values: ValueArray) -> float:
-    return float(np.nanmean(values)) if _count(values) else 0.0
+def _mean_or_none(values: ValueArray) -> float:
+    return float(np.nanmean(values)) if _count_true(values) else 0.0
 
 
-def _no_match(judged: Judged) -> NoMatch:
+def _rate_refusals(judged: Judgements) -> NoMatchRates:
     refused, answerable = judged.is_refused, judged.is_answerable
     unanswerable = ~answerable
     rightly = int(np.count_nonzero(refused & unanswerable))
-    return NoMatch(
+    return NoMatchRates(
         queries=int(np.count_nonzero(unanswerable)),
-        precision=_share(rightly, refused) if unanswerable.any() else None,
-        recall=_share(rightly, unanswerable),
-        refused_wrongly=_share(int(np.count_nonzero(refused & answerable)), answerable),
-        auroc=auroc(judged.best_scores[answerable], judged.best_scores[unanswerable]),
+        precision=_share_or_none(rightly, refused) if unanswerable.any() else None,
+        recall=_share_or_none(rightly, unanswerable),
+        refused_wrongly=_share_or_none(int(np.count_nonzero(refused & answerable)), answerable),
+        auroc=compute_auroc(judged.best_scores[answerable], judged.best_scores[unanswerable]),
     )
 
 
-def _share(count: int, of: NDArray[np.bool_]) -> float | None:
-    whole = int(np.count_nonzero(of))
-    return count / whole if whole else None
+def _share_or_none(count: int, of: NDArray[np.bool_]) -> float | None:
+    total = int(np.count_nonzero(of))
+    return count / total if total else None
 
 
-def auroc(positive: ValueArray, negative: ValueArray) -> float | None:
-    """The area under the ROC curve: P(positive > negative), ties counting half.
+def compute_auroc(positive: ValueArray, negative: ValueArray) -> float | None:
+    """Returns the area under the ROC curve: P(positive > negative), ties counting half.
 
-    The Mann-Whitney statistic over the number of pairs (Hanley and McNeil 1982). None where one of
-    them is empty.
+    The Mann-Whitney statistic over the number of pairs (Hanley and McNeil 1982). None where either
+    is empty.
     """
     if not len(positive) or not len(negative):
         return None
@@ -150,11 +151,11 @@ def auroc(positive: ValueArray, negative: ValueArray) -> float | None:
     return float((below + not_above).mean() / (2 * len(negative)))
 
 
-def class_accuracy(queries: Sequence[KnownQuery], search: Search, *, limit: int) -> float:
-    """The share of the right files that scored highest for a query that they are right for.
+def compute_class_accuracy(queries: Sequence[KnownQuery], search: Search, *, limit: int) -> float:
+    """Returns the share of relevant files that score highest for a query they are relevant to.
 
-    Zero-shot classification, with a query a class: `limit` is how many files there are. A file
-    that no query found is wrong.
+    This is zero-shot classification with a query a class; `limit` is the number of files. A file
+    that no query returns counts as wrong.
     """
     best: dict[str, tuple[float, int]] = {}
     for row, query in enumerate(queries):

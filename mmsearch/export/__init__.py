@@ -1,1 +1,1 @@
-"""Hits for other programs: tables, playlists, edit decision lists, and folders of files."""
+"""Exports hits: tables, playlists, edit decision lists, and folders of files."""

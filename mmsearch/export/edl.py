@@ -1,4 +1,4 @@
-"""Clips as an edit decision list in the form of CMX 3600."""
+"""Writes clips as an edit decision list in the format CMX 3600."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from fractions import Fraction
 
 from mmsearch.errors import QueryError
-from mmsearch.export.clips import STILL_S, Clip, one_line
-from mmsearch.export.timecode import DAY_S, PAL, frame_at, nominal, timecode
+from mmsearch.export.clips import STILL_S, Clip, to_one_line
+from mmsearch.export.timecode import DAY_S, PAL, format_timecode, nominal_rate, to_frame
 from mmsearch.types import Modality
 
 MAX_EVENTS = 999
@@ -16,33 +16,36 @@ MAX_EVENTS = 999
 REEL_LENGTH = 8
 TITLE_LENGTH = 70
 RECORD_START_S = 3600
-"""Programmes begin at an hour, by custom."""
+"""Programmes begin at one hour by convention."""
 _TRACKS = {Modality.VIDEO: "B", Modality.AUDIO: "A", Modality.IMAGE: "V"}
 _TAKEN = frozenset({"AX", "BL"})
-"""An auxiliary source, and black."""
+"""Reserved reel names: an auxiliary source, and black."""
 
 
-def to_edl(
+def write_edl(
     clips: Sequence[Clip], *, title: str = "", rate: Fraction = PAL, still_s: float = STILL_S
 ) -> str:
-    """An event a clip, cut one after another; timecodes count frames at `rate`, none dropped.
+    """Writes an event for each clip, one after another; timecodes count frames without dropping.
 
-    A film's event is for picture and sound (B), a recording's for sound (A), a still's for picture
-    (V). Source timecodes count from the beginning of a file. Raises QueryError where there are more
-    than 999 events, or a timecode would pass 24 hours.
+    The track of a video is B (picture and sound), of a recording A, of a still V. Source timecodes
+    count from the beginning of a file. Raises QueryError where there are more than 999 events, or a
+    timecode would pass 24 hours.
     """
     if len(clips) > MAX_EVENTS:
         raise QueryError(
             f"an EDL holds {MAX_EVENTS} events, and these are {len(clips)} moments: ask for fewer "
             f"with --limit, or export FCPXML"
         )
-    lines = [f"TITLE: {one_line(title)[:TITLE_LENGTH]}".rstrip(), "FCM: NON-DROP FRAME", ""]
-    reels = reel_names([clip.path for clip in clips])
-    at = RECORD_START_S * nominal(rate)
+    lines = [f"TITLE: {to_one_line(title)[:TITLE_LENGTH]}".rstrip(), "FCM: NON-DROP FRAME", ""]
+    reels = assign_reel_names([clip.path for clip in clips])
+    record_frame = RECORD_START_S * nominal_rate(rate)
     for number, clip in enumerate(clips, start=1):
-        first, end = frames_of(clip, rate, still_s)
+        first, end = frame_range(clip, rate, still_s)
         try:
-            codes = [timecode(one, rate) for one in (first, end, at, at + end - first)]
+            codes = [
+                format_timecode(frame, rate)
+                for frame in (first, end, record_frame, record_frame + end - first)
+            ]
         except ValueError as exc:
             raise QueryError(
                 f"an EDL holds {DAY_S // 3600} hours, and {clip.title} passes them: ask for fewer "
@@ -52,25 +55,23 @@ def to_edl(
         lines += [event + " ".join(codes), f"* FROM CLIP NAME: {clip.title}"]
         if clip.note:
             lines.append(f"* COMMENT: {clip.note}")
-        at += end - first
+        record_frame += end - first
     return "\n".join(lines) + "\n"
 
 
-def frames_of(clip: Clip, rate: Fraction, still_s: float) -> tuple[int, int]:
-    """The first frame of a clip and the one after its last; it has at least one."""
+def frame_range(clip: Clip, rate: Fraction, still_s: float) -> tuple[int, int]:
+    """Returns the first frame of a clip and the one after its last; it has at least one."""
     if clip.span is None:
-        return 0, max(1, frame_at(still_s, rate))
-    first = frame_at(clip.span.start_s, rate)
-    return first, max(first + 1, frame_at(clip.span.end_s, rate))
+        return 0, max(1, to_frame(still_s, rate))
+    first = to_frame(clip.span.start_s, rate)
+    return first, max(first + 1, to_frame(clip.span.end_s, rate))
 
 
-def reel_names(paths: Sequence[str]) -> dict[str, str]:
-    """A reel for each file: up to eight capitals and digits of its name, no two alike."""
+def assign_reel_names(paths: Sequence[str]) -> dict[str, str]:
+    """Returns a reel for each file: up to eight capitals and digits of its name, no two alike."""
     names: dict[str, str] = {}
     taken = set(_TAKEN)
-    for path in paths:
-        if path in names:
-            continue
+    for path in dict.fromkeys(paths):
         stem = path.rsplit("/", 1)[-1].rsplit(".", 1)[0].upper()
         plain = re.sub(r"[^A-Z0-9]", "", stem)[:REEL_LENGTH] or "REEL"
         name, number = plain, 1

@@ -1,4 +1,4 @@
-"""Files put together in one folder: copied, hard-linked or linked by name, never over another."""
+"""Collects files in one folder: copied, hard-linked or symlinked, never over another."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ BLOCK_BYTES = 1 << 20
 MAX_SAME_NAME = 100_000
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _BAD_NAME = frozenset({errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ})
-"""What a file system says of a name that it cannot hold: a colon on FAT, or too many bytes."""
+"""The errors for a name that the file system cannot hold, as a colon on FAT."""
 _NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 
 
-class Way(StrEnum):
-    """How a file gets into the folder."""
+class PlacementMethod(StrEnum):
+    """The way in which a file gets into the folder."""
 
     COPY = "copy"
     LINK = "link"
@@ -34,8 +34,8 @@ class Way(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Placed:
-    """What became of one file: where it is now, or why it is not there."""
+class PlacedFile:
+    """The new path of one file, or the reason that it has none."""
 
     source: str
     target: str | None
@@ -43,49 +43,55 @@ class Placed:
     is_new: bool = True
 
 
-def place(paths: Sequence[str], folder: Path, way: Way = Way.COPY) -> list[Placed]:
-    """Put files into a folder under their own names, in the order given; the folder may be new.
+def place_files(
+    paths: Sequence[str], folder: Path, method: PlacementMethod = PlacementMethod.COPY
+) -> list[PlacedFile]:
+    """Puts files into a folder under their own names, in order; the folder may be new.
 
-    A name that is taken gets a number: `a.jpg`, `a (2).jpg`. Nothing that is there is written over
-    or written through, be it a file, a folder or a link; what is there already with that name and
-    that content is left as it is. A copy keeps its time of change. A file that is gone, is no
-    file, or has a name that the folder cannot hold is passed over with its reason. Raises
-    ConfigError where the folder cannot be made or written to, is full, or cannot hold hard links
-    to the files; what was finished is kept, the unfinished copy removed.
+    A name that is taken gets a number: `a.jpg`, `a (2).jpg`. No existing file, folder or link is
+    written over or through; an existing file with that name and content is left as it is. A copy
+    keeps its time of change. A file that is gone, is no regular file, or has a name that the folder
+    cannot hold is skipped with its reason. Raises ConfigError where the folder cannot be made or
+    written to, is full, or cannot hold hard links to the files; finished files are kept, the
+    unfinished copy is removed.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except (OSError, ValueError) as exc:
-        raise ConfigError(f"{folder} cannot be made: {_said(exc)}; name another folder") from exc
-    one = _WAYS[way]
-    return [_placed(path, folder, one) for path in paths]
+        raise ConfigError(
+            f"{folder} cannot be made: {_describe_error(exc)}; name another folder"
+        ) from exc
+    put = _WAYS[method]
+    return [_place_file(path, folder, put) for path in paths]
 
 
-def _placed(path: str, folder: Path, put: Callable[[str, Path], None]) -> Placed:
+def _place_file(path: str, folder: Path, put: Callable[[str, Path], None]) -> PlacedFile:
     try:
-        source = os.path.realpath(path)  # of a path with links in it, the file itself
-        found = os.stat(source)  # noqa: PTH116 - a path, not yet known to be one
+        source = os.path.realpath(path)  # the file itself, not a link to it
+        source_info = os.stat(source)  # noqa: PTH116 - a path, not yet known to be one
     except (OSError, ValueError) as exc:
-        return Placed(path, None, _said(exc))
-    if not stat.S_ISREG(found.st_mode):
-        return Placed(path, None, "is no file")
+        return PlacedFile(path, None, _describe_error(exc))
+    if not stat.S_ISREG(source_info.st_mode):
+        return PlacedFile(path, None, "is no file")
     own_name = Path(path).name
     for number in range(1, MAX_SAME_NAME):
-        target = folder / numbered(own_name, number)
-        if _is_same(source, found, target, put):
-            return Placed(path, str(target), is_new=False)
+        target = folder / number_name(own_name, number)
+        if _is_same(source, source_info, target, put):
+            return PlacedFile(path, str(target), is_new=False)
         try:
             put(source, target)
         except FileExistsError:
             continue
         except _FileError as exc:
-            return Placed(path, None, str(exc))
-        return Placed(path, str(target))
+            return PlacedFile(path, None, str(exc))
+        except OSError as exc:
+            return PlacedFile(path, None, _explain_refusal(target, exc))
+        return PlacedFile(path, str(target))
     raise ConfigError(f"{folder} has too many files called {own_name}: name another folder")
 
 
-def numbered(name: str, number: int) -> str:
-    """`a.jpg` as `a (2).jpg`, short enough for a file system; the first keeps its name."""
+def number_name(name: str, number: int) -> str:
+    """Turns `a.jpg` into `a (2).jpg`, short enough for a file system; the first keeps its name."""
     if number == 1:
         return name
     stem, dot, ending = name.rpartition(".")
@@ -93,11 +99,11 @@ def numbered(name: str, number: int) -> str:
         stem, dot, ending = name, "", ""
     after = os.fsencode(f" ({number}){dot}{ending}")
     room = max(0, NAME_BYTES - len(after))
-    return os.fsdecode(_cut(os.fsencode(stem), room) + after)
+    return os.fsdecode(_cut_bytes(os.fsencode(stem), room) + after)
 
 
-def _cut(name: bytes, room: int) -> bytes:
-    """At most `room` bytes, and no half of a character of UTF-8."""
+def _cut_bytes(name: bytes, room: int) -> bytes:
+    """Returns at most `room` bytes, and no half of a character of UTF-8."""
     if len(name) <= room:
         return name
     while room and name[room] & 0xC0 == 0x80:
@@ -106,23 +112,24 @@ def _cut(name: bytes, room: int) -> bytes:
 
 
 class _FileError(Exception):
-    """It is this file that cannot be read or named there; another may be."""
+    """One file cannot be read or named there; others may be."""
 
 
 def _is_same(
-    source: str, found: os.stat_result, target: Path, put: Callable[[str, Path], None]
+    source: str, source_info: os.stat_result, target: Path, put: Callable[[str, Path], None]
 ) -> bool:
-    """Whether it is there already: this file, or a finished copy of it."""
+    """Tests if the folder has this file already, or a finished copy of it."""
     try:
-        there = target.lstat()
-        if stat.S_ISLNK(there.st_mode):
+        target_info = target.lstat()
+        if stat.S_ISLNK(target_info.st_mode):
             return put is _symlink and os.readlink(target) == source  # noqa: PTH115 - text as it is
-        if os.path.samestat(there, found):
+        if os.path.samestat(target_info, source_info):
             return True
         return (
             put is _copy
-            and stat.S_ISREG(there.st_mode)
-            and (there.st_size, there.st_mtime_ns) == (found.st_size, found.st_mtime_ns)
+            and stat.S_ISREG(target_info.st_mode)
+            and (target_info.st_size, target_info.st_mtime_ns)
+            == (source_info.st_size, source_info.st_mtime_ns)
             and filecmp.cmp(source, target, shallow=False)
         )
     except OSError:
@@ -131,53 +138,44 @@ def _is_same(
 
 def _copy(source: str, target: Path) -> None:
     try:
-        # Not to wait for a pipe that was put in place of the file just now.
+        # So as not to wait for a pipe that replaced the file meanwhile.
         reading = os.open(source, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as exc:
-        raise _FileError(_said(exc)) from exc
-    with open(reading, "rb") as taken:  # noqa: PTH123 - a descriptor
-        found = os.fstat(reading)
-        if not stat.S_ISREG(found.st_mode):
+        raise _FileError(_describe_error(exc)) from exc
+    with open(reading, "rb") as source_stream:  # noqa: PTH123 - a descriptor
+        source_info = os.fstat(reading)
+        if not stat.S_ISREG(source_info.st_mode):
             raise _FileError("is no file")
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        writing = os.open(target, flags, 0o600)
         try:
-            writing = os.open(target, flags, 0o600)
-        except FileExistsError:
-            raise
-        except OSError as exc:
-            raise _refused(target, exc) from exc
-        try:
-            with open(writing, "wb") as given:  # noqa: PTH123 - a descriptor
-                _pour(taken, given)
-                given.flush()
+            with open(writing, "wb") as target_stream:  # noqa: PTH123 - a descriptor
+                _copy_bytes(source_stream, target_stream)
+                target_stream.flush()
                 with contextlib.suppress(OSError):  # FAT knows no such thing
-                    os.fchmod(writing, stat.S_IMODE(found.st_mode) & 0o777)
-                os.utime(writing, ns=(found.st_atime_ns, found.st_mtime_ns))
-        except BaseException as exc:
+                    os.fchmod(writing, stat.S_IMODE(source_info.st_mode) & 0o777)
+                os.utime(writing, ns=(source_info.st_atime_ns, source_info.st_mtime_ns))
+        except BaseException:
             target.unlink(missing_ok=True)
-            if isinstance(exc, OSError):
-                raise _refused(target, exc) from exc
             raise
 
 
-def _pour(taken: BinaryIO, given: BinaryIO) -> None:
+def _copy_bytes(source_stream: BinaryIO, target_stream: BinaryIO) -> None:
     while True:
         try:
-            block = taken.read(BLOCK_BYTES)
+            block = source_stream.read(BLOCK_BYTES)
         except OSError as exc:
-            raise _FileError(_said(exc)) from exc
+            raise _FileError(_describe_error(exc)) from exc
         if not block:
             return
-        given.write(block)
+        target_stream.write(block)
 
 
 def _link(source: str, target: Path) -> None:
     try:
         os.link(source, target, follow_symlinks=False)
-    except FileExistsError:
-        raise
     except FileNotFoundError as exc:
-        raise _FileError(_said(exc)) from exc
+        raise _FileError(_describe_error(exc)) from exc
     except OSError as exc:
         if exc.errno == errno.EXDEV:
             raise ConfigError(
@@ -186,41 +184,37 @@ def _link(source: str, target: Path) -> None:
             ) from exc
         if exc.errno in _NO_LINKS:
             raise ConfigError(
-                f"{source} cannot be hard-linked into {target.parent} ({_said(exc)}): use "
-                f"--copy-to or --symlink-to"
+                f"{source} cannot be hard-linked into {target.parent} ({_describe_error(exc)}): "
+                f"use --copy-to or --symlink-to"
             ) from exc
-        raise _refused(target, exc) from exc
+        raise
 
 
 def _symlink(source: str, target: Path) -> None:
-    try:
-        os.symlink(source, target)  # noqa: PTH211 - text as it is
-    except FileExistsError:
-        raise
-    except OSError as exc:
-        raise _refused(target, exc) from exc
+    os.symlink(source, target)  # noqa: PTH211 - text as it is
 
 
-_WAYS: dict[Way, Callable[[str, Path], None]] = {
-    Way.COPY: _copy,
-    Way.LINK: _link,
-    Way.SYMLINK: _symlink,
+_WAYS: dict[PlacementMethod, Callable[[str, Path], None]] = {
+    PlacementMethod.COPY: _copy,
+    PlacementMethod.LINK: _link,
+    PlacementMethod.SYMLINK: _symlink,
 }
 
 
-def _refused(target: Path, error: OSError) -> ConfigError | _FileError:
+def _explain_refusal(target: Path, error: OSError) -> str:
+    """Returns why a name is refused; raises ConfigError where no file can be written at all."""
     if error.errno in _BAD_NAME:
-        return _FileError(f"{target.parent} cannot hold a file of that name: {_said(error)}")
+        return f"{target.parent} cannot hold a file of that name: {_describe_error(error)}"
     if error.errno in _NO_ROOM:
-        return ConfigError(
-            f"{target.parent} has no room for {target.name} ({_said(error)}): free some, or name "
-            f"another folder; what was finished is kept"
-        )
-    return ConfigError(
-        f"{target} cannot be written: {_said(error)}; name another folder; what was finished is "
-        f"kept"
-    )
+        raise ConfigError(
+            f"{target.parent} has no room for {target.name} ({_describe_error(error)}): free some, "
+            f"or name another folder; what was finished is kept"
+        ) from error
+    raise ConfigError(
+        f"{target} cannot be written: {_describe_error(error)}; name another folder; what was "
+        f"finished is kept"
+    ) from error
 
 
-def _said(error: OSError | ValueError) -> str:
+def _describe_error(error: OSError | ValueError) -> str:
     return (error.strerror if isinstance(error, OSError) else None) or str(error)

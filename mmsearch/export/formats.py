@@ -1,4 +1,4 @@
-"""The forms that hits can be exported in."""
+"""The formats that hits are exported in."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from fractions import Fraction
 from pathlib import PurePath
 
 from mmsearch.errors import ConfigError
-from mmsearch.export.clips import STILL_S, clips, spelled
-from mmsearch.export.edl import to_edl
-from mmsearch.export.fcpxml import to_fcpxml
-from mmsearch.export.playlist import to_m3u
-from mmsearch.export.table import to_csv
+from mmsearch.export.clips import STILL_S, list_clips, spell_out
+from mmsearch.export.edl import write_edl
+from mmsearch.export.fcpxml import write_fcpxml
+from mmsearch.export.playlist import write_m3u
+from mmsearch.export.table import write_csv
 from mmsearch.export.timecode import PAL
 from mmsearch.types import Hit
 
 
-class Form(StrEnum):
-    """A form, by the ending of its files."""
+class ExportFormat(StrEnum):
+    """A format, by the ending of its files."""
 
     JSON = "json"
     CSV = "csv"
@@ -28,12 +28,12 @@ class Form(StrEnum):
     FCPXML = "fcpxml"
 
 
-_ENDINGS = {form.value: form for form in Form} | {"m3u8": Form.M3U}
+_ENDINGS = {form.value: form for form in ExportFormat} | {"m3u8": ExportFormat.M3U}
 
 
 @dataclass(frozen=True, slots=True)
-class Cut:
-    """How clips are laid out: the frames a second of the timeline, and how long a still is shown.
+class ClipLayout:
+    """The layout of clips: the frame rate of the timeline, and the seconds of a still.
 
     `title` names the playlist or the project.
     """
@@ -43,38 +43,35 @@ class Cut:
     still_s: float = STILL_S
 
 
-def form_named(name: str) -> Form:
-    """The form of that name, which is the ending of its files; raises ConfigError."""
-    found = _ENDINGS.get(name.lower())
-    if found is None:
+def get_format(name: str) -> ExportFormat:
+    """Returns the format of a name, which is the ending of its files; raises ConfigError."""
+    form = _ENDINGS.get(name.lower())
+    if form is None:
         raise ConfigError(f"there is no form {name!r} to export: there are {', '.join(_ENDINGS)}")
-    return found
+    return form
 
 
-def form_of(path: PurePath) -> Form:
-    """The form of a file by its ending; raises ConfigError."""
+def detect_format(path: PurePath) -> ExportFormat:
+    """Returns the format of a file by its ending; raises ConfigError."""
     if not path.suffix:
         raise ConfigError(
             f"{path} has no ending to tell its form by: give it one of {', '.join(_ENDINGS)}, or "
             f"name the form with --export-as"
         )
-    return form_named(path.suffix.removeprefix("."))
+    return get_format(path.suffix.removeprefix("."))
 
 
-def exported(hits: Sequence[Hit], form: Form, cut: Cut) -> str:
-    """Hits in any form but JSON, which is the object that `--json` prints.
+def export_hits(hits: Sequence[Hit], form: ExportFormat, layout: ClipLayout) -> str:
+    """Exports hits in any format but JSON, which is the object that `--json` prints.
 
     Raises QueryError for more than an EDL holds, ValueError for JSON.
     """
-    match form:
-        case Form.CSV:
-            text = to_csv(hits)
-        case Form.M3U:
-            text = to_m3u(clips(hits), title=cut.title, still_s=cut.still_s)
-        case Form.EDL:
-            text = to_edl(clips(hits), title=cut.title, rate=cut.rate, still_s=cut.still_s)
-        case Form.FCPXML:
-            text = to_fcpxml(clips(hits), title=cut.title, rate=cut.rate, still_s=cut.still_s)
-        case Form.JSON:
-            raise ValueError("JSON is written as --json writes it")
-    return spelled(text)
+    if form is ExportFormat.JSON:
+        raise ValueError("JSON is written as --json writes it")
+    if form is ExportFormat.CSV:
+        return spell_out(write_csv(hits))
+    clips = list_clips(hits)
+    if form is ExportFormat.M3U:
+        return spell_out(write_m3u(clips, title=layout.title, still_s=layout.still_s))
+    write = write_edl if form is ExportFormat.EDL else write_fcpxml
+    return spell_out(write(clips, title=layout.title, rate=layout.rate, still_s=layout.still_s))

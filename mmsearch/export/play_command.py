@@ -1,48 +1,60 @@
-"""The command that plays a moment, to be shown and copied; mmsearch itself runs none."""
+"""Builds the command that plays a moment, to be shown and copied; mmsearch itself runs none."""
 
 from __future__ import annotations
 
 import os
 import shlex
+from typing import TYPE_CHECKING
 
-from mmsearch.types import Span
+from mmsearch.types import Modality, Span
+
+if TYPE_CHECKING:
+    from mmsearch.types import Hit
 
 PLAYER = "mpv"
 
 
-def play_arguments(path: str, span: Span | None = None) -> list[str]:
-    """The words of a command that plays a file, or a span of it."""
+def build_play_arguments(path: str, span: Span | None = None) -> list[str]:
+    """Returns the arguments of the command that plays a file, or a span of it."""
     words = [PLAYER]
     if span is not None:
-        words.append(f"--start={_seconds(max(0.0, span.start_s))}")
-        if span.end_s > max(0.0, span.start_s):
-            words.append(f"--end={_seconds(span.end_s)}")
+        start_s, end_s = round(max(0.0, span.start_s), 3), round(span.end_s, 3)
+        words.append(f"--start={_format_seconds(start_s)}")
+        if end_s > start_s:
+            words.append(f"--end={_format_seconds(end_s)}")
     return [*words, "--", path]
 
 
-def play_command(path: str, span: Span | None = None) -> str:
-    r"""The same as one line for a shell, of printable characters alone.
+def format_play_command(path: str, span: Span | None = None) -> str:
+    """Returns the command as one line for a shell, in printable characters alone.
 
     A name with control characters, or bytes that are no UTF-8, is written as `$'...'` (POSIX.1-2024
-    and bash, zsh, ksh), so that it can drive no terminal and is still that name.
+    and bash, zsh, ksh), so that it cannot control a terminal and still names the file.
     """
-    return " ".join(_quoted(word) for word in play_arguments(path, span))
+    return " ".join(_quote(word) for word in build_play_arguments(path, span))
 
 
-def _seconds(seconds: float) -> str:
+def format_hit_command(hit: Hit) -> str | None:
+    """Returns the command that plays the best moment of a recording or a film, else None."""
+    if hit.kind not in (Modality.AUDIO, Modality.VIDEO):
+        return None
+    return format_play_command(hit.path, hit.moments[0].span if hit.moments else hit.segment.span)
+
+
+def _format_seconds(seconds: float) -> str:
     return f"{seconds:.3f}".rstrip("0").rstrip(".")
 
 
-def _quoted(word: str) -> str:
+def _quote(word: str) -> str:
     if word.isprintable():
         return shlex.quote(word)
     parts = []
-    for one in word:
-        if one in "\\'":
-            parts.append("\\" + one)
-        elif one.isprintable():
-            parts.append(one)
+    for char in word:
+        if char in "\\'":
+            parts.append("\\" + char)
+        elif char.isprintable():
+            parts.append(char)
         else:
-            # Three octal digits: unlike \x they cannot swallow what comes after.
-            parts += [f"\\{byte:03o}" for byte in os.fsencode(one)]
+            # Octal: a \x escape could take in the digits that follow.
+            parts += [f"\\{byte:03o}" for byte in os.fsencode(char)]
     return "$'" + "".join(parts) + "'"

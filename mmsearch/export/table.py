@@ -1,4 +1,4 @@
-"""Hits as CSV: a row a moment."""
+"""Writes hits as CSV, a row for each moment."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import csv
 import io
 from collections.abc import Sequence
 
-from mmsearch.export.clips import spelled, stretch
+from mmsearch.export.clips import moments_of_hit, span_of_moment, spell_out
 from mmsearch.types import Hit, Moment
 
 COLUMNS = (
@@ -29,28 +29,27 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 QUOTE = "'"
 
 
-def to_csv(hits: Sequence[Hit]) -> str:
-    """RFC 4180 with a header: commas, quotes doubled, CR LF; to be written as UTF-8.
+def write_csv(hits: Sequence[Hit]) -> str:
+    """Writes RFC 4180 with a header: commas, quotes doubled, CR LF; to be encoded as UTF-8.
 
-    Texts are `guarded`, so that no spreadsheet computes what a file says.
+    Texts go through `guard_formula`, so that no spreadsheet runs the content of a file.
     """
-    written = io.StringIO(newline="")
-    rows = csv.writer(written, lineterminator="\r\n")
+    stream = io.StringIO(newline="")
+    rows = csv.writer(stream, lineterminator="\r\n")
     rows.writerow(COLUMNS)
     for hit in hits:
-        moments = hit.moments or (Moment(hit.segment, hit.score),)
-        for number, moment in enumerate(moments, start=1):
-            rows.writerow(_row(hit, number, moment))
-    return written.getvalue()
+        for number, moment in enumerate(moments_of_hit(hit), start=1):
+            rows.writerow(_build_row(hit, number, moment))
+    return stream.getvalue()
 
 
-def _row(hit: Hit, number: int, moment: Moment) -> list[object]:
+def _build_row(hit: Hit, number: int, moment: Moment) -> list[object]:
     segment = moment.segment
-    span = stretch(moment)
+    span = span_of_moment(moment)
     return [
         hit.rank,
         f"{hit.score:.4f}",
-        guarded(hit.path),
+        guard_formula(hit.path),
         hit.kind.value,
         number,
         segment.kind.value,
@@ -58,18 +57,19 @@ def _row(hit: Hit, number: int, moment: Moment) -> list[object]:
         "" if span is None else f"{span.start_s:.3f}",
         "" if span is None else f"{span.end_s:.3f}",
         "" if segment.place.page is None else segment.place.page,
-        guarded(segment.text or ""),
-        guarded("; ".join(tag.name for tag in segment.tags)),
-        guarded(hit.why),
+        guard_formula(segment.text or ""),
+        guard_formula("; ".join(tag.name for tag in segment.tags)),
+        guard_formula(hit.why),
         hit.asset.id,
     ]
 
 
-def guarded(text: str) -> str:
-    """With an apostrophe before what a spreadsheet would take for a formula, or for a guard.
+def guard_formula(text: str) -> str:
+    """Puts an apostrophe before a text that a spreadsheet would read as a formula.
 
-    To read it back, take one leading apostrophe away. The characters are those that OWASP names
-    (CSV Injection). NUL, which no CSV can hold, is left out.
+    A text that begins with an apostrophe gets another, so that removing one restores every text.
+    The characters are those that OWASP names (CSV Injection). NUL, which no CSV can hold, is left
+    out.
     """
-    plain = spelled(text).replace("\0", "")
+    plain = spell_out(text).replace("\0", "")
     return QUOTE + plain if plain.startswith((*_FORMULA, QUOTE)) else plain

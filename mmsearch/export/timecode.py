@@ -1,4 +1,4 @@
-"""Seconds as frames: timecodes, and rational times."""
+"""Converts seconds to frames, timecodes and rational times."""
 
 from __future__ import annotations
 
@@ -16,44 +16,44 @@ _DECIMAL = re.compile(r"\d{1,3}(\.\d{1,6})?", re.ASCII)
 _RATIO = re.compile(r"\d{1,6}/\d{1,6}", re.ASCII)
 
 
-def parse_rate(written: str) -> Fraction:
-    """Frames a second: `25`, `29.97` (which is 30000/1001) or `30000/1001`.
+def parse_rate(rate_text: str) -> Fraction:
+    """Parses frames a second: `25`, `29.97` (which is 30000/1001) or `30000/1001`.
 
     Raises ConfigError for anything else, and below 1 or above 100.
     """
-    text = written.strip()
+    text = rate_text.strip()
     rate = Fraction(0)
     if _DECIMAL.fullmatch(text) or (_RATIO.fullmatch(text) and int(text.split("/")[1])):
-        rate = _exact(Fraction(text))
+        rate = _to_exact_rate(Fraction(text))
     if not LOWEST <= rate <= HIGHEST:
         raise ConfigError(
-            f"{written!r} is no frame rate: write one as 25, 29.97 or 30000/1001, from {LOWEST} "
+            f"{rate_text!r} is no frame rate: write one as 25, 29.97 or 30000/1001, from {LOWEST} "
             f"to {HIGHEST}"
         )
     return rate
 
 
-def _exact(rate: Fraction) -> Fraction:
-    """23.976 and its like stand for 24000/1001, as SMPTE ST 12-1 has them."""
+def _to_exact_rate(rate: Fraction) -> Fraction:
+    """Turns a rounded NTSC rate, as 23.976, into the exact 24000/1001 (SMPTE ST 12-1)."""
     if rate.denominator != 1:
-        for whole in _NTSC:
-            exact = Fraction(whole * 1000, 1001)
+        for nominal in _NTSC:
+            exact = Fraction(nominal * 1000, 1001)
             if abs(rate - exact) < Fraction(1, 200):
                 return exact
     return rate
 
 
-def frame_at(seconds: float, rate: Fraction) -> int:
-    """The frame nearest to a time; never below 0."""
+def to_frame(seconds: float, rate: Fraction) -> int:
+    """Returns the frame nearest to a time; never below 0."""
     return max(0, round(Fraction(seconds) * rate))
 
 
-def timecode(frame: int, rate: Fraction) -> str:
-    """HH:MM:SS:FF without dropping numbers (SMPTE ST 12-1): 29.97 is counted as 30.
+def format_timecode(frame: int, rate: Fraction) -> str:
+    """Formats HH:MM:SS:FF without dropping numbers (SMPTE ST 12-1): 29.97 is counted as 30.
 
     Raises ValueError for a frame outside of 24 hours.
     """
-    base = nominal(rate)
+    base = nominal_rate(rate)
     if not 0 <= frame < DAY_S * base:
         raise ValueError(f"frame {frame} has no timecode within 24 hours")
     seconds, frames = divmod(frame, base)
@@ -62,14 +62,11 @@ def timecode(frame: int, rate: Fraction) -> str:
     return f"{hours:02d}:{minutes:02d}:{seconds:02d}:{frames:02d}"
 
 
-def nominal(rate: Fraction) -> int:
-    """The whole number of frames that a second of timecode has."""
+def nominal_rate(rate: Fraction) -> int:
+    """Returns the number of frames in a second of timecode, a whole number."""
     return -int(-rate // 1)
 
 
-def rational(frame: int, rate: Fraction) -> str:
-    """When a frame begins, in seconds as FCPXML writes them: `1001/30000s`, `2s`."""
-    seconds = frame / rate
-    if seconds.denominator == 1:
-        return f"{seconds.numerator}s"
-    return f"{seconds.numerator}/{seconds.denominator}s"
+def format_rational(frame: int, rate: Fraction) -> str:
+    """Formats the start of a frame in seconds as FCPXML writes them: `1001/30000s`, `2s`."""
+    return f"{frame / rate}s"

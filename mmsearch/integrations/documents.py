@@ -1,4 +1,4 @@
-"""What a search finds, as the passages that frameworks of language models work with."""
+"""Turns hits into the documents that frameworks of language models work with."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ SHOWN_COPIES = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """What is asked of a library; all but the words."""
+class RetrieverOptions:
+    """The options of a retriever: those of a search."""
 
     k: int
     kinds: Sequence[str] = ()
@@ -31,11 +31,11 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
-class Passage:
-    """A part of a file that was found.
+class RetrievedPassage:
+    """The matching part of a file.
 
-    `text` is what is said or written there, else the tags of what is seen or heard, else why it was
-    found. `metadata` can be written as JSON and holds no None.
+    `text` is the spoken or written text there, else its tags, else the reason of the hit, else the
+    file name. `metadata` can be written as JSON and holds no None.
     """
 
     id: str
@@ -46,11 +46,11 @@ class Passage:
     metadata: dict[str, Any]
 
 
-class Source:
-    """A library to retrieve from: one that is open, the folder of one, or the URL of a server.
+class RetrieverSource:
+    """A library to retrieve from: an open one, the folder of one, or the URL of a server.
 
-    What is named by its folder is opened with the first search and kept; searches may come from
-    several threads.
+    A library named by its folder is opened with the first search and kept. Safe to use from several
+    threads.
     """
 
     def __init__(self, library: Library | str | PathLike[str] | None) -> None:
@@ -59,38 +59,37 @@ class Source:
         self._lock = threading.Lock()
         self._library: Library | None = None
 
-    def search(self, words: str, wanted: Wanted) -> list[Passage]:
-        """The passages, best first; `words` are taken literally, and no file is read.
+    def search(self, words: str, options: RetrieverOptions) -> list[RetrievedPassage]:
+        """Returns passages, best first; `words` are taken literally, and no file is read.
 
-        Raises QueryError and what else `Library.open`, `Library.search` and `RemoteLibrary.search`
-        raise.
+        Raises QueryError and the errors of `Library.open`, `Library.search` and
+        `RemoteLibrary.search`.
         """
         url = self._named
         if isinstance(url, str) and url.startswith(("http://", "https://")):
-            with _remote(url) as remote:
-                return _passages(remote, words, wanted)
-        return _passages(self._opened(), words, wanted)
+            with _open_remote(url) as remote:
+                return _build_passages(remote, words, options)
+        return _build_passages(self._open(), words, options)
 
-    def _opened(self) -> Library:
+    def _open(self) -> Library:
         with self._lock:
             if self._library is None:
-                named = self._named
-                if named is None or isinstance(named, str | PathLike):
-                    self._library = _local(named)
-                else:
-                    self._library = named
+                library = self._named
+                if library is None or isinstance(library, str | PathLike):
+                    library = _open_local(library)
+                self._library = library
             return self._library
 
     def close(self) -> None:
-        """Let go of the library, where it was opened here."""
+        """Closes the library if it was opened here."""
         with self._lock:
             if self._library is not None and self._is_mine:
                 self._library.close()
             self._library = None
 
 
-def _local(folder: str | PathLike[str] | None) -> Library:
-    # Here: to import a retriever is quick, and needs no more than its framework.
+def _open_local(folder: str | PathLike[str] | None) -> Library:
+    # Imported here, so that importing a retriever is quick and needs only its framework.
     from mmsearch.config import default_library
     from mmsearch.library.library import Library
     from mmsearch.models.provisioning import Runtime
@@ -100,34 +99,36 @@ def _local(folder: str | PathLike[str] | None) -> Library:
     return Library.open(location, create=False, runtime=Runtime(device="cpu"))
 
 
-def _remote(url: str) -> RemoteLibrary:
+def _open_remote(url: str) -> RemoteLibrary:
     from mmsearch.client import RemoteLibrary
     from mmsearch.config import server_token
 
     return RemoteLibrary(url, token=server_token().strip() or None, has_details=True)
 
 
-def _passages(library: Library | RemoteLibrary, words: str, wanted: Wanted) -> list[Passage]:
+def _build_passages(
+    library: Library | RemoteLibrary, words: str, options: RetrieverOptions
+) -> list[RetrievedPassage]:
     from mmsearch.query.ranking import Ranking
 
     hits = library.search(
         words,
-        limit=wanted.k,
-        kinds=wanted.kinds,
-        under=wanted.under,
-        where=wanted.where,
-        min_score=wanted.min_score,
-        ranking=Ranking(group=wanted.group),
+        limit=options.k,
+        kinds=options.kinds,
+        under=options.under,
+        where=options.where,
+        min_score=options.min_score,
+        ranking=Ranking(group=options.group),
     )
-    return [passage(hit) for hit in hits]
+    return [build_passage(hit) for hit in hits]
 
 
-def passage(hit: Hit) -> Passage:
-    """A hit by the part of it that matched best."""
+def build_passage(hit: Hit) -> RetrievedPassage:
+    """Builds the passage of the part of a hit that matched best."""
     segment = hit.segment
     span = hit.moments[0].span if hit.moments else segment.span
     tags = ", ".join(tag.name for tag in segment.tags)
-    told = {
+    metadata = {
         "path": hit.path,
         "kind": hit.kind.value,
         "part": segment.kind.value,
@@ -141,11 +142,11 @@ def passage(hit: Hit) -> Passage:
         "asset_id": hit.asset.id,
         "segment_id": segment.id,
     }
-    return Passage(
+    return RetrievedPassage(
         id=segment.id,
         text=segment.text or tags or hit.why or Path(hit.path).name,
         score=hit.score,
         kind=hit.kind,
         path=hit.path,
-        metadata={name: value for name, value in told.items() if value is not None},
+        metadata={name: value for name, value in metadata.items() if value is not None},
     )

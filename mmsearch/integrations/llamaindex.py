@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 from os import PathLike
 from typing import TYPE_CHECKING
 
 from mmsearch.errors import MissingExtra
-from mmsearch.integrations.documents import Passage, Source, Wanted
+from mmsearch.integrations.documents import RetrievedPassage, RetrieverOptions, RetrieverSource
 from mmsearch.types import Modality
 
 try:
@@ -32,10 +33,9 @@ _ONLY_FOR_PROGRAMS = ["asset_id", "segment_id", "score", "why"]
 class MmsearchRetriever(BaseRetriever):
     """Finds pictures, sounds, moments of videos and texts, as nodes with scores.
 
-    A picture is an ImageNode with its path, all else a TextNode. The text of a node is what is said
-    or written in the part that was found, else the tags of what is seen or heard there; its
-    metadata say where it lies (`path`, `kind`, `start_s`, `end_s`, `page`). What is asked is taken
-    as words, whatever it looks like.
+    An image is an ImageNode with its path, all else a TextNode. The text of a node is the spoken or
+    written text of the matching part, else its tags; its metadata are the location (`path`, `kind`,
+    `start_s`, `end_s`, `page`). The query is taken as words, without query syntax.
     """
 
     def __init__(
@@ -50,43 +50,38 @@ class MmsearchRetriever(BaseRetriever):
         group: bool = True,
         callback_manager: CallbackManager | None = None,
     ) -> None:
-        """Take note of what to ask.
+        """Stores the library and the options.
 
         `library` is a folder, the URL of a running `mmsearch serve` (its token in MMSEARCH_TOKEN),
         an open library, or None for the default one; a folder is opened with the first search. The
         rest is as for `Library.search`; without `group` every part that matches is a node.
         """
         super().__init__(callback_manager=callback_manager)
-        self._source = Source(library)
-        self._wanted = Wanted(k, kinds, under, where, min_score, group)
+        self._source = RetrieverSource(library)
+        self._options = RetrieverOptions(k, kinds, under, where, min_score, group)
 
     def close(self) -> None:
-        """Let go of the library, where it was opened here; a later search opens it again."""
+        """Closes the library if it was opened here; a later search opens it again."""
         self._source.close()
 
     def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
-        found = self._source.search(query_bundle.query_str, self._wanted)
-        return [NodeWithScore(node=_node(one), score=one.score) for one in found]
+        passages = self._source.search(query_bundle.query_str, self._options)
+        return [
+            NodeWithScore(node=_build_node(passage), score=passage.score) for passage in passages
+        ]
 
     async def _aretrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
         return await asyncio.to_thread(self._retrieve, query_bundle)
 
 
-def _node(found: Passage) -> TextNode:
-    hidden = [name for name in _ONLY_FOR_PROGRAMS if name in found.metadata]
-    if found.kind is Modality.IMAGE:
-        return ImageNode(
-            id_=found.id,
-            text=found.text,
-            metadata=found.metadata,
-            image_path=found.path,
-            excluded_embed_metadata_keys=hidden,
-            excluded_llm_metadata_keys=hidden,
-        )
-    return TextNode(
-        id_=found.id,
-        text=found.text,
-        metadata=found.metadata,
+def _build_node(passage: RetrievedPassage) -> TextNode:
+    hidden = [name for name in _ONLY_FOR_PROGRAMS if name in passage.metadata]
+    is_image = passage.kind is Modality.IMAGE
+    make_node = partial(ImageNode, image_path=passage.path) if is_image else TextNode
+    return make_node(
+        id_=passage.id,
+        text=passage.text,
+        metadata=passage.metadata,
         excluded_embed_metadata_keys=hidden,
         excluded_llm_metadata_keys=hidden,
     )

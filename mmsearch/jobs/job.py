@@ -1,4 +1,4 @@
-"""A job: what is asked, how far it is, how it ended."""
+"""A background job: its request, its progress and its end."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ COUNTED = ("indexed", "updated", "moved", "skipped", "removed", "failed")
 _RATE_AFTER_S = 0.2
 
 
-class State(StrEnum):
-    """Where a job is in its life; the last three are its ends."""
+class JobState(StrEnum):
+    """The state of a job; the last three are its ends."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -28,8 +28,8 @@ class State(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
-    """A file that could not be indexed; `seq` is what `Job.seq` became with it."""
+class JobFailure:
+    """A file that could not be indexed; `seq` is the value of `Job.seq` after it."""
 
     path: str
     error: str
@@ -39,7 +39,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A job as it is at one moment; `seq` grows with every change.
+    """A job at one moment; `seq` grows with every change.
 
     `done` and `total` count the files that need work; `total` is None until they are known.
     `counts` has what `mmsearch index` tells at its end, in files; `failures` are the first
@@ -48,7 +48,7 @@ class Job:
 
     id: str
     paths: tuple[str, ...]
-    state: State
+    state: JobState
     seq: int
     created_at: datetime
     started_at: datetime | None = None
@@ -57,24 +57,24 @@ class Job:
     total: int | None = None
     rate_per_s: float | None = None
     counts: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
-    failures: tuple[Failure, ...] = ()
+    failures: tuple[JobFailure, ...] = ()
     step: str = ""
     message: str = ""
 
     @property
     def is_over(self) -> bool:
-        """Whether it has come to an end, good or bad."""
-        return self.state not in (State.QUEUED, State.RUNNING)
+        """True when it has ended, well or not."""
+        return self.state not in (JobState.QUEUED, JobState.RUNNING)
 
 
-class Record:
-    """What is known of a job while it changes; guarded by the condition of its `Jobs`."""
+class JobRecord:
+    """A job while it changes; guarded by the condition of its `Jobs`."""
 
     def __init__(self, paths: tuple[str, ...], options: tuple[str, ...]) -> None:
         self.id = secrets.token_hex(8)
         self.paths = paths
         self.options = options
-        self.state = State.QUEUED
+        self.state = JobState.QUEUED
         self.seq = 1
         self.created_at = datetime.now(UTC)
         self.started_at: datetime | None = None
@@ -84,14 +84,14 @@ class Record:
         self.began: tuple[float, int] | None = None
         self.seen_s = 0.0
         self.counts = dict.fromkeys(COUNTED, 0)
-        self.failures: list[Failure] = []
+        self.failures: list[JobFailure] = []
         self.step = "waiting"
         self.message = ""
         self.is_finished = False
         self.is_cancelled = False
 
     def snapshot(self) -> Job:
-        """The job as it is now."""
+        """Returns the job as it is now."""
         rate = None
         if self.began is not None and self.seen_s - self.began[0] > _RATE_AFTER_S:
             rate = (self.done - self.began[1]) / (self.seen_s - self.began[0])
@@ -103,8 +103,8 @@ class Record:
             step=self.step, message=self.message,
         )  # fmt: skip
 
-    def take(self, event: Mapping[str, Any]) -> None:
-        """Take note of a line of `mmsearch index --json --progress`."""
+    def update(self, event: Mapping[str, Any]) -> None:
+        """Takes a line of `mmsearch index --json --progress` into account."""
         self.seq += 1
         name = event["event"]
         if name == "progress":
@@ -121,11 +121,11 @@ class Record:
         elif name in COUNTED:
             self.counts[name] += 1
             if name == "failed" and len(self.failures) < SHOWN_FAILURES:
-                path, error, said = (str(event[key]) for key in ("path", "error", "message"))
-                self.failures.append(Failure(path, error, said[:MESSAGE_CHARS], self.seq))
+                path, error, text = (str(event[key]) for key in ("path", "error", "message"))
+                self.failures.append(JobFailure(path, error, text[:MESSAGE_CHARS], self.seq))
 
-    def end(self, state: State, message: str = "") -> None:
-        """Take note of its end."""
+    def finish(self, state: JobState, message: str = "") -> None:
+        """Records the end of the job."""
         self.seq += 1
         self.state, self.message, self.step = state, message[:MESSAGE_CHARS], ""
         self.finished_at = datetime.now(UTC)

@@ -1,4 +1,4 @@
-"""`mmsearch index` in a process of its own: what it prints, and how it is stopped."""
+"""Runs `mmsearch index` in a process of its own and reads the lines that it prints."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 LINE_BYTES = 1 << 16
-TOLD_BYTES = 1 << 13
+STDERR_BYTES = 1 << 13
 CHUNK = 1 << 16
 TICK_S = 0.2
 NICENESS = 10
 """Searches come first."""
 
 
-class Run:
+class JobProcess:
     """A command that prints JSON lines, from its start to its end."""
 
     def __init__(
@@ -31,13 +31,13 @@ class Run:
         self._is_cancelled = is_cancelled
         self._grace_s = grace_s
         self.code = 0
-        self.told = ""
+        self.stderr_tail = ""
 
     def events(self) -> Iterator[list[dict[str, Any]]]:
-        """The objects that it prints, as they come, until it has ended.
+        """Yields the objects that it prints, until it has ended.
 
-        Then `code` is its exit code, below zero for a signal, and `told` the end of what it wrote
-        to standard error. A run that is cancelled is interrupted, and killed `grace_s` later.
+        Then `code` is its exit code, below zero for a signal, and `stderr_tail` the end of its
+        standard error. A run that is cancelled is interrupted, and killed `grace_s` later.
         Raises OSError where it cannot be started.
         """
         process = subprocess.Popen(  # noqa: S603 - a list, no shell; paths come after `--`
@@ -45,24 +45,27 @@ class Run:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env=_environment(),
+            env=_build_environment(),
             start_new_session=True,  # Ctrl-C is for this process, which then interrupts its jobs
         )
-        told = bytearray()
-        lines = Lines()
+        stderr_tail = bytearray()
+        lines = LineSplitter()
         try:
-            _make_nice(process.pid)
+            with contextlib.suppress(OSError):
+                os.setpriority(os.PRIO_PROCESS, process.pid, NICENESS)
             for name, chunk in self._output(process):
                 if name == "stderr":
-                    told += chunk
-                    del told[:-TOLD_BYTES]
-                elif events := [found for line in lines.feed(chunk) if (found := _event(line))]:
+                    stderr_tail += chunk
+                    del stderr_tail[:-STDERR_BYTES]
+                elif events := [
+                    event for line in lines.feed(chunk) if (event := _parse_event(line))
+                ]:
                     yield events
             self.code = process.wait()
-            self.told = told.decode("utf-8", "replace")
+            self.stderr_tail = stderr_tail.decode("utf-8", "replace")
         finally:
             if process.poll() is None:
-                _kill(process)
+                _kill_tree(process)
                 process.wait()
             for stream in (process.stdout, process.stderr):
                 if stream is not None:
@@ -89,48 +92,43 @@ class Run:
                     kill_at_s = time.monotonic() + self._grace_s
                     process.send_signal(signal.SIGINT)
                 elif kill_at_s is not None and time.monotonic() > kill_at_s:
-                    _kill(process)
+                    _kill_tree(process)
 
 
-class Lines:
-    """Cuts a stream into lines; one of more than LINE_BYTES is passed over."""
+class LineSplitter:
+    """Splits a stream into lines; one of more than LINE_BYTES is dropped."""
 
     def __init__(self) -> None:
         self._begun = bytearray()
         self._is_too_long = False
 
     def feed(self, chunk: bytes) -> list[bytes]:
-        """The lines that are whole with this chunk, without their ends."""
-        *whole, rest = (bytes(self._begun) + chunk).split(b"\n")
-        if whole and self._is_too_long:
-            del whole[0]
+        """Returns the lines that end in this chunk, without their ends."""
+        *lines, rest = (bytes(self._begun) + chunk).split(b"\n")
+        if lines and self._is_too_long:
+            del lines[0]
             self._is_too_long = False
         self._is_too_long = self._is_too_long or len(rest) > LINE_BYTES
         self._begun = bytearray() if self._is_too_long else bytearray(rest)
-        return [line for line in whole if len(line) <= LINE_BYTES]
+        return [line for line in lines if len(line) <= LINE_BYTES]
 
 
-def _event(line: bytes) -> dict[str, Any] | None:
+def _parse_event(line: bytes) -> dict[str, Any] | None:
     try:
-        found = json.loads(line)
+        value = json.loads(line)
     except ValueError:
         return None
-    return found if isinstance(found, dict) else None
+    return value if isinstance(value, dict) else None
 
 
-def _environment() -> dict[str, str]:
-    """That of this process without its secret, and the same paths to import from."""
-    given = {key: value for key, value in os.environ.items() if key != "MMSEARCH_TOKEN"}
+def _build_environment() -> dict[str, str]:
+    """Copies the environment of this process without its secret, with the same import paths."""
+    variables = {key: value for key, value in os.environ.items() if key != "MMSEARCH_TOKEN"}
     paths = os.pathsep.join(path for path in sys.path if path)
-    return {**given, "PYTHONPATH": paths, "PYTHONIOENCODING": "utf-8"}
+    return {**variables, "PYTHONPATH": paths, "PYTHONIOENCODING": "utf-8"}
 
 
-def _make_nice(pid: int) -> None:
-    with contextlib.suppress(OSError):
-        os.setpriority(os.PRIO_PROCESS, pid, NICENESS)
-
-
-def _kill(process: subprocess.Popen[bytes]) -> None:
-    """End the process and those that it has started."""
+def _kill_tree(process: subprocess.Popen[bytes]) -> None:
+    """Ends the process and those that it has started."""
     with contextlib.suppress(OSError):
         os.killpg(process.pid, signal.SIGKILL)

@@ -11,33 +11,33 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from types import TracebackType
 
 from mmsearch.errors import ConfigError, MmsearchError
-from mmsearch.jobs.job import Job, Record, State
-from mmsearch.jobs.process import Run
+from mmsearch.jobs.job import Job, JobRecord, JobState
+from mmsearch.jobs.process import JobProcess
+from mmsearch.runtime.closing import Closing
 from mmsearch.store.location import Location
 
 COMMAND = (sys.executable, "-P", "-m", "mmsearch")
 AT_MOST_WAITING = 100
 GRACE_S = 30.0
-"""What a job has from an interrupt to its end, to write what is finished."""
-_STRICT = 3  # the exit code of a run that is whole, with failed files, where `strict` is set
+"""Seconds from an interrupt to a kill, in which a job writes its finished files."""
+_STRICT = 3  # the exit code of a complete run with failed files, with `--strict`
 
 
 class TooManyJobs(MmsearchError):
-    """As many jobs wait as may wait."""
+    """The queue of jobs is full."""
 
 
 class OutsideRoots(ConfigError):
-    """What is asked for lies outside the folders that may be indexed."""
+    """A path lies outside the folders that may be indexed."""
 
 
-class Jobs:
-    """Runs jobs on one library, `at_most` at a time, and remembers the last `kept` that are over.
+class Jobs(Closing):
+    """Runs jobs on one library, `at_most` at a time, and remembers the last `kept` ended ones.
 
-    A job goes on whoever asked for it; `close` ends all. Any thread may call any method. Where
-    there are `roots`, only what lies below them is indexed, wherever links lead.
+    A job goes on after the request that started it; `close` ends all. Any thread may call any
+    method. With `roots`, only paths that lie below one of them, links resolved, are indexed.
     """
 
     def __init__(
@@ -56,22 +56,11 @@ class Jobs:
         self.roots = tuple(Path(os.path.realpath(Path(root).expanduser())) for root in roots)
         self._command = tuple(command)
         self._grace_s = grace_s
-        self._records: dict[str, Record] = {}
-        self._waiting: deque[Record] = deque()
+        self._records: dict[str, JobRecord] = {}
+        self._waiting: deque[JobRecord] = deque()
         self._running: dict[str, threading.Thread] = {}
         self._is_closed = False
         self._changed = threading.Condition()
-
-    def __enter__(self) -> Jobs:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def start(
         self,
@@ -81,7 +70,7 @@ class Jobs:
         kinds: Iterable[str] = (),
         retry_failed: bool = False,
     ) -> Job:
-        """Bring the library up to date with folders and files, now or when its turn comes.
+        """Starts indexing folders and files, now or when its turn comes.
 
         Raises ConfigError for a path that is not there, OutsideRoots, QueryError for a kind that
         there is not, TooManyJobs where too many wait.
@@ -89,22 +78,22 @@ class Jobs:
         # Here: whoever only looks at jobs does not need them.
         from mmsearch_indexers.discovery import check_roots
 
-        from mmsearch.library.library import parse_kinds
-        from mmsearch.media.files import absolute
+        from mmsearch.media.files import make_absolute
+        from mmsearch.query.request import parse_kinds
 
-        asked = [Path(absolute(Path(path))) for path in paths]
-        if not asked:
+        targets = [Path(make_absolute(Path(path))) for path in paths]
+        if not targets:
             raise ConfigError("there is nothing to index: name a folder or a file")
         if self.roots:
-            asked = [self._below_roots(path) for path in asked]
-        check_roots(asked)
-        wanted = sorted(kind.value for kind in parse_kinds(kinds))
-        options = [f"--kinds={','.join(wanted)}"] if wanted else []
+            targets = [self._check_roots(path) for path in targets]
+        check_roots(targets)
+        kind_names = sorted(kind.value for kind in parse_kinds(kinds))
+        options = [f"--kinds={','.join(kind_names)}"] if kind_names else []
         options += ["--prune"] if prune else []
         options += ["--retry-failed"] if retry_failed else []
         # Followed again by the run, which comes later.
         options += [f"--within={root}" for root in self.roots]
-        record = Record(tuple(map(str, asked)), tuple(options))
+        record = JobRecord(tuple(map(str, targets)), tuple(options))
         with self._changed:
             if self._is_closed:
                 raise ConfigError("no job can be started: this program is about to end")
@@ -112,22 +101,22 @@ class Jobs:
                 raise TooManyJobs(f"{len(self._waiting)} jobs wait: let some of them end first")
             self._records[record.id] = record
             self._waiting.append(record)
-            self._launch()
+            self._start_waiting()
             return record.snapshot()
 
     def get(self, job_id: str) -> Job | None:
-        """A job; None where there is none of that id, or it is long over."""
+        """Returns a job; None for an unknown id, or a job that ended long ago."""
         with self._changed:
             record = self._records.get(job_id)
             return None if record is None else record.snapshot()
 
     def all(self) -> list[Job]:
-        """All jobs that are remembered, the newest first."""
+        """Returns all remembered jobs, the newest first."""
         with self._changed:
             return [record.snapshot() for record in reversed(self._records.values())]
 
     def wait_for_change(self, job_id: str, seq: int, timeout_s: float) -> Job | None:
-        """A job once its `seq` is above the given one, or after the time, as it then is."""
+        """Returns a job once its `seq` is above the given one, or after the time, as it then is."""
         with self._changed:
             record = self._records.get(job_id)
             if record is not None:
@@ -137,7 +126,7 @@ class Jobs:
             return None if record is None else record.snapshot()
 
     def cancel(self, job_id: str) -> Job | None:
-        """End a job; what it has finished is kept. Returns at once: see `wait_for_change`."""
+        """Ends a job, keeping what it finished. Returns at once: see `wait_for_change`."""
         with self._changed:
             record = self._records.get(job_id)
             if record is not None and record.finished_at is None:
@@ -145,7 +134,7 @@ class Jobs:
             return None if record is None else record.snapshot()
 
     def close(self) -> None:
-        """End all jobs, and wait for their ends; what they have finished is kept."""
+        """Ends all jobs and waits for their ends; what they finished is kept."""
         with self._changed:
             self._is_closed = True
             for record in self._records.values():
@@ -155,33 +144,33 @@ class Jobs:
         for thread in threads:
             thread.join(self._grace_s + 5.0)
 
-    def _below_roots(self, path: Path) -> Path:
-        """The path with its links followed; the same error whether or not something is there."""
+    def _check_roots(self, path: Path) -> Path:
+        """Resolves the links of a path; the error does not reveal if the path exists."""
         try:
             real = Path(os.path.realpath(path))
         except (OSError, ValueError):  # a NUL
             real = None
         if real is None or not any(real.is_relative_to(root) for root in self.roots):
-            listed = ", ".join(map(str, self.roots))
-            raise OutsideRoots(f"{path} may not be indexed here: only what lies below {listed} may")
+            roots = ", ".join(map(str, self.roots))
+            raise OutsideRoots(f"{path} may not be indexed here: only what lies below {roots} may")
         return real
 
-    def _cancel(self, record: Record) -> None:
+    def _cancel(self, record: JobRecord) -> None:
         record.is_cancelled = True
         if record in self._waiting:
             self._waiting.remove(record)
-            record.end(State.CANCELLED)
+            record.finish(JobState.CANCELLED)
         else:
             record.seq += 1
             record.step = "stopping"
         self._changed.notify_all()
 
-    def _launch(self) -> None:
-        """Start what waits as far as it may; forget what is long over. The lock is held."""
+    def _start_waiting(self) -> None:
+        """Starts waiting jobs as far as allowed; forgets old ones. The lock is held."""
         while self._waiting and len(self._running) < self._at_most:
             record = self._waiting.popleft()
             record.seq += 1
-            record.state, record.step = State.RUNNING, "starting"
+            record.state, record.step = JobState.RUNNING, "starting"
             record.started_at = datetime.now(UTC)
             thread = threading.Thread(target=self._run, args=(record,), daemon=True)
             self._running[record.id] = thread
@@ -191,10 +180,10 @@ class Jobs:
             del self._records[job_id]
         self._changed.notify_all()
 
-    def _run(self, record: Record) -> None:
-        state, message = State.FAILED, ""
+    def _run(self, record: JobRecord) -> None:
+        state, message = JobState.FAILED, ""
         try:
-            run = Run(
+            run = JobProcess(
                 [*self._command, "index", "--json", "--progress", "--library", str(self._library),
                  *record.options, "--", *record.paths],
                 is_cancelled=lambda: record.is_cancelled,
@@ -204,30 +193,30 @@ class Jobs:
                 with self._changed:
                     for event in events:
                         with contextlib.suppress(KeyError, TypeError, ValueError):
-                            record.take(event)
+                            record.update(event)
                     self._changed.notify_all()
-            state, message = _verdict(record, run.code, run.told)
+            state, message = _judge_end(record, run.code, run.stderr_tail)
         except Exception as exc:  # whatever it was, the job must not look as if it still ran
             message = f"it could not be run: {exc}"
         finally:
             with self._changed:
-                record.end(state, message)
+                record.finish(state, message)
                 del self._running[record.id]
-                self._launch()
+                self._start_waiting()
 
 
-def _verdict(record: Record, code: int, told: str) -> tuple[State, str]:
+def _judge_end(record: JobRecord, code: int, stderr: str) -> tuple[JobState, str]:
     if record.is_finished and code in (0, _STRICT):
-        return State.DONE, ""
+        return JobState.DONE, ""
     if record.is_cancelled:
-        return State.CANCELLED, "what was finished is kept"
+        return JobState.CANCELLED, "what was finished is kept"
     if code < 0:
         name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
-        perhaps = ", perhaps for want of memory" if -code == signal.SIGKILL else ""
-        return State.FAILED, (
-            f"its process was ended by {name}{perhaps}; what was finished is kept: start it again "
+        guess = ", perhaps for want of memory" if -code == signal.SIGKILL else ""
+        return JobState.FAILED, (
+            f"its process was ended by {name}{guess}; what was finished is kept: start it again "
             f"to go on"
         )
-    _, mark, said = told.rpartition("mmsearch: ")  # as the command tells its errors
-    said = said.strip() if mark else (told.strip().splitlines() or [""])[-1]
-    return State.FAILED, said or f"its process ended with code {code}, and said nothing"
+    _, mark, reason = stderr.rpartition("mmsearch: ")  # as the command tells its errors
+    reason = reason.strip() if mark else (stderr.strip().splitlines() or [""])[-1]
+    return JobState.FAILED, reason or f"its process ended with code {code}, and said nothing"

@@ -1,4 +1,4 @@
-"""Makes files of pixels: pictures as JPEG, waveforms as transparent PNG."""
+"""Encodes pixels: images as JPEG, waveforms as transparent PNG."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ if TYPE_CHECKING:
 
 JPEG_QUALITY = 80
 RATE_HZ = 32_000
-"""What a waveform is drawn from: up to 16 kHz, so that birds and hiss are seen."""
+"""The sample rate of waveforms, which shows sound up to 16 kHz, as birds and hiss."""
 BIN_SAMPLES = 160
 BAR_PX, GAP_PX = 3, 1
 COLOUR = (0x5B, 0x8D, 0xEF)
-"""A blue that stands out from white by 3.2 to 1 and from nearly black by 5.9 to 1 (WCAG 2.2)."""
+"""A blue with a contrast of 3.2 to 1 on white and 5.9 to 1 on nearly black (WCAG 2.2)."""
 PEAK_ALPHA = 0.45
 QUIETEST = 0.02
-"""The loudest moment fills the height, unless it is below this: silence stays a line."""
+"""The loudest moment fills the height unless it is below this, so that silence is a line."""
 
 
-def jpeg(pixels: PixelArray) -> bytes:
-    """A file of (height, width, 3) uint8 RGB.
+def encode_jpeg(pixels: PixelArray) -> bytes:
+    """Encodes (height, width, 3) uint8 RGB.
 
     At 320 pixels photographs take 18 kB and 0.6 ms; WebP takes 12 kB and 5 ms.
     """
@@ -38,7 +38,7 @@ def jpeg(pixels: PixelArray) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """How loud sound is, in bins of `BIN_SAMPLES`: (n,) float32 each, in [0, 1].
+    """The loudness of sound in bins of `BIN_SAMPLES`: (n,) float32 each, in [0, 1].
 
     `peaks` are the largest values, `powers` the mean squares.
     """
@@ -47,17 +47,17 @@ class Envelope:
     powers: FloatArray
 
 
-def envelope(blocks: Iterable[AudioBlock], span: Span, *, is_open: bool) -> Envelope | None:
-    """That of a stretch, whose blocks are at `RATE_HZ` and in order; None where there are none.
+def compute_envelope(blocks: Iterable[AudioBlock], span: Span, *, is_open: bool) -> Envelope | None:
+    """Computes the envelope of blocks at `RATE_HZ`, in order; None where there are none.
 
-    `is_open` is that the stretch ends where the sound does; else what is missing is silence.
+    With `is_open` the envelope ends where the sound does; else missing sound counts as silence.
     """
     import numpy as np
 
     count = math.ceil((span.end_s - span.start_s) * RATE_HZ / BIN_SAMPLES)
     peaks = np.zeros(count, dtype=np.float32)
     powers = np.zeros(count, dtype=np.float32)
-    rest = np.zeros(0, dtype=np.float32)
+    unbinned = np.zeros(0, dtype=np.float32)
     at = 0
     is_begun = False
     for block in blocks:
@@ -65,20 +65,20 @@ def envelope(blocks: Iterable[AudioBlock], span: Span, *, is_open: bool) -> Enve
             break  # a plugin hands over all that it has
         samples = block.samples
         if not is_begun:
-            late = round((block.start_s - span.start_s) * RATE_HZ)
-            if late + len(samples) <= 0:
+            offset = round((block.start_s - span.start_s) * RATE_HZ)
+            if offset + len(samples) <= 0:
                 continue
-            samples = samples[max(0, -late) :]
-            at, odd = divmod(max(0, late), BIN_SAMPLES)
-            rest = np.zeros(odd, dtype=np.float32)
+            samples = samples[max(0, -offset) :]
+            at, padding = divmod(max(0, offset), BIN_SAMPLES)
+            unbinned = np.zeros(padding, dtype=np.float32)
             is_begun = True
-        joined = np.concatenate([rest, samples])
-        whole = max(0, min(len(joined) // BIN_SAMPLES, count - at))
-        bins = joined[: whole * BIN_SAMPLES].reshape(whole, BIN_SAMPLES)
-        peaks[at : at + whole] = np.abs(bins).max(axis=1)
-        powers[at : at + whole] = np.square(bins).mean(axis=1)
-        at += whole
-        rest = joined[whole * BIN_SAMPLES :][:BIN_SAMPLES]
+        joined = np.concatenate([unbinned, samples])
+        bin_count = max(0, min(len(joined) // BIN_SAMPLES, count - at))
+        bins = joined[: bin_count * BIN_SAMPLES].reshape(bin_count, BIN_SAMPLES)
+        peaks[at : at + bin_count] = np.abs(bins).max(axis=1)
+        powers[at : at + bin_count] = np.square(bins).mean(axis=1)
+        at += bin_count
+        unbinned = joined[bin_count * BIN_SAMPLES :][:BIN_SAMPLES]
     if not is_begun:
         return None
     if is_open:
@@ -86,16 +86,16 @@ def envelope(blocks: Iterable[AudioBlock], span: Span, *, is_open: bool) -> Enve
     return Envelope(peaks, powers)
 
 
-def waveform(shape: Envelope, *, width_px: int, height_px: int) -> bytes:
-    """A PNG of bars about the middle: pale the peaks, full what is loud on average."""
+def draw_waveform(envelope: Envelope, *, width_px: int, height_px: int) -> bytes:
+    """Draws a PNG of bars about the middle: peaks pale, root mean squares opaque."""
     import numpy as np
     from PIL import Image
 
     bars = max(1, (width_px + GAP_PX) // (BAR_PX + GAP_PX))
-    starts = np.minimum(np.arange(bars) * len(shape.peaks) // bars, len(shape.peaks) - 1)
-    peaks = np.maximum.reduceat(shape.peaks, starts)
-    counts = np.diff(np.append(starts, len(shape.peaks)))
-    powers = np.add.reduceat(shape.powers, starts) / np.maximum(counts, 1)
+    starts = np.minimum(np.arange(bars) * len(envelope.peaks) // bars, len(envelope.peaks) - 1)
+    peaks = np.maximum.reduceat(envelope.peaks, starts)
+    counts = np.diff(np.append(starts, len(envelope.peaks)))
+    powers = np.add.reduceat(envelope.powers, starts) / np.maximum(counts, 1)
     scale = 1.0 / max(float(peaks.max()), QUIETEST)
     middle = (height_px - 1) / 2
     distance = np.abs(np.arange(height_px) - middle)[:, None]
@@ -105,11 +105,11 @@ def waveform(shape: Envelope, *, width_px: int, height_px: int) -> bytes:
         cover = np.maximum(cover, strength * np.clip(reach[None] - distance + 0.5, 0.0, 1.0))
     alpha = np.zeros((height_px, width_px), dtype=np.uint8)
     for column in range(BAR_PX):
-        across = np.arange(bars) * (BAR_PX + GAP_PX) + column
-        is_inside = across < width_px
-        alpha[:, across[is_inside]] = np.round(cover * 255)[:, is_inside]
+        columns = np.arange(bars) * (BAR_PX + GAP_PX) + column
+        is_inside = columns < width_px
+        alpha[:, columns[is_inside]] = np.round(cover * 255)[:, is_inside]
     image = Image.fromarray(alpha)
-    image.putpalette(COLOUR * 256)  # one colour, and as many ways to see through it
+    image.putpalette(COLOUR * 256)  # one colour in 256 degrees of transparency
     file = io.BytesIO()
     image.save(file, "PNG", transparency=bytes(range(256)), optimize=True)
     return file.getvalue()

@@ -1,4 +1,4 @@
-"""What is asked of previews, brought to few forms, so that few are made and kept."""
+"""Requests of previews, normalized so that few are made and kept."""
 
 from __future__ import annotations
 
@@ -12,15 +12,14 @@ from mmsearch.media.base import Limits
 from mmsearch.types import Asset, Modality, Span
 
 FORM = 1
-"""Counts up when previews look different: those that were kept are then made anew."""
+"""The version of the look of previews; a change makes stored ones invalid."""
 STEPS_PX = (160, 320, 640, 1280, 1600)
 MAX_PX = STEPS_PX[-1]
 HEIGHTS_PX = (60, 120, 240)
 MAX_SOUND_S = 600.0
-"""No more sound than this is decoded for one waveform."""
+"""The longest sound that is decoded for one waveform."""
 POSTER_S = 20.0
-"""A film that is asked for at no time is shown a tenth of its length in, and no later than this:
-many begin with black."""
+"""The latest default still of a video, else at a tenth of its length: many begin with black."""
 _PICTURED = (Modality.IMAGE, Modality.VIDEO)
 _HEARD = (Modality.AUDIO, Modality.VIDEO)
 
@@ -29,9 +28,9 @@ Kind = Literal["picture", "waveform"]
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """A small picture as a file: JPEG, or PNG with transparency for a waveform.
+    """A small image as a file: JPEG, or PNG with transparency for a waveform.
 
-    `etag` is an entity tag with its quotes, by which this preview is known from all others.
+    `etag` is an entity tag with its quotes, unique to this preview.
     """
 
     data: bytes
@@ -40,8 +39,8 @@ class Preview:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """One preview: of which asset, of what in it, and how large.
+class PreviewRequest:
+    """A preview of an asset: the place in it, and the size.
 
     A picture has `px` as its longer side and may have `tenths`, a time in tenths of a second, or
     `page`. A waveform is `px` wide and `height_px` high; its stretch is `tenths` to `end_tenths`.
@@ -57,7 +56,7 @@ class Wanted:
 
     @property
     def key(self) -> str:
-        """32 hex digits that stand for this preview."""
+        """32 hex digits that identify this preview."""
         places = (self.tenths, self.end_tenths, self.page)
         text = f"{FORM}/{self.asset_id}/{self.kind}/{self.px}x{self.height_px}/{places}"
         return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
@@ -69,88 +68,84 @@ class Wanted:
 
     @property
     def source(self) -> tuple[str, Kind, int | None, int | None]:
-        """What is decoded for it, however large it is wanted: what fails for one, fails for all."""
+        """The key of the decoded source, for all sizes: a failure of one is a failure of all."""
         return self.asset_id, self.kind, self.tenths, self.page
 
     @property
     def at(self) -> Span:
-        """The moment of a picture, as an empty span."""
+        """The time of an image, as an empty span."""
         at_s = (self.tenths or 0) / 10
         return Span(at_s, at_s)
 
     @property
     def stretch(self) -> Span:
-        """The stretch of a waveform, at most `MAX_SOUND_S` long."""
+        """The span of a waveform, at most `MAX_SOUND_S` long."""
         start_s = (self.tenths or 0) / 10
         if self.end_tenths is None:
             return Span(start_s, start_s + MAX_SOUND_S)
         return Span(start_s, self.end_tenths / 10)
 
 
-def picture(asset: Asset, *, at_s: float | None, page: int | None, px: int) -> Wanted:
-    """The picture of an asset, or the still of a film; raises QueryError where there is none.
+def request_image(asset: Asset, *, at_s: float | None, page: int | None, px: int) -> PreviewRequest:
+    """Requests the image of an asset, or a still of a film; raises QueryError where it has none.
 
     A time counts for films and a page for images; sizes are rounded up to `STEPS_PX`, and none is
     larger than the source.
     """
     if asset.modality not in _PICTURED:
-        raise QueryError(f"there is no picture of {_named(asset)}")
+        raise QueryError(f"there is no picture of {_check_id(asset)}")
     if px < 1:
         raise QueryError(f"a picture is at least 1 pixel long, not {px}")
     if page is not None and page < 1:
         raise QueryError(f"pages count from 1, not {page}")
     if at_s is not None and not 0 <= at_s < math.inf:
         raise QueryError(f"there is no time {at_s:g} s in a film")
-    said = asset.metadata
-    if said.width_px and said.height_px:
-        px = min(px, max(said.width_px, said.height_px))
-    step_px = _step(px, STEPS_PX)
+    metadata = asset.metadata
+    if metadata.width_px and metadata.height_px:
+        px = min(px, max(metadata.width_px, metadata.height_px))
+    step_px = _round_to_step(px, STEPS_PX)
     if asset.modality is Modality.IMAGE:
-        return Wanted(asset.id, "picture", step_px, page=page or 1)
+        return PreviewRequest(asset.id, "picture", step_px, page=page or 1)
     if at_s is None:
-        at_s = min((said.duration_s or 0.0) / 10, POSTER_S)
-    longest_s = Limits().duration_s if said.duration_s is None else said.duration_s
+        at_s = min((metadata.duration_s or 0.0) / 10, POSTER_S)
+    longest_s = Limits().duration_s if metadata.duration_s is None else metadata.duration_s
     at_s = min(at_s, longest_s)
-    return Wanted(asset.id, "picture", step_px, tenths=_tenths(at_s))
+    return PreviewRequest(asset.id, "picture", step_px, tenths=_to_tenths(at_s))
 
 
-def waveform(asset: Asset, *, span: Span | None, width_px: int, height_px: int) -> Wanted:
-    """The waveform of a recording or of a film's sound; raises QueryError where there is none.
+def request_waveform(
+    asset: Asset, *, span: Span | None, width_px: int, height_px: int
+) -> PreviewRequest:
+    """Requests the waveform of a recording or film; raises QueryError where it has none.
 
     Without `span` it is that of the first ten minutes, or of all where it is shorter.
     """
     if asset.modality not in _HEARD:
-        raise QueryError(f"there is nothing to hear in {_named(asset)}")
+        raise QueryError(f"there is nothing to hear in {_check_id(asset)}")
     if width_px < 1 or height_px < 1:
         raise QueryError(f"a waveform is at least 1 pixel large, not {width_px}x{height_px}")
-    width_px, height_px = _step(width_px, STEPS_PX), _step(height_px, HEIGHTS_PX)
+    width_px, height_px = _round_to_step(width_px, STEPS_PX), _round_to_step(height_px, HEIGHTS_PX)
     if span is None:
-        return Wanted(asset.id, "waveform", width_px, height_px)
+        return PreviewRequest(asset.id, "waveform", width_px, height_px)
     if not 0 <= span.start_s < span.end_s < math.inf:
         raise QueryError(f"there is no stretch from {span.start_s:g} to {span.end_s:g} s")
     start_s, end_s = span.start_s, min(span.end_s, span.start_s + MAX_SOUND_S)
     duration_s = asset.metadata.duration_s
     if duration_s is not None and start_s >= duration_s:
         raise QueryError(f"there is nothing to hear at {start_s:g} s: it ends at {duration_s:g} s")
-    start = _tenths(start_s)
-    return Wanted(
-        asset.id,
-        "waveform",
-        width_px,
-        height_px,
-        tenths=start,
-        end_tenths=max(start + 1, math.ceil(round(end_s * 10, 6))),
-    )
+    start = _to_tenths(start_s)
+    end = max(start + 1, math.ceil(round(end_s * 10, 6)))
+    return PreviewRequest(asset.id, "waveform", width_px, height_px, tenths=start, end_tenths=end)
 
 
-def _named(asset: Asset) -> str:
+def _check_id(asset: Asset) -> str:
     names = {Modality.TEXT: "a text", Modality.IMAGE: "an image", Modality.AUDIO: "a recording"}
     return names.get(asset.modality, "what only a plugin reads")
 
 
-def _step(px: int, steps: tuple[int, ...]) -> int:
+def _round_to_step(px: int, steps: tuple[int, ...]) -> int:
     return next((step for step in steps if px <= step), steps[-1])
 
 
-def _tenths(time_s: float) -> int:
+def _to_tenths(time_s: float) -> int:
     return math.floor(round(time_s * 10, 6))

@@ -1,4 +1,4 @@
-"""Makes small pictures of assets, each once, in decoder processes, and keeps them."""
+"""Makes previews of assets, each once, in decoder processes, and keeps them."""
 
 from __future__ import annotations
 
@@ -9,15 +9,19 @@ from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future
 from functools import partial
-from types import TracebackType
 from typing import TYPE_CHECKING
 
 from mmsearch.errors import MediaError, MediaGone
-from mmsearch.previews import preview_request as forms
-from mmsearch.previews.preview_request import Preview, Wanted
-from mmsearch.previews.rendering import made
-from mmsearch.previews.store import LIMIT_BYTES, Store, folder_of
-from mmsearch.previews.workers import Workers
+from mmsearch.previews.preview_request import (
+    Preview,
+    PreviewRequest,
+    request_image,
+    request_waveform,
+)
+from mmsearch.previews.rendering import render_preview
+from mmsearch.previews.store import LIMIT_BYTES, PreviewStore, previews_folder
+from mmsearch.previews.workers import PreviewWorkers
+from mmsearch.runtime.closing import Closing
 from mmsearch.types import Span
 
 if TYPE_CHECKING:
@@ -26,179 +30,156 @@ if TYPE_CHECKING:
     from mmsearch.types import Asset
 
 FAILED_S = 300.0
-"""So long a file that could not be decoded is not tried again."""
+"""The time after which a file that could not be decoded is tried again."""
 _FAILURES = 10_000
 _ASSETS = 20_000
 _STILL_S = 0.5
 _ID = re.compile(r"[0-9a-f]{32}")
 
 
-def still_s(span: Span) -> float:
-    """The time at which a moment of a film shows itself, for `Previews.picture`.
+def choose_still_s(span: Span) -> float:
+    """Returns the time of a still for a moment of a film, for `Previews.picture`.
 
-    A little after its beginning: there lies a cut, give or take an eighth of a second.
+    It is a little after the beginning, where a cut lies within an eighth of a second.
     """
     return span.start_s + min(_STILL_S, (span.end_s - span.start_s) / 2)
 
 
-class Previews:
+class Previews(Closing):
     """Thumbnails, stills and waveforms of the assets of a library; close it.
 
-    Threads may share it: what two want at once is made once. Files are decoded in at most `workers`
-    processes, which start with the first file and end when there is nothing to do. What was made is
-    kept on the disk, at most `limit_bytes` of it.
+    Threads may share it; simultaneous requests for one preview are made once. Files are decoded in
+    at most `workers` processes, which start with the first file and end when idle. Previews are
+    kept on disk, at most `limit_bytes` of them.
     """
 
     def __init__(
         self, library: Library, *, workers: int = 2, limit_bytes: int = LIMIT_BYTES
     ) -> None:
         self._library = library
-        self._workers: Workers[Preview] = Workers(workers)
-        self._store = Store(folder_of(library.location), limit_bytes=limit_bytes)
+        self._workers: PreviewWorkers[Preview] = PreviewWorkers(workers)
+        self._store = PreviewStore(previews_folder(library.location), limit_bytes=limit_bytes)
         self._lock = threading.RLock()  # a future may be done before it is noted
-        self._coming: dict[str, Future[Preview]] = {}
+        self._pending: dict[str, Future[Preview]] = {}
         self._failures: OrderedDict[object, tuple[float, Callable[[], MediaError]]] = OrderedDict()
         self._assets: OrderedDict[str, Asset] = OrderedDict()
 
-    def __enter__(self) -> Previews:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
     def close(self) -> None:
-        """End the decoder processes; what is kept stays."""
+        """Ends the decoder processes; kept previews stay."""
         self._workers.close()
 
     def picture(
         self, asset_id: str, *, at_s: float | None = None, page: int | None = None, px: int = 320
     ) -> Preview:
-        """The picture of an asset, upright, on white, its longer side about `px`, as JPEG.
+        """Returns the image of an asset, upright, on white, its longer side about `px`, as JPEG.
 
-        Sizes are rounded up to 160, 320, 640, 1280 or 1600, and never beyond the source. Of a film
-        it is the frame that is shown at `at_s` (to a tenth of a second), past the end the last;
-        without a time one from its beginning. `page` is a page or frame of an image, as a segment
-        has it. Raises QueryError where there is nothing to picture, MediaGone where the asset is
-        not in the library or its file not as it was indexed, MediaError where it cannot be decoded,
-        and Busy.
+        Sizes are rounded up to 160, 320, 640, 1280 or 1600, and never beyond the source. Of a video
+        it is the frame at `at_s` (to a tenth of a second; past the end the last), without a time
+        one near its beginning. `page` is a page or frame of an image, as a segment has it. Raises
+        QueryError where the asset has no image, MediaGone where it is not in the library or its
+        file is not as indexed, MediaError where it cannot be decoded, and Busy.
         """
-        return self.soon(self.wanted_picture(asset_id, at_s=at_s, page=page, px=px)).result()
+        return self.submit(self.request_picture(asset_id, at_s=at_s, page=page, px=px)).result()
 
     def waveform(
-        self,
-        asset_id: str,
-        *,
-        span: Span | None = None,
-        width_px: int = 640,
-        height_px: int = 120,
+        self, asset_id: str, *, span: Span | None = None, width_px: int = 640, height_px: int = 120
     ) -> Preview:
-        """The waveform of a recording, or of the sound of a film, as PNG with transparency.
+        """Returns the waveform of a recording, or of the sound of a film, as PNG with transparency.
 
-        It is that of `span`, of which ten minutes are drawn; without it, that of all, or of the
-        first ten minutes. The loudest moment fills the height. Sizes are rounded up to a few.
-        Raises as `picture` does.
+        It is that of `span` or of all, at most the first ten minutes of it. The loudest moment
+        fills the height. Sizes are rounded up to a few. Raises as `picture` does.
         """
-        asked = self.wanted_waveform(asset_id, span=span, width_px=width_px, height_px=height_px)
-        return self.soon(asked).result()
+        request = self.request_waveform(asset_id, span=span, width_px=width_px, height_px=height_px)
+        return self.submit(request).result()
 
-    def wanted_picture(
+    def request_picture(
         self, asset_id: str, *, at_s: float | None = None, page: int | None = None, px: int = 320
-    ) -> Wanted:
-        """What `picture` would make; its `etag` is known without making it."""
-        return forms.picture(self._asset(asset_id), at_s=at_s, page=page, px=px)
+    ) -> PreviewRequest:
+        """Returns the request that `picture` answers; its `etag` is known without making it."""
+        return request_image(self._find_asset(asset_id), at_s=at_s, page=page, px=px)
 
-    def wanted_waveform(
-        self,
-        asset_id: str,
-        *,
-        span: Span | None = None,
-        width_px: int = 640,
-        height_px: int = 120,
-    ) -> Wanted:
-        """What `waveform` would make."""
-        asset = self._asset(asset_id)
-        return forms.waveform(asset, span=span, width_px=width_px, height_px=height_px)
+    def request_waveform(
+        self, asset_id: str, *, span: Span | None = None, width_px: int = 640, height_px: int = 120
+    ) -> PreviewRequest:
+        """Returns the request that `waveform` answers."""
+        asset = self._find_asset(asset_id)
+        return request_waveform(asset, span=span, width_px=width_px, height_px=height_px)
 
-    def soon(self, wanted: Wanted) -> Future[Preview]:
-        """A preview that is there, or that comes: whoever has the future may wait elsewhere.
+    def submit(self, request: PreviewRequest) -> Future[Preview]:
+        """Returns the future of a preview, done at once for a kept one.
 
-        Raises MediaError for what failed a short while ago, and Busy.
+        Raises MediaError for a file that failed within `FAILED_S`, and Busy.
         """
-        key = wanted.key
+        key = request.key
         with self._lock:
-            coming = self._coming.get(key)
-        if coming is not None:
-            return coming
+            pending = self._pending.get(key)
+        if pending is not None:
+            return pending
         kept = self._store.get(key)
         if kept is not None:
             done: Future[Preview] = Future()
-            done.set_result(Preview(kept[1], kept[0], wanted.etag))
+            done.set_result(Preview(kept[1], kept[0], request.etag))
             return done
         with self._lock:
-            if (coming := self._coming.get(key)) is None:
-                self._check_failed(wanted)
-                coming = self._workers.ask(lambda decoder: self._made(wanted, decoder))
-                self._coming[key] = coming
-                coming.add_done_callback(lambda _: self._arrived(key))
-        return coming
+            if (pending := self._pending.get(key)) is None:
+                self._check_failed(request)
+                pending = self._workers.submit(lambda decoder: self._make(request, decoder))
+                self._pending[key] = pending
+                pending.add_done_callback(lambda _: self._finish(key))
+        return pending
 
     def asset(self, asset_id: str) -> Asset | None:
-        """What an asset is; None where the library has none of that id, or has it no more."""
+        """Returns an asset; None for an unknown id."""
         if _ID.fullmatch(asset_id) is None or self._library.snapshot().asset_row(asset_id) is None:
             return None
         with self._lock:
-            known = self._assets.get(asset_id)
-        if known is not None:
-            return known
-        shelved = self._library.asset(asset_id)
-        if shelved is None:
+            cached = self._assets.get(asset_id)
+        if cached is not None:
+            return cached
+        library_asset = self._library.asset(asset_id)
+        if library_asset is None:
             return None
         with self._lock:
-            self._assets[asset_id] = shelved.asset
+            self._assets[asset_id] = library_asset.asset
             while len(self._assets) > _ASSETS:
                 self._assets.popitem(last=False)
-        return shelved.asset
+        return library_asset.asset
 
     def size_bytes(self) -> int:
-        """What previews take on the disk."""
+        """The size of previews on disk."""
         return self._store.size_bytes()
 
-    def _made(self, wanted: Wanted, decoder: Decoder) -> Preview:
+    def _make(self, request: PreviewRequest, decoder: Decoder) -> Preview:
         try:
-            media_type, data = made(wanted, self._library, decoder)
+            media_type, data = render_preview(request, self._library, decoder)
         except MediaError as exc:
-            self._remember(wanted, exc)
+            self._remember(request, exc)
             raise
-        self._store.put(wanted.key, media_type, data)
-        return Preview(data, media_type, wanted.etag)
+        self._store.put(request.key, media_type, data)
+        return Preview(data, media_type, request.etag)
 
-    def _arrived(self, key: str) -> None:
+    def _finish(self, key: str) -> None:
         with self._lock:
-            self._coming.pop(key, None)
+            self._pending.pop(key, None)
 
-    def _asset(self, asset_id: str) -> Asset:
-        found = self.asset(asset_id)
-        if found is None:
+    def _find_asset(self, asset_id: str) -> Asset:
+        asset = self.asset(asset_id)
+        if asset is None:
             raise MediaGone(asset_id, "the library has no such asset")
-        return found
+        return asset
 
-    def _remember(self, wanted: Wanted, error: MediaError) -> None:
-        # Made anew each time: an error that was raised holds on to all that was there.
-        again = partial(type(error), error.path, error.reason)
+    def _remember(self, request: PreviewRequest, error: MediaError) -> None:
+        # A new error each time: a raised one keeps its traceback and all frames alive.
+        make_error = partial(type(error), error.path, error.reason)
         with self._lock:
-            self._failures[wanted.source] = (time.monotonic() + FAILED_S, again)
+            self._failures[request.source] = (time.monotonic() + FAILED_S, make_error)
             while len(self._failures) > _FAILURES:
                 self._failures.popitem(last=False)
 
-    def _check_failed(self, wanted: Wanted) -> None:
-        until, again = self._failures.get(wanted.source, (0.0, None))
-        if again is None:
+    def _check_failed(self, request: PreviewRequest) -> None:
+        until, make_error = self._failures.get(request.source, (0.0, None))
+        if make_error is None:
             return
         if time.monotonic() < until:
-            raise again()
-        del self._failures[wanted.source]
+            raise make_error()
+        del self._failures[request.source]

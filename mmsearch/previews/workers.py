@@ -1,4 +1,4 @@
-"""A few threads, each with a decoder process, that come when there is work and go when none is."""
+"""A pool of threads, each with a decoder process, that start on demand and end when idle."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from mmsearch.media.isolation import Decoder
 
 T = TypeVar("T")
 IDLE_S = 60.0
-"""A decoder process that had nothing to do for so long is ended."""
+"""The idle time after which a decoder process is ended."""
 DEADLINE_S = 30.0
-"""No preview may take longer, whatever its decoder hands over meanwhile."""
+"""The most time that one preview may take."""
 WAITING = 1000
-"""How many may wait; whoever comes then is told to come again."""
+"""The most tasks that may wait; further ones are refused."""
 
 
 class Busy(MmsearchError):
-    """As many previews wait to be made as may: ask again in a moment."""
+    """Too many previews wait to be made: ask again in a moment."""
 
 
-class Workers(Generic[T]):
-    """At most `count` threads that do what is asked for in the order in which it was asked for."""
+class PreviewWorkers(Generic[T]):
+    """At most `count` threads that do tasks in order."""
 
     def __init__(self, count: int, *, idle_s: float = IDLE_S) -> None:
         self._count = max(1, count)
@@ -37,10 +37,10 @@ class Workers(Generic[T]):
         self._idle = 0
         self._is_closed = False
 
-    def ask(self, work: Callable[[Decoder], T]) -> Future[T]:
-        """What `work` will give, called with a decoder that stops after `DEADLINE_S`.
+    def submit(self, work: Callable[[Decoder], T]) -> Future[T]:
+        """Submits `work`, to be called with a decoder that stops after `DEADLINE_S`.
 
-        Raises Busy where too much waits already, and where these are closed.
+        Raises Busy where `WAITING` tasks wait already, and after `close`.
         """
         future: Future[T] = Future()
         with self._changed:
@@ -50,13 +50,13 @@ class Workers(Generic[T]):
             if self._idle >= len(self._waiting):
                 self._changed.notify()
             elif len(self._threads) < self._count:
-                thread = threading.Thread(target=self._work, daemon=True, name="previews")
+                thread = threading.Thread(target=self._run_thread, daemon=True, name="previews")
                 self._threads.add(thread)
                 thread.start()
         return future
 
     def close(self) -> None:
-        """End what goes on, and take nothing more; what waits is told Busy."""
+        """Ends running tasks and takes no more; waiting ones raise Busy."""
         with self._changed:
             self._is_closed = True
             waiting, self._waiting = self._waiting, deque()
@@ -68,16 +68,16 @@ class Workers(Generic[T]):
         for thread in threads:
             thread.join()
 
-    def _work(self) -> None:
-        clock = _Clock(lambda: self._is_closed)
+    def _run_thread(self) -> None:
+        clock = _Deadline(lambda: self._is_closed)
         with Decoder(is_stopped=clock.is_over) as decoder:
-            while (asked := self._next()) is not None:
+            while (task := self._next_task()) is not None:
                 clock.start()
-                _do(*asked, decoder)
-                del asked  # not to keep a picture alive until somebody asks for another
+                _run_task(*task, decoder)
+                del task  # so that no image is kept alive until the next task
 
-    def _next(self) -> tuple[Callable[[Decoder], T], Future[T]] | None:
-        """What to do now, waited for; None when this thread is to end."""
+    def _next_task(self) -> tuple[Callable[[Decoder], T], Future[T]] | None:
+        """Waits for the next task; None when this thread is to end."""
         with self._changed:
             deadline = time.monotonic() + self._idle_s
             while not self._waiting and not self._is_closed:
@@ -92,16 +92,16 @@ class Workers(Generic[T]):
             return None
 
 
-def _do(work: Callable[[Decoder], T], future: Future[T], decoder: Decoder) -> None:
+def _run_task(work: Callable[[Decoder], T], future: Future[T], decoder: Decoder) -> None:
     if future.set_running_or_notify_cancel():
         try:
             future.set_result(work(decoder))
-        except BaseException as exc:  # told where the result is wanted
+        except BaseException as exc:  # raised from the future
             future.set_exception(exc)
 
 
-class _Clock:
-    """Says when a decoder has had its time."""
+class _Deadline:
+    """The deadline of a decoder."""
 
     def __init__(self, is_closed: Callable[[], bool]) -> None:
         self._is_closed = is_closed

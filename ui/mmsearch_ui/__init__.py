@@ -1,1 +1,1 @@
-"""The Streamlit user interface: pages are thin, what they show is worked out in `presenter`."""
+"""The web pages, in Streamlit; pages are thin, and the `_view` and `_cards` modules are pure."""

@@ -1,4 +1,4 @@
-"""What is added to the library: the path, the folders to choose from, and the jobs."""
+"""Adds folders to the library: the box for a path, the folder browser, and the jobs."""
 
 from __future__ import annotations
 
@@ -9,8 +9,13 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from mmsearch.errors import MmsearchError
-from mmsearch.jobs import State
-from mmsearch_ui import hit_cards, job_view, shared_state, tabs
+from mmsearch.jobs import JobState
+from mmsearch_ui import job_view, shared_state, tabs
+from mmsearch_ui.hit_cards import (
+    escape_markdown,
+    format_count,
+    make_displayable,
+)
 from mmsearch_ui.sidebar import KINDS
 
 if TYPE_CHECKING:
@@ -18,25 +23,25 @@ if TYPE_CHECKING:
 
 OVER_SHOWN = 4
 ICONS = {
-    State.QUEUED: ":material/schedule:",
-    State.RUNNING: ":material/sync:",
-    State.DONE: ":material/check_circle:",
-    State.FAILED: ":material/error:",
-    State.CANCELLED: ":material/cancel:",
+    JobState.QUEUED: ":material/schedule:",
+    JobState.RUNNING: ":material/sync:",
+    JobState.DONE: ":material/check_circle:",
+    JobState.FAILED: ":material/error:",
+    JobState.CANCELLED: ":material/cancel:",
 }
 
 
-def draw() -> None:
-    """The box for a path, and the button that indexes it."""
+def draw_path_box() -> None:
+    """Draws the box for a path, and the button that indexes it."""
     with st.container(horizontal=True, vertical_alignment="bottom", key="adding"):
-        written = st.text_input(
+        path = st.text_input(
             "Add a folder or a file",
             key="add_path",
             placeholder="/home/me/Pictures",
             icon=":material/create_new_folder:",
         )
-        _browser()
-        is_asked = st.button("Index", type="primary", key="index", icon=":material/play_arrow:")
+        _draw_browser()
+        is_submitted = st.button("Index", type="primary", key="index", icon=":material/play_arrow:")
     with st.expander("Options", key="add_options"):
         kinds = st.pills(
             "Only these kinds",
@@ -50,57 +55,58 @@ def draw() -> None:
             key="add_prune",
             help="Files that are not there any more are forgotten; nothing on disk is touched.",
         )
-    if is_asked:
-        _start(written or "", tuple(kinds), is_pruned=prune)
+    if is_submitted:
+        _index_path(path or "", tuple(kinds), is_pruned=prune)
 
 
-def _start(written: str, kinds: tuple[str, ...], *, is_pruned: bool) -> None:
-    taken: str = st.session_state.get("taken", "")
+def _index_path(text: str, kinds: tuple[str, ...], *, is_pruned: bool) -> None:
+    browsed: str = st.session_state.get("browsed", "")
     try:
-        meant = taken if written == hit_cards.shown(taken) else written
-        path = job_view.checked(meant, shared_state.library_path())
-        shared_state.jobs().start([path], kinds=kinds, prune=is_pruned)
+        # A name that is no UTF-8 cannot be shown in the box: take the folder itself.
+        is_browsed = text == make_displayable(browsed)
+        path = job_view.check_path(browsed if is_browsed else text, shared_state.library_path())
+        shared_state.get_jobs().start([path], kinds=kinds, prune=is_pruned)
     except MmsearchError as exc:
-        tabs.complain(exc)
+        tabs.draw_error(exc)
 
 
-def start(paths: Sequence[str], *, is_retry: bool = False) -> None:
-    """Index paths that the library knows, again; the page is drawn anew with the job."""
+def start_job(paths: Sequence[str], *, is_retry: bool = False) -> None:
+    """Indexes paths of the library again; redraws the page with the job."""
     try:
-        shared_state.jobs().start(paths, retry_failed=is_retry)
+        shared_state.get_jobs().start(paths, retry_failed=is_retry)
     except MmsearchError as exc:
-        tabs.complain(exc)
+        tabs.draw_error(exc)
     else:
         st.rerun()
 
 
-def _browser() -> None:
-    """Folders to choose from, one level at a time."""
+def _draw_browser() -> None:
+    """Draws the folder browser, one level at a time."""
     with st.popover("Browse", icon=":material/folder_open:", key="browse"):
-        here = Path(st.session_state.setdefault("browsing", str(Path.home())))
+        folder = Path(st.session_state.setdefault("browsing", str(Path.home())))
         st.text_input(
-            "From", key="browsing_box", placeholder="/another/folder", on_change=_go_where_written
+            "From", key="browsing_box", placeholder="/another/folder", on_change=_enter_typed
         )
         with st.container(horizontal=True, vertical_alignment="center"):
             st.button(
                 "Up",
                 icon=":material/arrow_upward:",
-                on_click=_go,
-                args=(str(here.parent),),
-                disabled=here == here.parent,
+                on_click=st.session_state.update,
+                kwargs={"browsing": str(folder.parent)},
+                disabled=folder == folder.parent,
             )
             st.button(
                 "Take this folder",
                 type="primary",
                 key="take_folder",
-                on_click=_take,
-                args=(str(here),),
+                on_click=st.session_state.update,
+                kwargs={"browsed": str(folder), "add_path": make_displayable(str(folder))},
             )
-        st.code(hit_cards.shown(str(here)), language=None, wrap_lines=True)
+        st.code(make_displayable(str(folder)), language=None, wrap_lines=True)
         try:
-            names = job_view.below(here)
+            names = job_view.list_folders(folder)
         except MmsearchError as exc:
-            st.warning(hit_cards.markdown(str(exc)))
+            st.warning(escape_markdown(str(exc)))
             return
         if not names:
             st.caption("No folders in here.")
@@ -108,23 +114,18 @@ def _browser() -> None:
         with st.container(height=260, border=False, gap="xxsmall"):
             for number, name in enumerate(names):
                 st.button(
-                    hit_cards.markdown(name) or "?",
+                    escape_markdown(name) or "?",
                     key=f"folder_{number}",
                     type="tertiary",
                     icon=":material/folder:",
-                    on_click=_go,
-                    args=(str(here / name),),
+                    on_click=st.session_state.update,
+                    kwargs={"browsing": str(folder / name)},
                 )
 
 
-def _go(folder: str) -> None:
-    st.session_state["browsing"] = folder
-
-
-def _go_where_written() -> None:
-    written = Path(st.session_state["browsing_box"].strip() or "~")
+def _enter_typed() -> None:
     try:
-        folder = written.expanduser()
+        folder = Path(st.session_state["browsing_box"].strip() or "~").expanduser()
         if folder.is_absolute() and folder.is_dir():
             st.session_state["browsing"] = str(folder)
             st.session_state["browsing_box"] = ""
@@ -132,86 +133,73 @@ def _go_where_written() -> None:
         return
 
 
-def _take(folder: str) -> None:
-    # A name that is no UTF-8 cannot stand in the box: what stands for it there is known again.
-    st.session_state["taken"] = folder
-    st.session_state["add_path"] = hit_cards.shown(folder)
-
-
-def jobs() -> None:
-    """What is indexed now, what waits, and what was indexed last."""
-    every = shared_state.jobs().all()
-    going = [job for job in reversed(every) if not job.is_over]
-    over = [job for job in every if job.is_over][:OVER_SHOWN]
-    for job in going:
-        _going(job)
-    for job in over:
-        _over(job)
-    # The last one has ended: all that the page shows may be another now.
-    ended = {job.id for job in every if job.is_over}
-    known: set[str] = st.session_state.setdefault("ended_jobs", set(ended))
-    if ended - known:
-        st.session_state["ended_jobs"] = ended
+def draw_jobs() -> None:
+    """Draws running, waiting and ended jobs."""
+    jobs = shared_state.get_jobs().all()
+    active = [job for job in reversed(jobs) if not job.is_over]
+    ended = [job for job in jobs if job.is_over]
+    for job in active:
+        _draw_running(job)
+    for job in ended[:OVER_SHOWN]:
+        _draw_ended(job)
+    # When a job ends or the first begins, redraw the whole page: the library may have changed.
+    ended_ids = {job.id for job in ended}
+    if ended_ids - st.session_state.setdefault("ended_jobs", ended_ids):
+        st.session_state["ended_jobs"] = ended_ids
         st.rerun(scope="app")
-    if going and not st.session_state.get("had_going"):
-        st.session_state["had_going"] = True
+    was_active = st.session_state.get("has_active_jobs")
+    st.session_state["has_active_jobs"] = bool(active)
+    if active and not was_active:
         st.rerun(scope="app")
-    st.session_state["had_going"] = bool(going)
 
 
-def _going(job: Job) -> None:
-    shown = job_view.shown(job)
+def _draw_running(job: Job) -> None:
+    view = job_view.describe_job(job)
     with st.container(border=True, key=f"job_{job.id}"):
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.markdown(f"{ICONS[job.state]} {hit_cards.markdown(shown.title)}", width="stretch")
-            # What is finished is written first, which can take a while.
+            st.markdown(f"{ICONS[job.state]} {escape_markdown(view.title)}", width="stretch")
+            # A job writes its finished files before it stops, which can take a while.
             is_stopping = job.id in st.session_state.get("stopping", ())
             st.button(
                 "Stopping" if is_stopping else "Stop",
                 key=f"stop_{job.id}",
                 icon=":material/stop:",
                 disabled=is_stopping,
-                on_click=_stop,
+                on_click=_stop_job,
                 args=(job.id,),
             )
-        if job.state is State.RUNNING:
-            st.progress(shown.share or 0.0, text=hit_cards.markdown(shown.line))
-            if shown.counts:
-                st.caption(hit_cards.markdown(shown.counts))
+        if job.state is JobState.RUNNING:
+            st.progress(view.share or 0.0, text=escape_markdown(view.line))
+            if view.counts:
+                st.caption(escape_markdown(view.counts))
         else:
-            st.caption(hit_cards.markdown(shown.line))
-        _failures(job)
+            st.caption(escape_markdown(view.line))
+        _draw_failures(job)
 
 
-def _stop(job_id: str) -> None:
-    shared_state.jobs().cancel(job_id)
+def _stop_job(job_id: str) -> None:
+    shared_state.get_jobs().cancel(job_id)
     st.session_state.setdefault("stopping", set()).add(job_id)
 
 
-def _over(job: Job) -> None:
-    shown = job_view.shown(job)
-    counts = f" · {hit_cards.markdown(shown.counts)}" if shown.counts else ""
+def _draw_ended(job: Job) -> None:
+    view = job_view.describe_job(job)
+    counts = f" · {escape_markdown(view.counts)}" if view.counts else ""
     with st.container(key=f"job_{job.id}"):
         st.markdown(
-            f"{ICONS[job.state]} {hit_cards.markdown(shown.title)} "
-            f":small[{hit_cards.markdown(shown.line)}{counts}]"
+            f"{ICONS[job.state]} {escape_markdown(view.title)} "
+            f":small[{escape_markdown(view.line)}{counts}]"
         )
-        _failures(job)
+        _draw_failures(job)
 
 
-def _failures(job: Job) -> None:
+def _draw_failures(job: Job) -> None:
     if not job.failures:
         return
-    label = f"{hit_cards.counted(job.counts['failed'], 'file')} could not be indexed"
+    label = f"{format_count(job.counts['failed'], 'file')} could not be indexed"
     with st.expander(label, icon=":material/report:"):
         st.dataframe(
-            [
-                {
-                    "file": hit_cards.name_of(one.path),
-                    "reason": hit_cards.shown(one.message.removeprefix(f"{one.path}: ")),
-                    "folder": hit_cards.folder_of(one.path),
-                }
-                for one in job.failures
-            ],
+            [job_view.describe_failure(failure) for failure in job.failures],
             hide_index=True,
+            column_order=("file", "reason", "folder"),
         )

@@ -1,4 +1,4 @@
-"""Builds the web application: Streamlit's pages, the media of the library, and what guards both."""
+"""Builds the web application: Streamlit's pages, the media of the library, and the guard."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 SCRIPT = Path(__file__).with_name("main.py")
 MAX_UPLOAD_MB = 100
 STOP_S = 2
-"""Pages keep a connection open for as long as they are shown."""
+"""Grace period at the end: an open page keeps its connection."""
 FORM_BYTES = 1 << 20
-"""What a form with a file in it has besides."""
+"""Room for the rest of a form that holds an uploaded file."""
 OPTIONS: dict[str, object] = {
     "browser.gatherUsageStats": False,
     "client.allowedOrigins": [],
@@ -52,27 +52,27 @@ OPTIONS: dict[str, object] = {
     "theme.dark.textColor": "#e4e7e6",
     "theme.dark.borderColor": "#343b3f",
 }
-"""Nothing is sent anywhere, nothing watches files, nobody is offered to deploy."""
+"""Streamlit's settings: no telemetry, no file watcher, no deploy button."""
 
 
 _INLINE = re.compile(rb"<script>(.*?)</script>", re.DOTALL)
 
 
-def policy() -> str:
-    """What a page may load and run: what comes from here, whatever gets into it."""
+def build_policy() -> str:
+    """Builds the content security policy: pages load and run only their own parts."""
     import streamlit
 
     index = Path(streamlit.__file__).parent / "static" / "index.html"
-    # The few lines of script that Streamlit has in its page, and no others.
-    inline = [
-        f"'sha256-{base64.b64encode(hashlib.sha256(found).digest()).decode()}'"
-        for found in _INLINE.findall(index.read_bytes())
+    # Streamlit has a few lines of script in its page; no others may run.
+    script_hashes = [
+        f"'sha256-{base64.b64encode(hashlib.sha256(script).digest()).decode()}'"
+        for script in _INLINE.findall(index.read_bytes())
     ]
     return "; ".join(
         (
             "default-src 'none'",
-            # The scripts of components are loaded from blobs.
-            " ".join(("script-src 'self' blob:", *inline)),
+            # Streamlit loads the scripts of components from blobs.
+            " ".join(("script-src 'self' blob:", *script_hashes)),
             "style-src 'self' 'unsafe-inline'",
             "img-src 'self' data: blob:",
             "media-src 'self' blob:",
@@ -88,9 +88,9 @@ def policy() -> str:
 
 
 def create_app(host: str) -> App:
-    """The application, for a server that is bound to `host`; raises MissingExtra.
+    """Creates the application for a server that is bound to `host`; raises MissingExtra.
 
-    Once a process: Streamlit keeps its settings for the whole of it.
+    To be called once in a process: Streamlit's settings are global.
     """
     if importlib.util.find_spec("streamlit") is None:
         raise MissingExtra("the user interface needs the extra: pip install 'mmsearch[ui]'")
@@ -98,31 +98,33 @@ def create_app(host: str) -> App:
     from streamlit import App, config
 
     from mmsearch.server.guard.guard import Guard
-    from mmsearch.server.guard.hosts import allowed_hosts
-    from mmsearch.server.media.routes import routes
+    from mmsearch.server.guard.hosts import list_allowed_hosts
+    from mmsearch.server.media.routes import create_media_routes
 
     config.get_config_options(force_reparse=True, options_from_flags=dict(OPTIONS))
     guard = Middleware(
         Guard,
-        hosts=allowed_hosts(host),
+        hosts=list_allowed_hosts(host),
         max_body_bytes=MAX_UPLOAD_MB * 1024**2 + FORM_BYTES,
-        policy=policy(),
+        policy=build_policy(),
     )
-    own = [
-        *routes(shared_state.open_library, shared_state.previews, shared_state.PREFIX),
-        zip_download.route(shared_state.open_library, shared_state.PREFIX),
+    routes = [
+        *create_media_routes(
+            shared_state.open_library, shared_state.get_previews, shared_state.PREFIX
+        ),
+        zip_download.build_route(shared_state.open_library, shared_state.PREFIX),
     ]
-    return App(SCRIPT, routes=own, middleware=[guard], lifespan=_lifespan)
+    return App(SCRIPT, routes=routes, middleware=[guard], lifespan=_lifespan)
 
 
 def run(library: Path, *, host: str, port: int, on_bound: Callable[[str], None]) -> None:
-    """Serve the library at `library` until the process is told to stop.
+    """Serves the library at `library` until the process is stopped.
 
-    `on_bound` is called with the address once it is answered at. Raises MissingExtra, and
-    ConfigError for an address that others can reach, or that is taken.
+    Calls `on_bound` with the address once the server accepts connections. Raises MissingExtra, and
+    ConfigError for an address that is in use or that other machines can reach.
     """
     app = create_app(host)
-    from mmsearch.server.guard.connections import Limits
+    from mmsearch.server.guard.connections import ConnectionLimits
     from mmsearch.server.guard.hosts import is_loopback
     from mmsearch.server.guard.runner import serve
 
@@ -131,8 +133,8 @@ def run(library: Path, *, host: str, port: int, on_bound: Callable[[str], None])
             f"others can reach {host}, and the user interface asks nobody for a password: leave "
             f"--host out; from another machine, `ssh -L 8501:127.0.0.1:8501` leads here"
         )
-    shared_state.use(library)
-    serve(app, host=host, port=port, limits=Limits(stop_s=STOP_S), on_bound=on_bound)
+    shared_state.use_library(library)
+    serve(app, host=host, port=port, limits=ConnectionLimits(stop_s=STOP_S), on_bound=on_bound)
 
 
 @asynccontextmanager
@@ -142,4 +144,4 @@ async def _lifespan(app: Any) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        shared_state.close()
+        shared_state.close_all()

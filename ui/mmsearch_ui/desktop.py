@@ -1,4 +1,4 @@
-"""Opens a folder on the desktop of the machine that the server runs on, which is the user's own."""
+"""Opens a folder on the desktop of the machine that the server runs on."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from mmsearch.errors import QueryError
 
 
 def can_reveal() -> bool:
-    """Whether there is a desktop, and a command that opens folders on it."""
-    return _command() is not None
+    """Tests if there is a desktop, and a command that opens folders on it."""
+    return _find_command() is not None
 
 
-def reveal(path: str) -> None:
-    """Open the folder of a file; raises QueryError where that cannot be done."""
-    command = _command()
+def reveal_file(path: str) -> None:
+    """Opens the folder of a file; raises QueryError where that cannot be done."""
+    command = _find_command()
     folder = Path(path).parent
     if command is None:
         raise QueryError("there is no desktop to open a folder on: copy the path instead")
@@ -37,7 +37,7 @@ def reveal(path: str) -> None:
     threading.Thread(target=process.wait, daemon=True, name="reveal").start()
 
 
-def _command() -> str | None:
+def _find_command() -> str | None:
     if sys.platform == "darwin":
         return shutil.which("open")
     if os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"):

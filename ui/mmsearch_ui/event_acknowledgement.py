@@ -1,8 +1,8 @@
-"""What a component of ours says until it is heard, and that it is done only once.
+"""Acknowledges events of components: each is re-sent until it is acknowledged, and handled once.
 
-An event that comes in the moment in which a page is drawn may be dropped. So a component counts
-what it says, keeps it as its state, and says it again until the count comes back to it as `heard`;
-`Voice` in `components/common.js` is the other end.
+Streamlit may drop an event that arrives while a page is drawn. So a component numbers its events,
+keeps the last as its state, and sends it again until its number comes back as `acknowledged`;
+`EventSender` in `components/common.js` is the other end.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ from typing import Any
 
 import streamlit as st
 
-ACT = "act"
+EVENT = "event"
 
 
-def heard(key: str) -> int:
-    """How much the component of that key has said and was heard; goes to it as data."""
-    counts: dict[str, int] = st.session_state.setdefault("heard", {})
+def count_acknowledged(key: str) -> int:
+    """Returns the number of acknowledged events of a component, which it gets as data."""
+    counts: dict[str, int] = st.session_state.setdefault("acknowledged", {})
     return counts.get(key, 0)
 
 
-def news(key: str) -> Mapping[str, Any] | None:
-    """What the component of that key says, with `what` and `value`; None if that was heard."""
-    said: Mapping[str, Any] | None = st.session_state.get(key, {}).get(ACT)
-    if said is None or said["times"] <= heard(key):
+def take_event(key: str) -> Mapping[str, Any] | None:
+    """Returns the next event of a component, with `name` and `value`; None if acknowledged."""
+    event: Mapping[str, Any] | None = st.session_state.get(key, {}).get(EVENT)
+    if event is None or event["number"] <= count_acknowledged(key):
         return None
-    st.session_state["heard"][key] = said["times"]
-    return said
+    st.session_state["acknowledged"][key] = event["number"]
+    return event

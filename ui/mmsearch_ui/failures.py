@@ -1,4 +1,4 @@
-"""The files that could not be indexed, with the reasons, and another try."""
+"""Lists the files that could not be indexed, with reasons, and tries them again."""
 
 from __future__ import annotations
 
@@ -6,19 +6,20 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from mmsearch_ui import add_folders, hit_cards, job_view
+from mmsearch_ui import add_folders, job_view
+from mmsearch_ui.hit_cards import format_count
 
 if TYPE_CHECKING:
     from mmsearch.library.library import Library
     from mmsearch.store.rows import FileRow
 
 ROWS = 1000
-"""Files that are shown at a time; the download has all."""
+"""Files in the table; the download has all."""
 
 
-def draw(library: Library) -> None:
-    """Draw them."""
-    rows: list[FileRow] = library.snapshot().kept("ui.failed", library.failed)
+def draw_failures(library: Library) -> None:
+    """Draws the list."""
+    rows: list[FileRow] = library.snapshot().memoize("ui.failed", library.failed)
     if not rows:
         st.success("Every file that was found could be indexed.", icon=":material/check_circle:")
         return
@@ -28,42 +29,38 @@ def draw(library: Library) -> None:
         placeholder="part of a name or of a reason",
         icon=":material/filter_alt:",
     )
-    found = job_view.matching(rows, words or "")
+    matching = job_view.filter_failures(rows, words or "")
     with st.container(horizontal=True, vertical_alignment="center"):
-        among = f" of {len(rows):,}" if len(found) < len(rows) else ""
-        st.caption(f"{len(found):,}{among} could not be indexed", width="stretch")
+        among = f" of {len(rows):,}" if len(matching) < len(rows) else ""
+        st.caption(f"{len(matching):,}{among} could not be indexed", width="stretch")
         st.download_button(
             "Download the list",
-            job_view.as_csv(found),
+            job_view.failures_to_csv(matching),
             "failed.csv",
             "text/csv",
             icon=":material/download:",
             on_click="ignore",
             key="failed_csv",
         )
-        if st.button("Try again", icon=":material/refresh:", key="retry", disabled=not found):
-            _retry(found)
-    shown = [job_view.failed(row) for row in found[:ROWS]]
+        if st.button("Try again", icon=":material/refresh:", key="retry", disabled=not matching):
+            _retry(matching)
     st.dataframe(
-        [
-            {"file": one.name, "what": one.kind, "reason": one.reason, "folder": one.folder}
-            for one in shown
-        ],
+        [job_view.describe_failure(row) for row in matching[:ROWS]],
         hide_index=True,
         column_config={"reason": st.column_config.TextColumn(width="large")},
     )
-    if len(found) > ROWS:
+    if len(matching) > ROWS:
         st.caption(f"The first {ROWS:,}: filter, or download all.")
 
 
 def _retry(rows: list[FileRow]) -> None:
-    there, gone = job_view.retried(rows)
-    if not there:
+    present, gone = job_view.plan_retry(rows)
+    if not present:
         st.warning(
             "These files are gone from disk: take out what is gone, under Folders.",
             icon=":material/help:",
         )
         return
     if gone:
-        st.toast(f"{hit_cards.counted(len(gone), 'file')} of them gone from disk: passed over")
-    add_folders.start(there, is_retry=True)
+        st.toast(f"{format_count(len(gone), 'file')} of them gone from disk: passed over")
+    add_folders.start_job(present, is_retry=True)

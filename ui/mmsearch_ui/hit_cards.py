@@ -1,22 +1,23 @@
-"""What hits look like: names, places, marked words, pictures; no Streamlit in here.
+"""Turns hits into cards: names, places, marked words, images; without Streamlit.
 
-All text that comes from files leaves as plain text, in runs that are marked or not: pages set it as
-text nodes, never as HTML or Markdown.
+Text from files is passed on as plain text, in runs that are marked or not: pages set it as text
+nodes, never as HTML or Markdown.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import os
+import string
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from mmsearch.export.clips import one_line, spelled
-from mmsearch.previews import still_s
-from mmsearch.search.explanation import excerpt, shortened
-from mmsearch.search.highlight import highlights
-from mmsearch.snapshot.snapshot import MODALITIES
+from mmsearch.export.clips import spell_out, to_one_line
+from mmsearch.formatting import format_clock
+from mmsearch.previews import choose_still_s
+from mmsearch.search.explanation import select_sentence, shorten
+from mmsearch.search.highlight import find_highlights
+from mmsearch.snapshot.array_writers import MODALITIES
 from mmsearch.types import Modality, Moment
 from mmsearch_ui import shared_state
 
@@ -25,24 +26,29 @@ if TYPE_CHECKING:
     from mmsearch.types import Hit
 
 Run = tuple[str, bool]
-"""A stretch of text, and whether it is marked."""
+"""A piece of text, and True if it is marked."""
 Shape = Literal["picture", "wave", "paper"]
+SHAPES: dict[Modality, Shape] = {
+    Modality.IMAGE: "picture",
+    Modality.VIDEO: "picture",
+    Modality.AUDIO: "wave",
+}
 EXCERPT_CHARS = 220
 NEAR = 2
 WHOLE_WAVE_S = 600.0
-"""Of a longer recording only what lies around the moment is drawn: drawing means decoding."""
+"""Of a longer recording only the surroundings of the moment are wave_span, for speed."""
 WAVE_MARGIN_S = 30.0
 NEARLY_ALL = 0.95
-"""What takes so much of a drawing is not set off in it."""
+"""A moment that fills so much of the waveform is not marked in it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Card:
     """A hit in the grid.
 
-    `near` is the end of `folder`. `picture` is the address of a thumbnail, empty where there is
-    none. `stretch` is where in the drawing of a sound the moment lies, as fractions of its width.
-    `score` is None, and there is no moment, where nothing was asked but what passes the filters.
+    `near_folders` is the end of `folder`. `picture` is the URL of a thumbnail, or empty.
+    `wave_share` is the moment in a waveform, as fractions of its width. A hit that merely passes
+    the filters has no moment, and the `score` None.
     """
 
     key: str
@@ -50,85 +56,80 @@ class Card:
     shape: Shape
     name: str
     folder: str
-    near: str
+    near_folders: str
     score: float | None
     place: str
     picture: str
     ratio: float
-    stretch: tuple[float, float] | None
+    wave_share: tuple[float, float] | None
     excerpt: tuple[Run, ...]
     why: str
     moments: int
     copies: int
 
 
-def key_of(hit: Hit) -> str:
-    """What tells two hits apart, in this search and between searches."""
+def hit_key(hit: Hit) -> str:
+    """Returns the key of a hit, the same in every search."""
     return f"{hit.asset.id}.{hit.segment.id}"
 
 
-def card(hit: Hit, words: str, *, is_listed: bool = False) -> Card:
-    """A hit as it is shown; `words` are those that the query looks for.
+def build_card(hit: Hit, words: str, *, is_listed: bool = False) -> Card:
+    """Builds the card of a hit; `words` are those of the query.
 
-    `is_listed`: it is there for passing the filters alone.
+    `is_listed`: the hit merely passes the filters.
     """
-    shape = shape_of(hit)
+    shape = SHAPES.get(hit.kind, "paper")
     text = hit.segment.text or ""
-    drawn = wave_span(hit)
+    wave_span = choose_wave_span(hit)
     return Card(
-        key=key_of(hit),
+        key=hit_key(hit),
         kind=hit.kind.value,
         shape=shape,
-        name=name_of(hit.path),
-        folder=folder_of(hit.path),
-        near=near_of(hit.path),
+        name=format_name(hit.path),
+        folder=format_folder(hit.path),
+        near_folders=format_near_folders(hit.path),
         score=None if is_listed else round(hit.score, 4),
-        place="" if is_listed else place_of(best(hit)),
-        picture=picture_of(hit, shape, drawn),
-        ratio=ratio_of(hit),
-        stretch=_stretch(hit, drawn) if shape == "wave" and not is_listed else None,
-        excerpt=marked(shortened(excerpt(text, words), EXCERPT_CHARS), words) if text else (),
-        why=shown(hit.why),
+        place="" if is_listed else format_place_of(best_moment(hit)),
+        picture=image_url_of(hit, shape, wave_span),
+        ratio=compute_ratio(hit),
+        wave_share=_locate_moment(hit, wave_span) if shape == "wave" and not is_listed else None,
+        excerpt=mark_words(shorten(select_sentence(text, words), EXCERPT_CHARS), words)
+        if text
+        else (),
+        why=make_displayable(hit.why),
         moments=len(hit.moments),
         copies=len(hit.also_at) + len(hit.duplicates),
     )
 
 
-def best(hit: Hit) -> Moment:
-    """The moment that matched best."""
+def best_moment(hit: Hit) -> Moment:
+    """Returns the moment that matched best."""
     return hit.moments[0] if hit.moments else Moment(hit.segment, hit.score)
 
 
-def shape_of(hit: Hit) -> Shape:
-    """What stands for a hit in the grid."""
-    if hit.kind in (Modality.IMAGE, Modality.VIDEO):
-        return "picture"
-    return "wave" if hit.kind is Modality.AUDIO else "paper"
-
-
-def ratio_of(hit: Hit) -> float:
-    """Width by height, within what a grid can show."""
+def compute_ratio(hit: Hit) -> float:
+    """Returns width by height, within the bounds of the grid."""
     metadata = hit.asset.metadata
     if not metadata.width_px or not metadata.height_px:
         return 4 / 3
     return round(min(2.5, max(0.5, metadata.width_px / metadata.height_px)), 3)
 
 
-def picture_of(hit: Hit, shape: Shape, drawn: tuple[float, float] | None) -> str:
-    """The address of the picture that stands for a hit; empty for what is shown as text."""
+def image_url_of(hit: Hit, shape: Shape, wave_span: tuple[float, float] | None) -> str:
+    """Returns the address of the image of a hit; empty for a text."""
     place = hit.segment.place
     if shape == "wave":
-        return shared_state.waveform_url(hit.asset.id, span=drawn)
+        return shared_state.waveform_url(hit.asset.id, span=wave_span)
     if hit.kind is Modality.VIDEO:
-        at_s = 0.0 if place.span is None else still_s(place.span)
+        at_s = 0.0 if place.span is None else choose_still_s(place.span)
         return shared_state.thumbnail_url(hit.asset.id, at_s=at_s)
     if hit.kind is Modality.IMAGE:
         return shared_state.thumbnail_url(hit.asset.id, page=place.page)
     return ""
 
 
-def wave_span(hit: Hit) -> tuple[float, float] | None:
-    """The stretch of a recording that is drawn, in seconds; None for the whole of it."""
+def choose_wave_span(hit: Hit) -> tuple[float, float] | None:
+    """Returns the span of a recording that is wave_span, in seconds; None for all of it."""
     span = hit.segment.span
     length_s = hit.asset.metadata.duration_s
     if span is None or (length_s is not None and length_s <= WHOLE_WAVE_S):
@@ -137,99 +138,80 @@ def wave_span(hit: Hit) -> tuple[float, float] | None:
     return start_s, end_s if length_s is None else min(end_s, length_s)
 
 
-def _stretch(hit: Hit, drawn: tuple[float, float] | None) -> tuple[float, float] | None:
-    span = best(hit).span or hit.segment.span
+def _locate_moment(hit: Hit, wave_span: tuple[float, float] | None) -> tuple[float, float] | None:
+    span = best_moment(hit).span or hit.segment.span
     length_s = hit.asset.metadata.duration_s
-    start_s, end_s = drawn or (0.0, length_s or 0.0)
+    start_s, end_s = wave_span or (0.0, length_s or 0.0)
     if span is None or end_s <= start_s:
         return None
-    at = [(one - start_s) / (end_s - start_s) for one in (span.start_s, span.end_s)]
-    first, last = (round(min(1.0, max(0.0, one)), 4) for one in at)
+    first, last = (
+        round(min(1.0, max(0.0, (edge_s - start_s) / (end_s - start_s))), 4)
+        for edge_s in (span.start_s, span.end_s)
+    )
     return (first, last) if last - first < NEARLY_ALL else None
 
 
-def place_of(moment: Moment) -> str:
-    """`1:05–1:09, page 2`, as far as it applies."""
+def format_place_of(moment: Moment) -> str:
+    """Formats `1:05–1:09, page 2`, as far as it applies."""
     span = moment.span or moment.segment.span
     page = moment.segment.place.page
     parts = []
     if span is not None:
-        begin, end = clock(span.start_s), clock(span.end_s)
+        begin, end = format_clock(span.start_s), format_clock(span.end_s)
         parts.append(begin if begin == end else f"{begin}–{end}")
     if page is not None:
         parts.append(f"page {page}")
     return ", ".join(parts)
 
 
-def clock(seconds: float) -> str:
-    """12.3 as 0:12, 3723 as 1:02:03."""
-    minutes, rest = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+def format_name(path: str) -> str:
+    """Formats the name of a file on one line; bytes that are no UTF-8 are spelled out."""
+    return make_displayable(os.path.basename(path)) or "(no name)"  # noqa: PTH119 - Path drops a last slash
 
 
-def size(size_bytes: float) -> str:
-    """1234567 as 1.2 MB."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if size_bytes < 1000:
-            return f"{size_bytes:.0f} {unit}" if unit == "B" else f"{size_bytes:.1f} {unit}"
-        size_bytes /= 1000
-    return f"{size_bytes:.1f} TB"
+def format_folder(path: str) -> str:
+    """Formats the folder of a file as `format_name` formats a name."""
+    return make_displayable(os.path.dirname(path))  # noqa: PTH120
 
 
-def name_of(path: str) -> str:
-    """The name of a file on one line; bytes that are no UTF-8 are spelled out."""
-    return shown(os.path.basename(path)) or "(no name)"  # noqa: PTH119 - Path drops a last slash
-
-
-def folder_of(path: str) -> str:
-    """The folder of a file, written as `name_of` writes a name."""
-    return shown(os.path.dirname(path))  # noqa: PTH120
-
-
-def near_of(path: str) -> str:
-    """The last two folders of a path, which tell the most of where a file is."""
-    parts = [part for part in folder_of(path).split("/") if part]
+def format_near_folders(path: str) -> str:
+    """Formats the last two folders of a path."""
+    parts = [part for part in format_folder(path).split("/") if part]
     return ("…/" if len(parts) > NEAR else "/") + "/".join(parts[-NEAR:])
 
 
-def shown(text: str) -> str:
-    """On one line, without control characters, as text that any encoding of Unicode can hold."""
-    return one_line(text)
+def make_displayable(text: str) -> str:
+    """Returns one line, without control characters, that any encoding of Unicode can hold."""
+    return to_one_line(text)
 
 
-def marked(text: str, words: str) -> tuple[Run, ...]:
-    """A text in runs; those that match `words` are marked. Joined, they are the text again."""
-    plain = spelled(text)
+def mark_words(text: str, words: str) -> tuple[Run, ...]:
+    """Splits a text into runs; those that match `words` are marked. Joined, they are the text."""
+    plain = spell_out(text)
     runs: list[Run] = []
     at = 0
-    for start, end in highlights(plain, words):
+    for start, end in find_highlights(plain, words):
         runs += [(plain[at:start], False), (plain[start:end], True)]
         at = end
     runs.append((plain[at:], False))
     return tuple(run for run in runs if run[0])
 
 
-def markdown(text: str) -> str:
-    """A text that Markdown shows as it is: for the few elements that take nothing else.
+def escape_markdown(text: str) -> str:
+    """Escapes a text for elements that take only Markdown.
 
-    Every ASCII character of punctuation is escaped (CommonMark 6.1), colons and dollars too, which
-    Streamlit takes for icons, colours and formulas.
+    Escapes all ASCII punctuation (CommonMark 6.1), with the colons and dollars that Streamlit reads
+    as icons, colours and formulas.
     """
-    return "".join(f"\\{one}" if one in _PUNCTUATION else one for one in shown(text))
+    return "".join(f"\\{char}" if char in _PUNCTUATION else char for char in make_displayable(text))
 
 
-_PUNCTUATION = frozenset("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~")
+_PUNCTUATION = frozenset(string.punctuation)
 
 
-def counted(count: int, noun: str, plural: str = "") -> str:
-    """`1 match`, `1,234 matches`."""
+def format_count(count: int, noun: str, plural: str = "") -> str:
+    """Formats `1 match`, `1,234 matches`."""
     return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
-
-
-def as_json(value: Card) -> dict[str, object]:
-    """A card for the grid's script."""
-    return dataclasses.asdict(value)
 
 
 KIND_NOUNS = {
@@ -248,24 +230,22 @@ WAYS = (
 )
 
 
-def counts(library: Library) -> list[str]:
-    """How many of each kind are in the library."""
+def count_kinds(library: Library) -> list[str]:
+    """Counts the assets of each kind."""
     modalities = library.snapshot().modalities
-    found = [int((modalities == at).sum()) for at in range(len(MODALITIES))]
+    counts = [int((modalities == code).sum()) for code in range(len(MODALITIES))]
     return [
-        counted(count, *KIND_NOUNS[kind])
-        for kind, count in zip(MODALITIES, found, strict=True)
+        format_count(count, *KIND_NOUNS[kind])
+        for kind, count in zip(MODALITIES, counts, strict=True)
         if count
     ]
 
 
-def no_match(*, is_narrowed: bool, has_words: bool, has_bar: bool) -> Sequence[str]:
-    """What to try where nothing was found, the likeliest first."""
-    hints = []
-    if is_narrowed:
-        hints.append("Take filters away: something may match outside of them.")
-    if has_words:
-        hints.append("Use other words, or fewer: what can be seen or heard, not what it is for.")
-    if has_bar:
-        hints.append("Show the nearest there is, however far: score at least “anything”.")
-    return hints
+def list_advice(*, is_narrowed: bool, has_words: bool, has_bar: bool) -> Sequence[str]:
+    """Lists advice for a search without hits, the likeliest first."""
+    hints = (
+        (is_narrowed, "Take filters away: something may match outside of them."),
+        (has_words, "Use other words, or fewer: what can be seen or heard, not what it is for."),
+        (has_bar, "Show the nearest there is, however far: score at least “anything”."),
+    )
+    return [hint for applies, hint in hints if applies]

@@ -1,39 +1,39 @@
-"""The page of the library itself: add folders, watch them being indexed, see what it is made of."""
+"""The library page: add folders, watch jobs, see the state of the library."""
 
 from __future__ import annotations
 
 import streamlit as st
 
-from mmsearch_ui import add_folders, failures, hit_cards, library_sections, shared_state, tabs
+from mmsearch_ui import add_folders, failures, library_sections, shared_state, tabs
+from mmsearch_ui.hit_cards import escape_markdown
 
 REFRESH_S = 0.7
 
 
 def render() -> None:
-    """Draw it."""
-    add_folders.draw()
-    is_busy = any(not job.is_over for job in shared_state.jobs().all())
-    # Asked again and again only while something runs.
-    st.fragment(add_folders.jobs, run_every=REFRESH_S if is_busy else None)()
-    library = tabs.opened(_not_yet)
+    """Draws the page."""
+    add_folders.draw_path_box()
+    is_busy = any(not job.is_over for job in shared_state.get_jobs().all())
+    st.fragment(add_folders.draw_jobs, run_every=REFRESH_S if is_busy else None)()
+    library = tabs.open_library_or(_draw_no_library)
     if library is None:
         return
-    tabs.draw(
+    tabs.draw_tabs(
         "library_view",
         {
-            "Folders": library_sections.folders,
-            "Failed files": failures.draw,
-            "Search index": library_sections.index,
-            "Models": library_sections.models,
-            "Disk": library_sections.disk,
-            "Check-up": library_sections.checkup,
+            "Folders": library_sections.draw_folders,
+            "Failed files": failures.draw_failures,
+            "Search index": library_sections.draw_indexes,
+            "Models": library_sections.draw_models,
+            "Disk": library_sections.draw_disk_usage,
+            "Check-up": library_sections.draw_doctor,
         },
         library,
     )
 
 
-def _not_yet() -> None:
+def _draw_no_library() -> None:
+    path = escape_markdown(str(shared_state.library_path()))
     st.caption(
-        "Nothing is indexed yet. The library will lie in "
-        f"{hit_cards.markdown(str(shared_state.library_path()))}; your files stay where they are."
+        f"Nothing is indexed yet. The library will lie in {path}; your files stay where they are."
     )

@@ -1,4 +1,4 @@
-"""From another page to the search: what is asked there is filled in here."""
+"""Hands navigation state from another page to the search page."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ if TYPE_CHECKING:
     from mmsearch_ui.search_form import AssetExample
 
 
-def search(
+def open_search(
     line: str = "",
     *,
     like: Sequence[AssetExample] = (),
     filters: Mapping[str, object] | None = None,
 ) -> NoReturn:
-    """Go to the search page with a line in the box, examples, and the filters of the side bar.
+    """Opens the search page with a line in the box, examples, and filters of the side bar.
 
-    What was filled in there before is taken away. `filters` are by the keys of `sidebar.FIELDS`.
+    Clears the form first. The keys of `filters` are those of the elements of the side bar.
     """
-    sidebar.clear()
-    sidebar.forget_examples()
+    sidebar.clear_filters()
+    sidebar.forget_uploads()
     st.session_state["q"] = line
     st.session_state["like"] = list(like)
     st.session_state.update(filters or {})
-    st.switch_page(pages.found()[0], query_params={"q": line} if line else None)
+    st.switch_page(pages.list_pages()[0], query_params={"q": line} if line else None)

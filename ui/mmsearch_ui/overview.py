@@ -1,4 +1,4 @@
-"""What there is, counted: by kind, time, camera, language, format, length and tag."""
+"""Draws counts by kind, time, camera, language, format, length and tag."""
 
 from __future__ import annotations
 
@@ -7,82 +7,81 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from mmsearch import analytics
-from mmsearch_ui import analytics_view, charts, hit_cards, navigation
+from mmsearch_ui import analytics_view, charts, navigation
+from mmsearch_ui.hit_cards import escape_markdown
 
 if TYPE_CHECKING:
-    from mmsearch.analytics import Ranked
+    from mmsearch.analytics import TopValues
     from mmsearch.library.library import Library
 
 BARS = 10
 TAGS = 40
 
 
-def draw(library: Library) -> None:
-    """Draw it."""
+def draw_overview(library: Library) -> None:
+    """Draws the view."""
     snapshot = library.snapshot()
-    found = analytics.counts(snapshot)
-    figures = analytics_view.figures(found)
+    counts = analytics.count_assets(snapshot)
+    figures = analytics_view.build_figures(counts)
     for column, figure in zip(st.columns(max(4, len(figures))), figures, strict=False):
         with column, st.container(border=True, gap="xxsmall"):
             st.metric(figure.label, figure.value)
             st.caption(figure.note)
-    _timeline(found)
+    _draw_timeline(counts)
     left, right = st.columns(2, gap="large")
     with left:
-        _bars("Cameras", found.cameras, "cameras", "camera")
-        _bars("Languages", found.languages, "languages", "languages")
-        if found.lengths:
+        _draw_bars("Cameras", counts.cameras, "cameras", "camera")
+        _draw_bars("Languages", counts.languages, "languages", "languages")
+        if counts.lengths:
             st.markdown("##### How long")
-            charts.lengths(analytics_view.length_rows(found))
+            charts.draw_lengths(analytics_view.build_length_rows(counts))
     with right:
-        _bars("Formats", found.formats, "formats", "where")
-    _tags(analytics.top_tags(snapshot))
+        _draw_bars("Formats", counts.formats, "formats", "where")
+    _draw_tags(analytics.count_top_tags(snapshot))
 
 
-def _timeline(found: analytics.Counts) -> None:
-    rows, is_yearly = analytics_view.timeline(found.months)
+def _draw_timeline(counts: analytics.AssetCounts) -> None:
+    rows, is_yearly = analytics_view.build_timeline(counts.months)
     if not rows:
         return
     st.markdown("##### Over time")
-    period = charts.timeline(rows, is_yearly=is_yearly)
+    period = charts.draw_timeline(rows, is_yearly=is_yearly)
     note = "When it was taken, or last changed where that is not known."
-    if found.undated:
-        note += f" {found.undated:,} without a date."
+    if counts.undated:
+        note += f" {counts.undated:,} without a date."
     with st.container(horizontal=True, vertical_alignment="center"):
         st.caption(f"{note} Click a bar to search in it.", width="stretch")
-        days = analytics_view.days_of(period) if period else None
+        days = analytics_view.parse_period_days(period) if period else None
         if days and st.button(f"Search in {period}", icon=":material/search:", key="in_period"):
-            navigation.search(filters={"since": days[0], "until": days[1]})
+            navigation.open_search(filters={"since": days[0], "until": days[1]})
 
 
-def _bars(title: str, ranked: Ranked, noun: str, field: str) -> None:
+def _draw_bars(title: str, ranked: TopValues, noun: str, field: str) -> None:
     if not ranked.named:
         return
     st.markdown(f"##### {title}")
-    chosen = charts.bars(analytics_view.ranked_rows(ranked, BARS), key=f"bars_{field}")
+    chosen = charts.draw_bars(analytics_view.build_value_rows(ranked, BARS), key=f"bars_{field}")
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.caption(analytics_view.rest(ranked, BARS, noun) or " ", width="stretch")
+        st.caption(analytics_view.describe_rest(ranked, BARS, noun) or " ", width="stretch")
         if chosen and st.button(
-            f"Search in {hit_cards.markdown(chosen)}",
-            icon=":material/search:",
-            key=f"in_{field}",
+            f"Search in {escape_markdown(chosen)}", icon=":material/search:", key=f"in_{field}"
         ):
-            said = analytics_view.equals("format", chosen) if field == "where" else chosen
-            navigation.search(filters={field: said})
+            condition = analytics_view.build_equality("format", chosen)
+            navigation.open_search(filters={field: condition if field == "where" else chosen})
 
 
-def _tags(ranked: Ranked) -> None:
+def _draw_tags(ranked: TopValues) -> None:
     if not ranked.named:
         return
     st.markdown("##### What is in the pictures")
-    counts = {one.name: one.assets for one in ranked.named[:TAGS]}
-    tag = st.pills(
+    counts = {tag.name: tag.assets for tag in ranked.named[:TAGS]}
+    chosen = st.pills(
         "Tags",
         list(counts),
-        format_func=lambda name: f"{hit_cards.markdown(name)} :small[{counts[name]:,}]",
+        format_func=lambda name: f"{escape_markdown(name)} :small[{counts[name]:,}]",
         key="tag",
         label_visibility="collapsed",
     )
     st.caption("Tags that the picture model is sure of; click one to search for it.")
-    if tag:
-        navigation.search(tag)
+    if chosen:
+        navigation.open_search(chosen)

@@ -1,7 +1,8 @@
-"""The page that searches: the box, the filters beside it, and what was found."""
+"""The search page: the box, the filters beside it, and the hits."""
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import hashlib
 from dataclasses import dataclass
@@ -10,22 +11,15 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from mmsearch.errors import LibraryNotFound, MmsearchError
-from mmsearch_ui import (
-    empty_states,
-    event_acknowledgement,
-    hit_cards,
-    selection,
-    shared_state,
-    sidebar,
-    viewer,
-)
-from mmsearch_ui.components import component
+from mmsearch_ui import empty_states, selection, shared_state, sidebar, tabs, viewer
+from mmsearch_ui.components import mount_component
+from mmsearch_ui.event_acknowledgement import count_acknowledged, take_event
+from mmsearch_ui.hit_cards import build_card, escape_markdown, format_count, hit_key
 from mmsearch_ui.search_form import AssetExample, SearchForm, is_empty
-from mmsearch_ui.search_runner import SearchOutcome, UploadedFile, answer
+from mmsearch_ui.search_runner import SearchOutcome, UploadedFile, run_search
 
 if TYPE_CHECKING:
     from mmsearch.library.library import Library
-    from mmsearch.types import Hit
 
 STEP = 200
 MOST = 1000
@@ -33,23 +27,23 @@ PLACEHOLDER = "dog on a beach · a word that was said · “exact words” · su
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
-    """An answer, and the cards of its hits as the grid takes them.
+class OutcomeCards:
+    """An outcome, and the cards of its hits as the grid takes them.
 
-    `token` tells answers apart: what was asked, a space, how many hits were asked for.
+    `token` identifies the search and the number of hits: a digest, a space, the limit.
     """
 
-    found: SearchOutcome
+    outcome: SearchOutcome
     cards: list[dict[str, object]]
     token: str
 
 
 def render() -> None:
-    """Draw it."""
-    library = _opened()
+    """Draws the page."""
+    library = _open_library()
     if library is None:
         return
-    component("catch")(key="catch")
+    mount_component("catch")(key="catch")
     line = st.text_input(
         "Search",
         key="q",
@@ -59,130 +53,119 @@ def render() -> None:
         icon=":material/search:",
         bind="query-params",
     )
-    uploads = sidebar.examples()
+    uploads = sidebar.list_uploads()
     like = tuple(st.session_state.get("like", ()))
-    form = sidebar.filled(SearchForm(line=line or "", like=like))
-    _like(like)
+    form = sidebar.fill_form(SearchForm(line=line or "", like=like))
+    _draw_examples(like)
     if is_empty(form, uploads):
-        empty_states.hello(library)
+        empty_states.draw_welcome(library)
         return
-    shown = _answered(library, form, uploads)
-    found = shown.found
-    if found.error:
-        empty_states.complain(found.error)
-        return
-    if not found.hits:
-        empty_states.no_match(form, found)
-        return
-    _results(shown)
+    results = _get_outcome(library, form, uploads)
+    if results.outcome.error:
+        empty_states.draw_error(results.outcome.error)
+    elif results.outcome.hits:
+        _draw_results(results)
+    else:
+        empty_states.draw_no_match(form, results.outcome)
 
 
-def _opened() -> Library | None:
-    """The library; without one a first step is shown, or what is wrong with it."""
+def _open_library() -> Library | None:
+    """Opens the library; draws a first step or the error where there is nothing to search."""
     try:
         library = shared_state.open_library()
-        is_empty_yet = not len(library.snapshot().asset_keys)
+        if len(library.snapshot().asset_keys):
+            return library
     except LibraryNotFound:
-        empty_states.first_step(shared_state.library_path())
-        return None
+        pass
     except MmsearchError as exc:
-        st.error(hit_cards.markdown(str(exc)), icon=":material/error:")
+        tabs.draw_error(exc)
         return None
-    if is_empty_yet:
-        empty_states.first_step(shared_state.library_path())
-        return None
-    return library
+    empty_states.draw_first_step(shared_state.library_path())
+    return None
 
 
-def _like(like: tuple[AssetExample, ...]) -> None:
-    """What of the library is asked with, each to be taken away."""
-    # The place is there without any too: what stands below keeps its own, and is not built anew.
-    place = st.empty()
+def _draw_examples(like: tuple[AssetExample, ...]) -> None:
+    """Draws the examples of the library, each with a button to remove it."""
+    # Drawn even if empty: else the elements below change position, and are built anew.
+    placeholder = st.empty()
     if not like:
         return
-    with place.container(horizontal=True, key="like_bar"):
-        for number, one in enumerate(like):
-            word = "not like" if one.is_avoided else "like"
-            label = f"{word} {hit_cards.markdown(one.name)}"
+    with placeholder.container(horizontal=True, key="like_bar"):
+        for number, example in enumerate(like):
+            word = "not like" if example.is_avoided else "like"
+            label = f"{word} {escape_markdown(example.name)}"
             st.button(
                 label,
                 key=f"unlike_{number}",
                 icon=":material/close:",
                 help="Take this away",
-                on_click=functools.partial(_unlike, one),
+                on_click=st.session_state.update,
+                kwargs={"like": [kept for kept in like if kept != example]},
             )
 
 
-def _unlike(one: AssetExample) -> None:
-    st.session_state["like"] = [other for other in st.session_state["like"] if other != one]
-
-
-def _answered(library: Library, form: SearchForm, uploads: list[UploadedFile]) -> Shown:
-    """The answer, kept until something else is asked or the library has changed."""
-    given = tuple(hashlib.blake2b(one.data, digest_size=16).hexdigest() for one in uploads)
+def _get_outcome(library: Library, form: SearchForm, uploads: list[UploadedFile]) -> OutcomeCards:
+    """Returns the outcome, kept until the form or the library changes."""
+    contents = tuple(hashlib.blake2b(file.data, digest_size=16).hexdigest() for file in uploads)
     versions = tuple(sorted(library.snapshot().reader.versions.items()))
-    asked = hashlib.blake2b(repr((form, given, versions)).encode("utf-8", "backslashreplace"))
-    name = asked.hexdigest()[:16]
-    if st.session_state.get("asked") != name:
-        st.session_state["asked"] = name
+    identity = repr((form, contents, versions)).encode("utf-8", "backslashreplace")
+    digest = hashlib.blake2b(identity).hexdigest()[:16]
+    if st.session_state.get("search_digest") != digest:
+        st.session_state["search_digest"] = digest
         st.session_state["limit"] = STEP
     limit = min(MOST, st.session_state["limit"])
-    token = f"{name} {limit}"
-    known: Shown | None = st.session_state.get("answer")
-    if known is None or known.token != token:
-        found = answer(library, form, uploads, limit)
-        cards = [_card(hit, found) for hit in found.hits]
-        known = Shown(found, cards, token)
-        st.session_state["answer"] = known
-    return known
-
-
-def _card(hit: Hit, found: SearchOutcome) -> dict[str, object]:
-    return hit_cards.as_json(hit_cards.card(hit, found.words, is_listed=found.is_listed))
+    token = f"{digest} {limit}"
+    results: OutcomeCards | None = st.session_state.get("results")
+    if results is None or results.token != token:
+        outcome = run_search(library, form, uploads, limit)
+        cards = [
+            dataclasses.asdict(build_card(hit, outcome.words, is_listed=outcome.is_listed))
+            for hit in outcome.hits
+        ]
+        results = st.session_state["results"] = OutcomeCards(outcome, cards, token)
+    return results
 
 
 @st.fragment
-def _results(answered: Shown) -> None:
-    """The grid and what can be done with it; of a click here only this is drawn anew."""
-    found = answered.found
-    picked = selection.current()
+def _draw_results(results: OutcomeCards) -> None:
+    """Draws the grid and its actions; a click redraws this part alone."""
+    outcome = results.outcome
+    selected = selection.get_selection()
     with st.container(horizontal=True, vertical_alignment="center", key="bar"):
-        nouns = ("file", "files") if found.is_listed else ("match", "matches")
-        more = "+" if found.has_more else ""
-        order = "newest first" if found.is_listed else f"{found.took_ms:.0f} ms"
-        count = hit_cards.counted(len(found.hits), *nouns)
+        nouns = ("file", "files") if outcome.is_listed else ("match", "matches")
+        more = "+" if outcome.has_more else ""
+        order = "newest first" if outcome.is_listed else f"{outcome.took_ms:.0f} ms"
+        count = format_count(len(outcome.hits), *nouns)
         st.caption(f"{count}{more} · {order}", width="stretch")
-        selection.bar(picked)
-    component("grid")(
+        selection.draw_bar(selected)
+    mount_component("grid")(
         key="grid",
         data={
-            "token": answered.token,
-            "cards": answered.cards,
-            "selected": [key for key in map(hit_cards.key_of, found.hits) if key in picked],
-            "changes": selection.changes(),
-            "heard": event_acknowledgement.heard("grid"),
-            "has_more": found.has_more and len(found.hits) < MOST,
+            "token": results.token,
+            "cards": results.cards,
+            "selected": [key for key in map(hit_key, outcome.hits) if key in selected],
+            "changes": selection.count_changes(),
+            "acknowledged": count_acknowledged("grid"),
+            "has_more": outcome.has_more and len(outcome.hits) < MOST,
         },
-        on_picked_change=functools.partial(_pick, found),
-        on_act_change=functools.partial(_act, found),
+        on_picked_change=lambda: selection.apply_change(
+            st.session_state["grid"].get("picked"), outcome.hits
+        ),
+        on_event_change=functools.partial(_do_action, outcome),
     )
     if st.session_state.pop("wants_more", False):
         st.rerun(scope="app")
-    viewer.draw(found)
+    viewer.draw_viewer(outcome)
 
 
-def _act(found: SearchOutcome) -> None:
-    """Do what was clicked."""
-    said = event_acknowledgement.news("grid")
-    if said is None:
+def _do_action(outcome: SearchOutcome) -> None:
+    """Performs the action of a click."""
+    event = take_event("grid")
+    if event is None:
         return
-    match said["what"]:
+    match event["name"]:
         case "opened":
-            viewer.view(said["value"])
-        case "more" if said["value"] == len(found.hits):
+            viewer.open_viewer(event["value"])
+        case "more" if event["value"] == len(outcome.hits):
             st.session_state["limit"] += STEP
             st.session_state["wants_more"] = True
-
-
-def _pick(found: SearchOutcome) -> None:
-    selection.take(st.session_state["grid"].get("picked"), found.hits)

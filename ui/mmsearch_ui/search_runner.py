@@ -1,4 +1,4 @@
-"""Asks the library what the form asks for; files that are given are kept for that long alone."""
+"""Runs the search of a form; uploads are on disk only while it runs."""
 
 from __future__ import annotations
 
@@ -7,19 +7,12 @@ import re
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
 from mmsearch.errors import QueryError
-from mmsearch_ui.search_form import (
-    SearchForm,
-    complaint,
-    filters_of,
-    is_empty,
-    query_of,
-    sought_words,
-)
+from mmsearch_ui.search_form import SearchForm, build_query, build_request, format_error, is_empty
 
 if TYPE_CHECKING:
     from mmsearch.library.heatmap import HeatMap
@@ -31,7 +24,7 @@ _ENDING = re.compile(r"\.[A-Za-z0-9]{1,8}")
 
 @dataclass(frozen=True, slots=True)
 class UploadedFile:
-    """A file that was dropped, pasted or chosen: what it is called there, and what is in it."""
+    """A file to search by: its name and its content."""
 
     name: str
     data: bytes
@@ -39,10 +32,10 @@ class UploadedFile:
 
 @dataclass(frozen=True, slots=True)
 class SearchOutcome:
-    """What a search found for a form and files, or why it could not be made.
+    """The hits of a form and uploads, or the error.
 
-    `words` are those that are marked in texts. `is_listed` is whether it is all that passes the
-    filters, for nothing else was asked.
+    `words` are marked in texts. `is_listed`: the form has filters alone, and the hits are all
+    assets that pass them.
     """
 
     form: SearchForm = SearchForm()
@@ -56,66 +49,55 @@ class SearchOutcome:
 
 
 @contextlib.contextmanager
-def kept(uploads: Sequence[UploadedFile]) -> Iterator[list[tuple[Path, str]]]:
-    """The files on disk, each with its name; nobody else can read them, and none is left."""
+def store_uploads(uploads: Sequence[UploadedFile]) -> Iterator[list[tuple[Path, str]]]:
+    """Stores uploads in a private folder for the time of the block; yields paths and names."""
     if not uploads:
         yield []
         return
     with tempfile.TemporaryDirectory(prefix="mmsearch-example-") as folder:
-        found = []
+        files = []
         for number, upload in enumerate(uploads):
-            # Of the name nothing is taken but a plain ending, which tells some texts apart.
-            ending = PurePath(upload.name).suffix
-            known = ending if _ENDING.fullmatch(ending) else ""
-            path = Path(folder) / f"example-{number}{known}"
+            # Some formats of text are recognized by their ending alone.
+            suffix = PurePath(upload.name).suffix
+            ending = suffix if _ENDING.fullmatch(suffix) else ""
+            path = Path(folder) / f"example-{number}{ending}"
             path.write_bytes(upload.data)
-            found.append((path, upload.name))
-        yield found
+            files.append((path, upload.name))
+        yield files
 
 
-def answer(
+def run_search(
     library: Library, form: SearchForm, uploads: Sequence[UploadedFile], limit: int
 ) -> SearchOutcome:
-    """What is found for a form; at most `limit` hits. An empty form finds nothing.
+    """Returns at most `limit` hits for a form; none for an empty form.
 
-    What the user can put right is told in `error`; other errors are raised.
+    A QueryError becomes `error`; other errors are raised.
     """
     if is_empty(form, uploads):
         return SearchOutcome()
-    began = time.perf_counter()
-    with kept(uploads) as files:
+    start_s = time.perf_counter()
+    with store_uploads(uploads) as files:
         try:
-            asked = query_of(form, [path for path, _ in files])
-            filters = filters_of(form)
-            hits = library.search(
-                asked,
-                # One more tells whether there are more.
-                limit=limit + 1,
-                kinds=filters.kinds,
-                under=filters.under,
-                where=filters.where,
-                without=[one.asset_id for one in form.like],
-                min_score=filters.min_score,
-                ranking=filters.ranking,
-            )
+            request = build_request(form, [path for path, _ in files])
+            hits = library.search(request, limit=limit + 1)
         except QueryError as exc:
-            return SearchOutcome(error=complaint(exc, files))
-    found = SearchOutcome(
+            return SearchOutcome(error=format_error(exc, files))
+    return SearchOutcome(
         form=form,
         uploads=tuple(uploads),
         hits=tuple(hits[:limit]),
-        words=sought_words(asked),
+        words=request.query.words,
+        took_ms=(time.perf_counter() - start_s) * 1000,
         has_more=len(hits) > limit,
-        is_listed=not asked.seeks,
+        is_listed=not request.query.seeks,
     )
-    return replace(found, took_ms=(time.perf_counter() - began) * 1000)
 
 
-def located(library: Library, found: SearchOutcome, hit: Hit, *, is_quick: bool) -> HeatMap:
-    """Where in the picture of a hit lies what was asked for; raises QueryError."""
-    with kept(found.uploads) as files:
-        asked = query_of(found.form, [path for path, _ in files])
+def locate_match(library: Library, outcome: SearchOutcome, hit: Hit, *, is_quick: bool) -> HeatMap:
+    """Maps where the picture of a hit matches the query; raises QueryError."""
+    with store_uploads(outcome.uploads) as files:
+        query = build_query(outcome.form, [path for path, _ in files])
         try:
-            return library.heat_map(hit, asked, is_quick=is_quick)
+            return library.heat_map(hit, query, is_quick=is_quick)
         except QueryError as exc:
-            raise QueryError(complaint(exc, files)) from exc
+            raise QueryError(format_error(exc, files)) from exc

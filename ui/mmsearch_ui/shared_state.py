@@ -1,9 +1,10 @@
-"""What all pages and routes of the process share: the library, its previews, its jobs."""
+"""The state that all pages and routes of the process share: library, previews, jobs."""
 
 from __future__ import annotations
 
 import contextlib
 import threading
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
@@ -17,32 +18,32 @@ if TYPE_CHECKING:
     from mmsearch.previews import Previews
 
 PREFIX = "/mm"
-"""Under which the media routes lie."""
+"""Path prefix of the media routes."""
 
 
-class _Shared:
-    """Each thing is made when it is first asked for, once, whichever thread asks."""
+@dataclass
+class _SharedState:
+    """The values, each created at its first use, by any thread."""
 
-    def __init__(self) -> None:
-        self.lock = threading.RLock()
-        self.path: Path | None = None
-        self.library: Library | None = None
-        self.previews: Previews | None = None
-        self.jobs: Jobs | None = None
-
-
-_shared = _Shared()
+    path: Path | None = None
+    library: Library | None = None
+    previews: Previews | None = None
+    jobs: Jobs | None = None
+    lock: threading.RLock = field(default_factory=threading.RLock)
 
 
-def use(path: Path) -> None:
-    """Show the library at `path` from now on; what was open before is closed."""
+_shared = _SharedState()
+
+
+def use_library(path: Path) -> None:
+    """Uses the library at `path` from now on; closes the one before."""
     with _shared.lock:
-        close()
+        close_all()
         _shared.path = path
 
 
 def library_path() -> Path:
-    """The folder of the library, which need not be there yet."""
+    """Returns the folder of the library, which need not exist yet."""
     if _shared.path is None:
         from mmsearch.config import default_library
 
@@ -51,22 +52,22 @@ def library_path() -> Path:
 
 
 def open_library() -> Library:
-    """The library; raises LibraryNotFound where none is yet, and what `Library.open` raises.
+    """Opens the library; raises LibraryNotFound where there is none, and as `Library.open`.
 
-    A failure is not kept: who asks again after a first `index` gets the library.
+    A failure is not cached: after a first `index` the next call returns the library.
     """
     with _shared.lock:
         if _shared.library is None:
             from mmsearch.library.library import Library
 
-            # Words are encoded on the CPU, where that takes milliseconds and no torch.
+            # On the CPU a query is encoded in milliseconds, without torch.
             runtime = Runtime(device="cpu")
             _shared.library = Library.open(library_path(), create=False, runtime=runtime)
         return _shared.library
 
 
-def previews() -> Previews:
-    """What makes thumbnails; raises what `open_library` raises."""
+def get_previews() -> Previews:
+    """Returns the previews; raises as `open_library`."""
     with _shared.lock:
         if _shared.previews is None:
             from mmsearch.previews import Previews
@@ -75,8 +76,8 @@ def previews() -> Previews:
         return _shared.previews
 
 
-def jobs() -> Jobs:
-    """The indexing that goes on in the background, whoever looks at it."""
+def get_jobs() -> Jobs:
+    """Returns the background jobs of the process."""
     with _shared.lock:
         if _shared.jobs is None:
             from mmsearch.jobs import Jobs
@@ -86,46 +87,42 @@ def jobs() -> Jobs:
 
 
 def warm_up() -> None:
-    """Load what a search needs, in a thread; a library that is not there yet is no error."""
+    """Loads the models of a search in a thread; a missing library is no error."""
 
     def load() -> None:
-        # What goes wrong here goes wrong again, and is told, where it is used.
+        # The same error is raised again, and shown, at the first search.
         with contextlib.suppress(MmsearchError):
             open_library().warm_up()
 
     threading.Thread(target=load, daemon=True, name="warm-up").start()
 
 
-def close() -> None:
-    """Stop jobs and decoders, and let go of the library; all can be opened again."""
+def close_all() -> None:
+    """Stops jobs and decoders, and closes the library; all can be opened again."""
     with _shared.lock:
-        for one in (_shared.jobs, _shared.previews, _shared.library):
-            if one is not None:
-                one.close()
+        for resource in (_shared.jobs, _shared.previews, _shared.library):
+            if resource is not None:
+                resource.close()
         _shared.jobs = _shared.previews = _shared.library = None
 
 
 def media_url(asset_id: str, *, is_download: bool = False) -> str:
-    """Where the file of an asset is served, to be played or to be kept."""
+    """Returns the URL of the file of an asset."""
     return f"{PREFIX}/assets/{asset_id}/media{'?download=1' if is_download else ''}"
 
 
 def thumbnail_url(
     asset_id: str, *, at_s: float | None = None, page: int | None = None, px: int = 320
 ) -> str:
-    """Where the picture of an asset is served: of a video at a time, of a document by page."""
-    asked: dict[str, str] = {}
-    if at_s is not None:
-        asked["t"] = f"{at_s:.3f}"
-    if page is not None:
-        asked["page"] = str(page)
-    asked["px"] = str(px)
-    return f"{PREFIX}/assets/{asset_id}/thumbnail?{urlencode(asked)}"
+    """Returns the URL of the image of an asset: of a video at a time, of a document by page."""
+    parameters = {"t": None if at_s is None else f"{at_s:.3f}", "page": page, "px": px}
+    present = {name: value for name, value in parameters.items() if value is not None}
+    return f"{PREFIX}/assets/{asset_id}/thumbnail?{urlencode(present)}"
 
 
 def waveform_url(asset_id: str, *, span: tuple[float, float] | None = None) -> str:
-    """Where the drawing of a sound is served, the whole of it or a stretch in seconds."""
-    asked = {"kind": "waveform"}
+    """Returns the URL of the waveform of a sound, all of it or a span in seconds."""
+    parameters = {"kind": "waveform"}
     if span is not None:
-        asked |= {"start_s": f"{span[0]:.3f}", "end_s": f"{span[1]:.3f}"}
-    return f"{PREFIX}/assets/{asset_id}/thumbnail?{urlencode(asked)}"
+        parameters |= {"start_s": f"{span[0]:.3f}", "end_s": f"{span[1]:.3f}"}
+    return f"{PREFIX}/assets/{asset_id}/thumbnail?{urlencode(parameters)}"

@@ -1,4 +1,4 @@
-"""A page of several views, of which one is drawn: the others cost nothing."""
+"""Draws one of several views of a page; the others cost nothing."""
 
 from __future__ import annotations
 
@@ -8,38 +8,42 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from mmsearch.errors import LibraryNotFound, MmsearchError
-from mmsearch_ui import hit_cards, shared_state
+from mmsearch_ui import shared_state
+from mmsearch_ui.hit_cards import escape_markdown
 
 if TYPE_CHECKING:
     from mmsearch.library.library import Library
 
 
-def opened(without: Callable[[], None]) -> Library | None:
-    """The library; None where there is none yet, after `without`, or it cannot be opened."""
+def open_library_or(draw_missing: Callable[[], None]) -> Library | None:
+    """Opens the library; else draws the reason and returns None.
+
+    `draw_missing` draws the case that there is no library yet.
+    """
     try:
         return shared_state.open_library()
     except LibraryNotFound:
-        without()
+        draw_missing()
     except MmsearchError as exc:
-        complain(exc)
+        draw_error(exc)
     return None
 
 
-def complain(error: MmsearchError) -> None:
-    """Say what is wrong."""
-    st.error(hit_cards.markdown(str(error)), icon=":material/error:")
+def draw_error(error: MmsearchError) -> None:
+    """Draws an error."""
+    st.error(escape_markdown(str(error)), icon=":material/error:")
 
 
-def draw(key: str, views: Mapping[str, Callable[[Library], None]], library: Library) -> None:
-    """The names of the views to choose from, and the one that is chosen.
+def draw_tabs(key: str, views: Mapping[str, Callable[[Library], None]], library: Library) -> None:
+    """Draws the names of the views, and the chosen view.
 
-    It stays chosen while other pages are looked at, and stands in the address as `view`.
+    The choice outlasts visits to other pages, and is the parameter `view` of the address.
     """
     first = next(iter(views))
     if key not in st.session_state:
-        asked = st.query_params.get("view")
-        st.session_state[key] = asked if asked in views else first
-    chosen = st.segmented_control(
+        requested = st.query_params.get("view")
+        st.session_state[key] = requested if requested in views else first
+    view = st.segmented_control(
         "View",
         list(views),
         required=True,
@@ -47,10 +51,10 @@ def draw(key: str, views: Mapping[str, Callable[[Library], None]], library: Libr
         label_visibility="collapsed",
         persist_state="session",
     )
-    view = chosen or first
+    view = view or first
     if st.query_params.get("view", first) != view:
         st.query_params["view"] = view
     try:
         views[view](library)
     except MmsearchError as exc:
-        complain(exc)
+        draw_error(exc)

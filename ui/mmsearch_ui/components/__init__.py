@@ -1,4 +1,4 @@
-"""What pages show that Streamlit has no element for: a script and a style sheet each.
+"""Components that Streamlit has no element for: a script and a style sheet each.
 
 Data reaches a script as JSON, and scripts set it as text and attributes, never as HTML.
 """
@@ -14,21 +14,20 @@ if TYPE_CHECKING:
 
 
 @cache
-def text(name: str) -> str:
-    """A file of this package."""
+def read_text(name: str) -> str:
+    """Reads a file of this package."""
     return (files(__name__) / name).read_text(encoding="utf-8")
 
 
 @cache
-def component(name: str) -> ComponentRenderer:
-    """The component of `name`.js and `name`.css in this package; call what is returned to mount it.
+def mount_component(name: str) -> ComponentRenderer:
+    """Returns the component of `name`.js and `name`.css in this package; call it to mount it.
 
-    Parts that several share are put in front: `common.js` and `common.css`.
+    Files that several components share come first.
     """
     import streamlit as st
 
-    parts = {
-        kind: "\n".join(text(f"{part}.{kind}") for part in ("common", name))
-        for kind in ("js", "css")
-    }
-    return st.components.v2.component(f"mmsearch_{name}", css=parts["css"], js=parts["js"])
+    shared = ("common", "cards") if name in ("grid", "map_cards") else ("common",)
+    css = "\n".join(read_text(f"{part}.css") for part in (*shared, name))
+    js = "\n".join(read_text(f"{part}.js") for part in ("common", name))
+    return st.components.v2.component(f"mmsearch_{name}", css=css, js=js)

@@ -1,8 +1,7 @@
-/* Draws nothing: `/` goes to the box, and files that are pasted or dropped anywhere become examples. */
+/* Draws nothing: `/` focuses the box, and files that are pasted or dropped anywhere become examples. */
 
 const BOX = ".st-key-q input";
 const CHOOSER = '.st-key-examples input[type="file"]';
-const catchers = new WeakMap();
 
 class Catcher {
   constructor() {
@@ -21,7 +20,7 @@ class Catcher {
     };
   }
 
-  listen() {
+  update() {
     document.body.append(this.veil);
     for (const [name, handler] of Object.entries(this.handlers)) document.addEventListener(name, handler, true);
   }
@@ -45,7 +44,7 @@ class Catcher {
   }
 
   onPaste(event) {
-    if (event.clipboardData?.files.length && this.give(event.clipboardData.files)) event.preventDefault();
+    if (event.clipboardData?.files.length && this.upload(event.clipboardData.files)) event.preventDefault();
   }
 
   onDrag(event) {
@@ -56,26 +55,21 @@ class Catcher {
 
   onDrop(event) {
     this.show(false);
-    if (!event.dataTransfer?.files.length || !this.give(event.dataTransfer.files)) return;
+    if (!event.dataTransfer?.files.length || !this.upload(event.dataTransfer.files)) return;
     event.preventDefault();
     event.stopPropagation();
   }
 
-  /** Hand files to the element that uploads, as if they had been chosen there. */
-  give(files) {
+  /** Hands files to the element that uploads, as if they had been chosen there. */
+  upload(files) {
     const chooser = document.querySelector(CHOOSER);
     if (!chooser) return false;
-    const given = new DataTransfer();
-    for (const file of files) given.items.add(file);
-    chooser.files = given.files;
+    const transfer = new DataTransfer();
+    for (const file of files) transfer.items.add(file);
+    chooser.files = transfer.files;
     chooser.dispatchEvent(new Event("change", { bubbles: true }));
     return true;
   }
 }
 
-export default function ({ parentElement }) {
-  if (!catchers.has(parentElement)) catchers.set(parentElement, new Catcher());
-  const catcher = catchers.get(parentElement);
-  catcher.listen();
-  return () => whenGone(parentElement, () => catcher.leave());
-}
+export default mount(() => new Catcher());

@@ -1,4 +1,4 @@
-/* What the components share: elements made of text, icons, and how something is said to the page. */
+/* Shared by the components: elements made of text, icons, and events that are sent to the page. */
 
 const SVG = "http://www.w3.org/2000/svg";
 const ICONS = {
@@ -13,81 +13,94 @@ const ICONS = {
 
 /** An element with attributes and children; a string among them becomes a text node. */
 function element(name, attributes = {}, ...children) {
-  const made = document.createElement(name);
+  const node = document.createElement(name);
   for (const [key, value] of Object.entries(attributes)) {
     if (value === null || value === undefined || value === false) continue;
-    if (key.startsWith("on")) made.addEventListener(key.slice(2), value);
-    else made.setAttribute(key, value === true ? "" : value);
+    if (key.startsWith("on")) node.addEventListener(key.slice(2), value);
+    else node.setAttribute(key, value === true ? "" : value);
   }
-  made.append(...children.filter((one) => one !== null && one !== undefined));
-  return made;
+  node.append(...children.filter((child) => child !== null && child !== undefined));
+  return node;
 }
 
 /** An icon by its name, drawn with lines in the colour of the text. */
 function icon(name) {
-  const drawn = document.createElementNS(SVG, "svg");
-  drawn.setAttribute("viewBox", "0 0 24 24");
-  drawn.setAttribute("class", "icon");
-  drawn.setAttribute("aria-hidden", "true");
+  const svg = document.createElementNS(SVG, "svg");
+  svg.setAttribute("viewBox", "0 0 24 24");
+  svg.setAttribute("class", "icon");
+  svg.setAttribute("aria-hidden", "true");
   for (const line of ICONS[name] ?? ICONS.other) {
     const path = document.createElementNS(SVG, "path");
     path.setAttribute("d", line);
-    drawn.append(path);
+    svg.append(path);
   }
-  return drawn;
+  return svg;
+}
+
+/** The icon of a kind, in place of a picture. */
+function placeholder({ kind }) {
+  return element("div", { class: "lone" }, icon(kind));
 }
 
 /** Runs of text, some of them marked, as nodes. */
-function marked(runs) {
+function markRuns(runs) {
   return runs.map(([text, isMarked]) =>
     isMarked ? element("mark", {}, text) : document.createTextNode(text),
   );
 }
 
-/** Whether what has the focus takes typed letters. */
+/** Tests if the focused element takes typed letters. */
 function isTyping() {
   let active = document.activeElement;
   while (active?.shadowRoot?.activeElement) active = active.shadowRoot.activeElement;
   return Boolean(active?.closest?.("input, textarea, select, [contenteditable=true]"));
 }
 
-/** Says to the page what was done, until it is heard: what is said in the moment in which a page is
-    drawn may be lost. `ui/hearing.py` is the other end. */
-class Voice {
+/** Sends events to the page, each again until it is acknowledged: an event that arrives while a page
+    is drawn may be lost. `event_acknowledgement.py` is the other end. */
+class EventSender {
   constructor() {
-    this.times = 0;
+    this.number = 0;
   }
 
-  /** To be called at each update: what was heard is said no more. */
-  listen({ data, setStateValue }) {
+  /** Takes the acknowledgement of an update; to be called at each. */
+  update({ data, setStateValue }) {
     this.setState = setStateValue;
-    if (data.heard >= this.times) this.stop();
-    this.times = Math.max(this.times, data.heard);
+    if (data.acknowledged >= this.number) this.stop();
+    this.number = Math.max(this.number, data.acknowledged);
   }
 
-  say(what, value = null) {
-    this.times += 1;
-    this.repeat({ what, value, times: this.times }, 1);
+  send(name, value = null) {
+    this.number += 1;
+    this.repeat({ name, value, number: this.number }, 1);
   }
 
-  repeat(act, tries) {
+  repeat(event, attempt) {
     this.stop();
-    this.setState("act", { ...act, tries });
-    if (tries < MOST_TRIES) this.unheard = setTimeout(() => this.repeat(act, tries + 1), SAID_AGAIN_MS);
+    this.setState("event", { ...event, attempt });
+    if (attempt < MAX_ATTEMPTS) this.timer = setTimeout(() => this.repeat(event, attempt + 1), RETRY_MS);
   }
 
   stop() {
-    clearTimeout(this.unheard);
+    clearTimeout(this.timer);
   }
 }
 
-/** Calls `then` once a component has left the page: it is cleaned up before each update too, and
-    must not be deaf until it is called again. */
-function whenGone(parentElement, then) {
-  const host = parentElement.host ?? parentElement;
-  setTimeout(() => { if (!host.isConnected) then(); }, GONE_MS);
+/** A component as Streamlit calls it: an instance for each mounted element, updated at each call.
+    Streamlit asks for a clean-up before each update too, during which listeners must stay: so the
+    instance leaves only if its element is gone a moment later. */
+function mount(create) {
+  const instances = new WeakMap();
+  return (component) => {
+    const { parentElement } = component;
+    if (!instances.has(parentElement)) instances.set(parentElement, create(parentElement));
+    const instance = instances.get(parentElement);
+    instance.update(component);
+    const host = parentElement.host ?? parentElement;
+    return () => setTimeout(() => { if (!host.isConnected) instance.leave(); }, GONE_MS);
+  };
 }
 
 const GONE_MS = 50;
-const SAID_AGAIN_MS = 1500;
-const MOST_TRIES = 5;
+const RETRY_MS = 1500;
+const MAX_ATTEMPTS = 5;

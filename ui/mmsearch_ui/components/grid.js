@@ -1,22 +1,21 @@
-/* The hits: a grid of pictures, waveforms and excerpts, for the mouse, the finger and the keyboard. */
+/* The hits: a grid of pictures, waveforms and excerpts, for mouse, touch and keyboard. */
 
 const EAGER = 12;
-const AGAIN_MS = 2000;
-const grids = new WeakMap();
+const RETRY_IMAGE_MS = 2000;
 
 class Grid {
   constructor(root) {
     this.root = root;
     this.list = element("div", { class: "grid", role: "listbox", "aria-multiselectable": "true" });
     this.list.setAttribute("aria-label", "Matches");
-    this.button = element("button", { type: "button", onclick: () => this.voice.say("more", this.keys.length) }, "Show more");
+    this.button = element("button", { type: "button", onclick: () => this.events.send("more", this.keys.length) }, "Show more");
     this.more = element("div", { class: "more", hidden: true }, this.button);
     this.list.addEventListener("keydown", (event) => this.onKey(event));
     root.append(this.list, this.more);
     this.cards = [];
     this.selected = new Set();
     this.changes = 0;
-    this.voice = new Voice();
+    this.events = new EventSender();
     this.token = null;
     this.onDocumentKey = (event) => this.onShortcut(event);
   }
@@ -24,13 +23,13 @@ class Grid {
   update(component) {
     const { data, setStateValue } = component;
     this.setState = setStateValue;
-    this.voice.listen(component);
+    this.events.update(component);
     if (data.token !== this.token) {
-      const known = data.token.split(" ")[0] === this.token?.split(" ")[0] ? this.cards.length : 0;
+      const kept = data.token.split(" ")[0] === this.token?.split(" ")[0] ? this.cards.length : 0;
       this.token = data.token;
-      this.draw(data.cards, known);
+      this.draw(data.cards, kept);
     }
-    // What was picked here meanwhile is newer than what the server knew when it answered.
+    // A selection that was changed here meanwhile is newer than the one that the server sent.
     if (data.changes >= this.changes) {
       this.changes = data.changes;
       this.selected = new Set(data.selected);
@@ -38,15 +37,17 @@ class Grid {
     this.more.hidden = !data.has_more;
     this.button.disabled = false;
     this.show();
+    document.addEventListener("keydown", this.onDocumentKey);
   }
 
-  draw(cards, known) {
-    if (!known) {
+  /** Draws the cards after the first `kept`, which are there already. */
+  draw(cards, kept) {
+    if (!kept) {
       this.list.replaceChildren();
       this.at = 0;
     }
     this.keys = cards.map((card) => card.key);
-    cards.slice(known).forEach((card, step) => this.list.append(this.card(card, known + step)));
+    cards.slice(kept).forEach((card, step) => this.list.append(this.card(card, kept + step)));
     this.cards = [...this.list.children];
     this.cards.forEach((card, at) => { card.tabIndex = at ? -1 : 0; });
   }
@@ -57,51 +58,47 @@ class Grid {
     const frame = element("div", { class: `frame ${card.shape === "paper" ? "paper-frame" : card.shape}` });
     if (card.picture) {
       const picture = element("img", { alt: "", loading, decoding: "async", draggable: "false" });
-      picture.addEventListener("error", () => this.again(picture, card));
+      picture.addEventListener("error", () => this.retryImage(picture, card));
       picture.src = card.picture;
       frame.append(picture);
     }
-    if (card.stretch) {
-      const [from, to] = card.stretch;
+    if (card.wave_share) {
+      const [from, to] = card.wave_share;
       frame.append(element("div", { class: "stretch", style: `left:${from * 100}%;width:${(to - from) * 100}%` }));
     }
     if (card.shape !== "picture" && hasText) {
-      frame.classList.toggle("said", card.shape === "wave");
-      frame.append(element("div", { class: "paper" }, ...marked(card.excerpt)));
-    } else if (!card.picture) frame.append(this.lone(card));
+      frame.classList.toggle("transcribed", card.shape === "wave");
+      frame.append(element("div", { class: "paper" }, ...markRuns(card.excerpt)));
+    } else if (!card.picture) frame.append(placeholder(card));
     const badge = element("span", { class: "badge" }, icon(card.kind));
     if (card.place) badge.append(card.place);
     if (card.copies) badge.append(icon("copies"), String(card.copies));
     const pick = element("button", { class: "pick", type: "button", tabindex: "-1", "aria-hidden": "true", title: "Select (s)" }, icon("check"));
     pick.addEventListener("click", (event) => { event.stopPropagation(); this.toggle(at); });
     frame.append(badge, pick);
-    const line = card.shape === "picture" && hasText ? marked(card.excerpt) : [card.near];
-    const made = element(
+    const line = card.shape === "picture" && hasText ? markRuns(card.excerpt) : [card.near_folders];
+    const node = element(
       "div",
       { class: "card", role: "option", title: [card.name, card.folder, card.why].filter(Boolean).join("\n") },
       frame,
-      element("div", { class: "caption" }, element("span", { class: "name" }, card.name), element("span", { class: "score" }, scored(card, ""))),
+      element("div", { class: "caption" }, element("span", { class: "name" }, card.name), element("span", { class: "score" }, formatScore(card))),
       element("div", { class: "line" }, ...line),
     );
-    made.dataset.key = card.key;
-    made.dataset.kind = card.kind;
-    made.setAttribute("aria-label", [card.name, card.kind, card.place, scored(card, "score ")].filter(Boolean).join(", "));
-    made.addEventListener("click", () => this.open(at));
-    return made;
+    node.dataset.key = card.key;
+    node.dataset.kind = card.kind;
+    node.setAttribute("aria-label", [card.name, card.kind, card.place, formatScore(card, "score ")].filter(Boolean).join(", "));
+    node.addEventListener("click", () => this.open(at));
+    return node;
   }
 
-  /** Asks once more in a moment, for the server may be busy; then an icon stands for the picture. */
-  again(picture, card) {
-    if (picture.dataset.again) {
-      picture.replaceWith(this.lone(card));
+  /** Loads an image once more after a pause, as the server may be busy; then shows an icon. */
+  retryImage(picture, card) {
+    if (picture.dataset.retried) {
+      picture.replaceWith(placeholder(card));
       return;
     }
-    picture.dataset.again = "yes";
-    setTimeout(() => { picture.src = card.picture; }, AGAIN_MS);
-  }
-
-  lone(card) {
-    return element("div", { class: "lone" }, icon(card.kind));
+    picture.dataset.retried = "yes";
+    setTimeout(() => { picture.src = card.picture; }, RETRY_IMAGE_MS);
   }
 
   show() {
@@ -111,7 +108,7 @@ class Grid {
 
   open(at) {
     this.focus(at);
-    this.voice.say("opened", this.keys[at]);
+    this.events.send("opened", this.keys[at]);
   }
 
   toggle(at) {
@@ -119,11 +116,11 @@ class Grid {
     if (!this.selected.delete(key)) this.selected.add(key);
     this.changes += 1;
     this.show();
-    this.setState("picked", { keys: this.keys.filter((one) => this.selected.has(one)), shown: this.keys.length, changes: this.changes, token: this.token });
+    this.setState("picked", { keys: this.keys.filter((shownKey) => this.selected.has(shownKey)), shown: this.keys.length, changes: this.changes, token: this.token });
   }
 
   focus(at) {
-    this.cards.forEach((card, place) => { card.tabIndex = place === at ? 0 : -1; });
+    this.cards.forEach((card, position) => { card.tabIndex = position === at ? 0 : -1; });
     this.at = at;
     this.cards[at].focus();
     this.cards[at].scrollIntoView({ block: "nearest" });
@@ -155,26 +152,22 @@ class Grid {
   onShortcut(event) {
     if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector('[role="dialog"]')) return;
     if (!this.cards.length || event.defaultPrevented) return;
-    const isLost = document.activeElement === document.body;
+    const isUnfocused = document.activeElement === document.body;
     const isDown = event.key === "ArrowDown" && event.target.closest?.(".st-key-q");
-    if (isDown || (isLost && event.key.startsWith("Arrow"))) {
+    if (isDown || (isUnfocused && event.key.startsWith("Arrow"))) {
       event.preventDefault();
       this.focus(isDown ? 0 : Math.min(this.at, this.cards.length - 1));
     }
   }
 
-  listen() {
-    document.addEventListener("keydown", this.onDocumentKey);
-  }
-
   leave() {
-    this.voice.stop();
+    this.events.stop();
     document.removeEventListener("keydown", this.onDocumentKey);
   }
 }
 
-function scored(card, before) {
-  return card.score === null ? null : `${before}${card.score.toFixed(2)}`;
+function formatScore(card, prefix = "") {
+  return card.score === null ? null : `${prefix}${card.score.toFixed(2)}`;
 }
 
 function focusBox() {
@@ -183,11 +176,4 @@ function focusBox() {
   box?.select();
 }
 
-export default function (component) {
-  const { parentElement } = component;
-  if (!grids.has(parentElement)) grids.set(parentElement, new Grid(parentElement));
-  const grid = grids.get(parentElement);
-  grid.update(component);
-  grid.listen();
-  return () => whenGone(parentElement, () => grid.leave());
-}
+export default mount((root) => new Grid(root));

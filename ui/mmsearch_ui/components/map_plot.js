@@ -1,27 +1,30 @@
-/* Points on a canvas to be moved, zoomed, looked at and selected: on the map of a space, and on that of the world. */
+/* Points on a canvas that pans, zooms and selects: the map of a space, and that of the world. */
 
-const KIND_COLOURS = {
-  image: "#3b82b5",
-  video: "#9a5fb0",
-  audio: "#d2802f",
-  text: "#4a9a6a",
-  other: "#8b9196",
-};
-const REACH_PX = 14; // how far from a point the pointer may be to mean it
-const PICTURES_AT_MOST = 90; // drawn at once, none over another; the other points are dots
+const KIND_COLOURS = { image: "#3b82b5", video: "#9a5fb0", audio: "#d2802f", text: "#4a9a6a", other: "#8b9196" };
+const REACH_PX = 14; // distance at which the pointer still hits a point
+const MAX_PICTURES = 90; // drawn at once, none over another; the other points are dots
 const PICTURE_PX = 54;
 const GAP_PX = 6;
-const MAX_STRETCH = 1.8; // directions of a plane have no unit: across it may be wider than down
-const LOADS = 4; // pictures asked for side by side
-const KEPT = 300;
-
-const maps = new WeakMap();
+const MAX_STRETCH = 1.8; // the axes of a projection have no unit, so they may be scaled apart
+const MAX_LOADS = 4; // requests at a time
+const MAX_CACHED = 300;
 
 class PointMap {
   constructor(root) {
     const button = (attributes, words) => element("button", { type: "button", ...attributes }, words);
     this.count = element("span", { class: "count", "aria-live": "polite" });
-    this.canvas = element("canvas", { tabindex: "0", role: "img" });
+    this.canvas = element("canvas", {
+      tabindex: "0",
+      role: "img",
+      onpointerdown: (event) => this.press(event),
+      onpointermove: (event) => this.move(event),
+      onpointerup: (event) => this.release(event),
+      onpointercancel: (event) => this.release(event),
+      onpointerleave: () => this.hover(null),
+      ondblclick: () => this.reset(),
+      onkeydown: (event) => this.key(event),
+    });
+    this.canvas.addEventListener("wheel", (event) => this.wheel(event), { passive: false });
     this.tipImage = element("img", { alt: "" });
     this.tipTitle = element("div", { class: "title" });
     this.tipNote = element("div", { class: "note" });
@@ -33,12 +36,12 @@ class PointMap {
       element(
         "div",
         { class: "bar", role: "toolbar", "aria-label": "Map" },
-        button({ "data-mode": "select", title: "Draw around points; with Shift held, move" }, "Select"),
-        button({ "data-mode": "pan", title: "Drag to move; with Shift held, select" }, "Move"),
+        button({ "data-mode": "select", onclick: () => this.setMode("select"), title: "Draw around points; with Shift held, move" }, "Select"),
+        button({ "data-mode": "pan", onclick: () => this.setMode("pan"), title: "Drag to move; with Shift held, select" }, "Move"),
         element("span", { class: "gap" }),
-        button({ "data-do": "in", title: "Zoom in (+)", "aria-label": "Zoom in" }, "+"),
-        button({ "data-do": "out", title: "Zoom out (-)", "aria-label": "Zoom out" }, "−"),
-        button({ "data-do": "reset", title: "Show all (0)" }, "Show all"),
+        button({ onclick: () => this.zoomCentre(1.6), title: "Zoom in (+)", "aria-label": "Zoom in" }, "+"),
+        button({ onclick: () => this.zoomCentre(1 / 1.6), title: "Zoom out (-)", "aria-label": "Zoom out" }, "−"),
+        button({ onclick: () => this.reset(), title: "Show all (0)" }, "Show all"),
         this.count,
       ),
       element("div", { class: "stage" }, this.canvas, this.tip),
@@ -46,14 +49,14 @@ class PointMap {
     );
     root.append(this.root);
     this.tipImage.addEventListener("error", () => { this.tipImage.hidden = true; });
-    this.measured = [0, 0];
+    this.size = [0, 0]; // of the canvas, measured once a drawing
     this.view = null;
     this.stretch = 1;
     this.token = null;
     this.points = [];
     this.chosen = new Set();
     this.hidden = new Set();
-    this.mode = "select";
+    this.setMode("select");
     this.hovered = null;
     this.path = null;
     this.drag = null;
@@ -64,19 +67,15 @@ class PointMap {
     this.frame = 0;
   }
 
-  show(data) {
+  update({ data, setStateValue }) {
+    this.send = setStateValue;
     const isNew = data.token !== this.token;
     this.data = data;
     if (isNew) {
       this.token = data.token;
       const { ids, x, y, kinds, titles } = data.points;
       this.points = ids.map((id, at) => ({
-        id,
-        x: x[at],
-        // On a canvas y grows downwards.
-        y: -y[at],
-        kind: data.kinds[kinds[at]],
-        title: titles[at],
+        id, title: titles[at], kind: data.kinds[kinds[at]], x: x[at], y: -y[at], // y grows downwards on a canvas
       }));
       this.hidden.clear();
       this.view = null;
@@ -88,32 +87,15 @@ class PointMap {
     this.canvas.setAttribute("aria-label", data.label);
     const select = this.root.querySelector("[data-mode=select]");
     select.textContent = data.world ? "Select a box" : "Select";
+    this.listen();
     this.redraw();
   }
 
   listen() {
     this.leave();
-    this.off = new AbortController();
-    const on = (target, name, act, options = {}) =>
-      target.addEventListener(name, act, { signal: this.off.signal, ...options });
-    const canvas = this.canvas;
-    on(canvas, "pointerdown", (event) => this.press(event));
-    on(canvas, "pointermove", (event) => this.move(event));
-    on(canvas, "pointerup", (event) => this.release(event));
-    on(canvas, "pointercancel", (event) => this.release(event));
-    on(canvas, "pointerleave", () => this.hover(null));
-    on(canvas, "wheel", (event) => this.wheel(event), { passive: false });
-    on(canvas, "dblclick", () => this.reset());
-    on(canvas, "keydown", (event) => this.key(event));
-    for (const button of this.root.querySelectorAll("button[data-do]")) {
-      on(button, "click", () => this.act(button.dataset.do));
-    }
-    for (const button of this.root.querySelectorAll("button[data-mode]")) {
-      on(button, "click", () => this.setMode(button.dataset.mode));
-    }
     this.watch = new ResizeObserver(() => this.redraw());
-    this.watch.observe(canvas);
-    // Light and dark are told by colours that are inherited: nothing else says that they changed.
+    this.watch.observe(this.canvas);
+    // A change of theme is seen in the inherited colours alone.
     this.theme = setInterval(() => {
       const now = this.style("--paper") + this.style("--ink");
       if (now !== this.colours) {
@@ -121,11 +103,9 @@ class PointMap {
         this.redraw();
       }
     }, 500);
-    this.setMode(this.mode);
   }
 
   leave() {
-    this.off?.abort();
     this.watch?.disconnect();
     clearInterval(this.theme);
     cancelAnimationFrame(this.frame);
@@ -138,24 +118,12 @@ class PointMap {
 
   // ---- places
 
-  /** Width and height of the canvas; asked of the page once a drawing, not once a point. */
-  size() {
-    return this.measured;
-  }
-
-  measure() {
-    this.measured = [this.canvas.clientWidth, this.canvas.clientHeight];
-  }
-
   fit() {
-    const [width, height] = this.size();
-    const shown = this.points.length ? this.points : [{ x: 0, y: 0 }];
-    let [west, east, top, bottom] = [Infinity, -Infinity, Infinity, -Infinity];
-    for (const { x, y } of shown) {
-      west = Math.min(west, x);
-      east = Math.max(east, x);
-      top = Math.min(top, y);
-      bottom = Math.max(bottom, y);
+    const [width, height] = this.size;
+    let [west, east, top, bottom] = this.points.length ? [Infinity, -Infinity, Infinity, -Infinity] : [0, 0, 0, 0];
+    for (const { x, y } of this.points) {
+      [west, east] = [Math.min(west, x), Math.max(east, x)];
+      [top, bottom] = [Math.min(top, y), Math.max(bottom, y)];
     }
     const least = this.data.world ? 8 : 0.05;
     const room = this.data.world ? 1.5 : 1.12;
@@ -170,7 +138,7 @@ class PointMap {
   }
 
   least() {
-    const [width, height] = this.size();
+    const [width, height] = this.size;
     if (this.data.world) return Math.max(width / 360, height / 180);
     return this.start ? this.start.scale / 2 : 1e-6;
   }
@@ -184,35 +152,33 @@ class PointMap {
       view.y = Math.min(1.2, Math.max(-1.2, view.y));
       return;
     }
-    const [width, height] = this.size();
+    const [width, height] = this.size;
     const half = [width / 2 / view.scale, height / 2 / view.scale];
     view.x = Math.min(180 - half[0], Math.max(-180 + half[0], view.x));
     view.y = Math.min(90 - half[1], Math.max(-90 + half[1], view.y));
   }
 
   toScreen(x, y) {
-    const [width, height] = this.size();
+    const [width, height] = this.size;
     const view = this.view;
     return [(x - view.x) * view.scale * this.stretch + width / 2, (y - view.y) * view.scale + height / 2];
   }
 
   toMap(px, py) {
-    const [width, height] = this.size();
+    const [width, height] = this.size;
     const view = this.view;
     return [(px - width / 2) / view.scale / this.stretch + view.x, (py - height / 2) / view.scale + view.y];
   }
 
   visible() {
     const [west, top] = this.toMap(0, 0);
-    const [east, bottom] = this.toMap(...this.size());
+    const [east, bottom] = this.toMap(...this.size);
     return this.points.filter(
-      (one) =>
-        !this.hidden.has(one.kind) &&
-        one.x >= west && one.x <= east && one.y >= top && one.y <= bottom,
+      ({ kind, x, y }) => !this.hidden.has(kind) && x >= west && x <= east && y >= top && y <= bottom,
     );
   }
 
-  // ---- what a person does
+  // ---- interaction
 
   at(event) {
     const box = this.canvas.getBoundingClientRect();
@@ -261,10 +227,10 @@ class PointMap {
   }
 
   pinched() {
-    const [one, other] = [...this.fingers.values()];
+    const [first, second] = [...this.fingers.values()];
     const now = {
-      apart: Math.hypot(one[0] - other[0], one[1] - other[1]),
-      at: [(one[0] + other[0]) / 2, (one[1] + other[1]) / 2],
+      apart: Math.hypot(first[0] - second[0], first[1] - second[1]),
+      at: [(first[0] + second[0]) / 2, (first[1] + second[1]) / 2],
     };
     if (this.pinch) this.zoom(now.apart / Math.max(1, this.pinch.apart), now.at);
     this.pinch = now;
@@ -279,7 +245,7 @@ class PointMap {
       const point = this.nearest(drag.from);
       this.choose(point ? [point] : []);
     } else if (drag.selects) {
-      const inside = this.visible().filter((one) => within(this.toScreen(one.x, one.y), path));
+      const inside = this.visible().filter(({ x, y }) => within(this.toScreen(x, y), path));
       const corners = path.map((corner) => this.toMap(...corner));
       this.choose(inside, this.data.world ? box(corners) : null);
     }
@@ -305,22 +271,16 @@ class PointMap {
   }
 
   key(event) {
-    const [width, height] = this.size();
     const step = 60 / this.view.scale;
-    const moves = {
-      ArrowLeft: [-step, 0],
-      ArrowRight: [step, 0],
-      ArrowUp: [0, -step],
-      ArrowDown: [0, step],
-    };
+    const moves = { ArrowLeft: [-step, 0], ArrowRight: [step, 0], ArrowUp: [0, -step], ArrowDown: [0, step] };
     if (event.key in moves) {
       this.view.x += moves[event.key][0];
       this.view.y += moves[event.key][1];
       this.hold();
     } else if (event.key === "+" || event.key === "=") {
-      this.zoom(1.4, [width / 2, height / 2]);
+      this.zoomCentre(1.4);
     } else if (event.key === "-") {
-      this.zoom(1 / 1.4, [width / 2, height / 2]);
+      this.zoomCentre(1 / 1.4);
     } else if (event.key === "0") {
       this.reset();
     } else if (event.key === "Escape") {
@@ -333,10 +293,8 @@ class PointMap {
     this.redraw();
   }
 
-  act(what) {
-    const [width, height] = this.size();
-    if (what === "reset") return this.reset();
-    this.zoom(what === "in" ? 1.6 : 1 / 1.6, [width / 2, height / 2]);
+  zoomCentre(factor) {
+    this.zoom(factor, this.size.map((length) => length / 2));
   }
 
   reset() {
@@ -353,7 +311,7 @@ class PointMap {
   }
 
   choose(points, edges = null) {
-    this.chosen = new Set(points.map((one) => one.id));
+    this.chosen = new Set(points.map((point) => point.id));
     this.send("selected", { token: this.token, ids: [...this.chosen], box: edges });
     this.redraw();
   }
@@ -361,13 +319,13 @@ class PointMap {
   nearest([px, py]) {
     let best = null;
     let least = REACH_PX;
-    for (const one of this.visible()) {
-      const [x, y] = this.toScreen(one.x, one.y);
-      // What has a picture is on top of the others, and larger.
-      const reach = one.covers
+    for (const point of this.visible()) {
+      const [x, y] = this.toScreen(point.x, point.y);
+      // Points with pictures are on top of the others, and larger.
+      const reach = point.covers
         ? Math.max(Math.abs(x - px), Math.abs(y - py)) * (REACH_PX / (PICTURE_PX / 2 + 1)) - REACH_PX
         : Math.hypot(x - px, y - py);
-      if (reach < (one.covers ? 0 : REACH_PX) && reach < least) [best, least] = [one, reach];
+      if (reach < (point.covers ? 0 : REACH_PX) && reach < least) [best, least] = [point, reach];
     }
     return best;
   }
@@ -387,7 +345,7 @@ class PointMap {
     this.tipImage.hidden = !url;
     if (url && this.tipImage.getAttribute("src") !== url) this.tipImage.src = url;
     const [x, y] = this.toScreen(point.x, point.y);
-    const [width, height] = this.size();
+    const [width, height] = this.size;
     this.tip.style.left = x < width / 2 ? `${x + 16}px` : "";
     this.tip.style.right = x < width / 2 ? "" : `${width - x + 16}px`;
     this.tip.style.top = y < height / 2 ? `${y + 8}px` : "";
@@ -409,8 +367,8 @@ class PointMap {
 
   draw() {
     const canvas = this.canvas;
-    this.measure();
-    const [width, height] = this.size();
+    this.size = [canvas.clientWidth, canvas.clientHeight];
+    const [width, height] = this.size;
     if (!width || !height || !this.data) return;
     if (!this.view) this.fit();
     const ratio = Math.min(3, window.devicePixelRatio || 1);
@@ -424,16 +382,17 @@ class PointMap {
     pen.clearRect(0, 0, width, height);
     const text = this.style("--ink") || "#333";
     if (this.data.world) this.drawWorld(pen, width, height, text);
-    const shown = this.visible();
+    const visible = this.visible();
     const dims = this.chosen.size > 0;
-    const radius = Math.max(2.2, Math.min(5, 90 / Math.sqrt(shown.length + 1)));
-    for (const one of this.points) one.covers = 0;
-    const pictures = this.placed(shown);
-    this.drawDots(pen, shown.filter((one) => !one.covers && !this.chosen.has(one.id)), radius, dims ? 0.28 : 0.85);
-    this.drawDots(pen, shown.filter((one) => !one.covers && this.chosen.has(one.id)), radius + 1, 0.95);
-    for (const one of pictures) {
-      pen.globalAlpha = dims && !this.chosen.has(one.id) ? 0.45 : 1;
-      this.drawPicture(pen, one);
+    const radius = Math.max(2.2, Math.min(5, 90 / Math.sqrt(visible.length + 1)));
+    for (const point of this.points) point.covers = 0;
+    const pictures = this.placePictures(visible);
+    const dots = visible.filter((point) => !point.covers);
+    this.drawDots(pen, dots.filter(({ id }) => !this.chosen.has(id)), radius, dims ? 0.28 : 0.85);
+    this.drawDots(pen, dots.filter(({ id }) => this.chosen.has(id)), radius + 1, 0.95);
+    for (const point of pictures) {
+      pen.globalAlpha = dims && !this.chosen.has(point.id) ? 0.45 : 1;
+      this.drawPicture(pen, point);
     }
     pen.globalAlpha = 1;
     if (this.hovered && !this.hidden.has(this.hovered.kind)) {
@@ -446,23 +405,23 @@ class PointMap {
       pen.stroke();
     }
     if (this.path && this.drag?.moved) this.drawPath(pen);
-    this.root.dataset.drawn = String(shown.length);
+    this.root.dataset.drawn = String(visible.length);
     this.root.dataset.pictures = String(pictures.length);
     this.count.textContent =
       this.chosen.size > 0
         ? `${this.chosen.size.toLocaleString("en")} selected`
-        : `${shown.length.toLocaleString("en")} in view`;
+        : `${visible.length.toLocaleString("en")} in view`;
   }
 
-  /** Points as dots: one path for a kind, which is ten times as fast as one for a point. */
+  /** Draws points as dots: one path for each kind is ten times as fast as one for each point. */
   drawDots(pen, points, radius, alpha) {
     pen.globalAlpha = alpha;
-    for (const kind of new Set(points.map((one) => one.kind))) {
+    for (const kind of new Set(points.map((point) => point.kind))) {
       pen.fillStyle = KIND_COLOURS[kind] ?? KIND_COLOURS.other;
       pen.beginPath();
-      for (const one of points) {
-        if (one.kind !== kind) continue;
-        const [x, y] = this.toScreen(one.x, one.y);
+      for (const point of points) {
+        if (point.kind !== kind) continue;
+        const [x, y] = this.toScreen(point.x, point.y);
         pen.moveTo(x + radius, y);
         pen.arc(x, y, radius, 0, 2 * Math.PI);
       }
@@ -470,46 +429,46 @@ class PointMap {
     }
   }
 
-  /** The points whose pictures are drawn: none over another, those that are chosen first. */
-  placed(shown) {
+  /** Selects the points whose pictures are drawn: none over another, the selected ones first. */
+  placePictures(visible) {
     const cell = PICTURE_PX + GAP_PX;
     const taken = new Map();
-    const found = [];
-    let wanted = 0;
+    const placed = [];
+    let count = 0;
     const order = this.chosen.size
-      ? [...shown].sort((one, other) => this.chosen.has(other.id) - this.chosen.has(one.id))
-      : shown;
-    for (const one of order) {
-      const [x, y] = this.toScreen(one.x, one.y);
+      ? [...visible].sort((a, b) => this.chosen.has(b.id) - this.chosen.has(a.id))
+      : visible;
+    for (const point of order) {
+      const [x, y] = this.toScreen(point.x, point.y);
       const [column, row] = [Math.floor(x / cell), Math.floor(y / cell)];
       let over = null;
       for (let at = 0; at < 9 && !over; at++) {
         const other = taken.get(`${column + (at % 3) - 1} ${row + Math.floor(at / 3) - 1}`);
         if (other && Math.abs(other.px - x) < cell && Math.abs(other.py - y) < cell) over = other;
       }
-      const isPicture = one.kind === "image" || one.kind === "video";
+      const hasPicture = point.kind === "image" || point.kind === "video";
       if (over) {
         const half = PICTURE_PX / 2;
         if (over.covers && Math.abs(over.px - x) < half && Math.abs(over.py - y) < half) over.covers++;
-      } else if (isPicture && wanted < PICTURES_AT_MOST) {
-        // Its place is taken before its picture is here, so that nothing jumps when it comes.
-        wanted++;
-        [one.px, one.py] = [x, y];
-        taken.set(`${column} ${row}`, one);
-        if (this.loaded(one)) {
-          one.covers = 1;
-          found.push(one);
+      } else if (hasPicture && count < MAX_PICTURES) {
+        // Its place is reserved before its picture is loaded, so that nothing jumps.
+        count++;
+        [point.px, point.py] = [x, y];
+        taken.set(`${column} ${row}`, point);
+        if (this.loaded(point)) {
+          point.covers = 1;
+          placed.push(point);
         }
       }
     }
-    return found;
+    return placed;
   }
 
-  drawPicture(pen, one) {
-    const image = this.pictures.get(one.id).image;
+  drawPicture(pen, point) {
+    const image = this.pictures.get(point.id).image;
     const half = PICTURE_PX / 2;
     const side = Math.min(image.naturalWidth, image.naturalHeight);
-    const [left, top] = [one.px - half, one.py - half];
+    const [left, top] = [point.px - half, point.py - half];
     pen.save();
     pen.beginPath();
     pen.roundRect(left, top, PICTURE_PX, PICTURE_PX, 6);
@@ -520,25 +479,25 @@ class PointMap {
       left, top, PICTURE_PX, PICTURE_PX,
     );
     pen.restore();
-    pen.strokeStyle = this.style(this.chosen.has(one.id) ? "--accent" : "--paper");
-    pen.lineWidth = this.chosen.has(one.id) ? 3 : 1;
+    pen.strokeStyle = this.style(this.chosen.has(point.id) ? "--accent" : "--paper");
+    pen.lineWidth = this.chosen.has(point.id) ? 3 : 1;
     pen.beginPath();
     pen.roundRect(left, top, PICTURE_PX, PICTURE_PX, 6);
     pen.stroke();
-    if (one.covers > 1) this.drawCount(pen, one.covers, one.px + half, one.py - half);
+    if (point.covers > 1) this.drawCount(pen, point.covers, point.px + half, point.py - half);
   }
 
   drawCount(pen, count, x, y) {
-    const said = count > 999 ? "999+" : String(count);
+    const label = count > 999 ? "999+" : String(count);
     pen.font = `600 10px ${this.style("--st-font") || "sans-serif"}`;
-    const width = Math.max(16, pen.measureText(said).width + 8);
+    const width = Math.max(16, pen.measureText(label).width + 8);
     pen.fillStyle = "rgb(18 22 24 / 0.8)";
     pen.beginPath();
     pen.roundRect(x - width + 4, y - 5, width, 15, 8);
     pen.fill();
     pen.fillStyle = "#fff";
     pen.textAlign = "center";
-    pen.fillText(said, x - width / 2 + 4, y + 6);
+    pen.fillText(label, x - width / 2 + 4, y + 6);
     pen.textAlign = "start";
   }
 
@@ -587,9 +546,9 @@ class PointMap {
   drawGrid(pen, width, height, text) {
     const [west, top] = this.toMap(0, 0);
     const [east, bottom] = this.toMap(width, height);
-    const wanted = 110 / this.view.scale;
+    const least = 110 / this.view.scale;
     const step = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60]
-      .find((one) => one >= wanted) ?? 60;
+      .find((step) => step >= least) ?? 60;
     const digits = Math.max(0, Math.ceil(-Math.log10(step) - 1e-9));
     pen.font = `11px ${this.style("--st-font") || "sans-serif"}`;
     pen.fillStyle = pen.strokeStyle = text;
@@ -611,28 +570,25 @@ class PointMap {
     }
     pen.stroke();
     pen.globalAlpha = 0.55;
-    for (const [said, x, y] of lines) pen.fillText(said, x, y);
+    for (const [label, x, y] of lines) pen.fillText(label, x, y);
     pen.globalAlpha = 1;
   }
 
   drawLegend() {
     const counts = new Map();
-    for (const one of this.points) counts.set(one.kind, (counts.get(one.kind) ?? 0) + 1);
+    for (const { kind } of this.points) counts.set(kind, (counts.get(kind) ?? 0) + 1);
     this.legend.replaceChildren();
     for (const kind of this.data.kinds) {
       if (!counts.has(kind)) continue;
-      const button = document.createElement("button");
-      button.type = "button";
-      button.setAttribute("aria-pressed", "true");
-      button.title = "Show or hide them";
-      const dot = document.createElement("i");
-      dot.style.background = KIND_COLOURS[kind] ?? KIND_COLOURS.other;
-      button.append(dot, `${this.data.names[kind]} ${counts.get(kind).toLocaleString("en")}`);
-      button.onclick = () => {
+      const dot = element("i", { style: `background: ${KIND_COLOURS[kind] ?? KIND_COLOURS.other}` });
+      const label = `${this.data.names[kind]} ${counts.get(kind).toLocaleString("en")}`;
+      const onclick = () => {
         if (!this.hidden.delete(kind)) this.hidden.add(kind);
         button.setAttribute("aria-pressed", String(!this.hidden.has(kind)));
         this.redraw();
       };
+      const attributes = { type: "button", "aria-pressed": "true", title: "Show or hide them", onclick };
+      const button = element("button", attributes, dot, label);
       this.legend.append(button);
     }
   }
@@ -641,20 +597,20 @@ class PointMap {
 
   loaded(point) {
     if (point.kind !== "image" && point.kind !== "video") return null;
-    const known = this.pictures.get(point.id);
-    if (known) return known.isReady ? known.image : null;
+    const cached = this.pictures.get(point.id);
+    if (cached) return cached.isReady ? cached.image : null;
     if (!this.waiting.includes(point)) this.waiting.push(point);
     this.load();
     return null;
   }
 
   load() {
-    while (this.loading < LOADS && this.waiting.length) {
+    while (this.loading < MAX_LOADS && this.waiting.length) {
       const point = this.waiting.pop();
       if (this.pictures.has(point.id)) continue;
       const entry = { image: new Image(), isReady: false };
       this.pictures.set(point.id, entry);
-      if (this.pictures.size > KEPT) this.pictures.delete(this.pictures.keys().next().value);
+      if (this.pictures.size > MAX_CACHED) this.pictures.delete(this.pictures.keys().next().value);
       this.loading++;
       const done = (isReady) => {
         this.loading--;
@@ -666,7 +622,7 @@ class PointMap {
       entry.image.onerror = () => done(false);
       entry.image.src = this.picture(point, 96);
     }
-    if (this.waiting.length > KEPT) this.waiting.splice(0, this.waiting.length - KEPT);
+    if (this.waiting.length > MAX_CACHED) this.waiting.splice(0, this.waiting.length - MAX_CACHED);
   }
 }
 
@@ -685,12 +641,9 @@ function box(corners) {
   const xs = corners.map(([x]) => x);
   const ys = corners.map(([, y]) => -y);
   const clip = (value, most) => Math.min(most, Math.max(-most, Number(value.toFixed(4))));
-  return [
-    clip(Math.min(...ys), 90),
-    clip(Math.min(...xs), 180),
-    clip(Math.max(...ys), 90),
-    clip(Math.max(...xs), 180),
-  ];
+  const [south, north] = [Math.min(...ys), Math.max(...ys)];
+  const [west, east] = [Math.min(...xs), Math.max(...xs)];
+  return [clip(south, 90), clip(west, 180), clip(north, 90), clip(east, 180)];
 }
 
 function degrees(value, positive, negative, digits = 2) {
@@ -699,12 +652,4 @@ function degrees(value, positive, negative, digits = 2) {
   return `${rounded}°${value > 0 ? positive : negative}`;
 }
 
-export default function (component) {
-  const { parentElement, data, setStateValue } = component;
-  if (!maps.has(parentElement)) maps.set(parentElement, new PointMap(parentElement));
-  const map = maps.get(parentElement);
-  map.send = setStateValue;
-  map.show(data);
-  map.listen();
-  return () => map.leave();
-}
+export default mount((root) => new PointMap(root));

@@ -1,6 +1,5 @@
-/* One hit in large: played from its moment, with what is said beside it, every line to be clicked. */
+/* One hit in large: played from its moment, beside its transcript, whose lines can be clicked. */
 
-const viewers = new WeakMap();
 const FOLLOW_PAUSE_MS = 4000;
 const GONE = "It cannot be shown any more: its file is gone, or has changed since it was indexed.";
 
@@ -18,18 +17,18 @@ class Viewer {
       element("div", { class: "viewer" }, this.main, this.side),
     );
     this.onDocumentKey = (event) => this.onKey(event);
-    this.shown = null;
+    this.key = null;
     this.touched = 0;
-    this.voice = new Voice();
+    this.events = new EventSender();
   }
 
   update(component) {
     const { data } = component;
-    this.voice.listen(component);
-    const isNew = data.view.key !== this.shown;
+    this.events.update(component);
+    const isNew = data.view.key !== this.key;
     this.view = data.view;
     if (isNew) {
-      this.shown = data.view.key;
+      this.key = data.view.key;
       this.stop();
       this.name.textContent = this.view.name;
       this.drawStage();
@@ -37,7 +36,8 @@ class Viewer {
     }
     this.drawActions(data);
     this.drawMap(data.map);
-    if (data.note) this.tell(data.note);
+    if (data.note) this.showNote(data.note);
+    document.addEventListener("keydown", this.onDocumentKey);
   }
 
   /* The picture, the player or the text. */
@@ -61,12 +61,12 @@ class Viewer {
     const kind = stage === "video" ? "video" : "audio";
     const player = element(kind, { controls: true, preload: "metadata", playsinline: true });
     this.player = player;
-    // Both: the fragment is what a player without script begins at, the event what is exact.
+    // The fragment begins near the moment while the file loads; the event below seeks exactly.
     this.player.src = start > 0 ? `${media}#t=${start}` : media;
-    const heard = (handle) => () => { if (this.player === player) handle(); };
-    player.addEventListener("loadedmetadata", heard(() => this.begin()), { once: true });
-    player.addEventListener("timeupdate", heard(() => this.follow()));
-    player.addEventListener("error", heard(() => this.cannotPlay()));
+    const whileShown = (handle) => () => { if (this.player === player) handle(); };
+    player.addEventListener("loadedmetadata", whileShown(() => this.begin()), { once: true });
+    player.addEventListener("timeupdate", whileShown(() => this.follow()));
+    player.addEventListener("error", whileShown(() => this.cannotPlay()));
     if (stage === "audio") {
       this.wave = element("div", { class: "waveform" }, element("img", { alt: "", src: picture, draggable: "false" }));
       this.wave.addEventListener("click", (event) => this.seekOnWave(event));
@@ -80,7 +80,7 @@ class Viewer {
 
   figure(source, name) {
     const picture = element("img", { alt: name, src: source, draggable: "false" });
-    picture.addEventListener("error", () => this.tell(GONE));
+    picture.addEventListener("error", () => this.showNote(GONE));
     const canvas = element("div", { class: "canvas" }, picture);
     if (this.view.ratio) canvas.style.aspectRatio = String(this.view.ratio);
     // A picture may lie on its side in the file, and its sizes with it.
@@ -105,27 +105,27 @@ class Viewer {
 
   seekOnWave(event) {
     const { left, width } = this.wave.getBoundingClientRect();
-    const [from, to] = this.drawn();
+    const [from, to] = this.waveSpan();
     this.seek(from + ((event.clientX - left) / width) * (to - from));
   }
 
-  drawn() {
-    return this.view.drawn ?? [0, this.player.duration || 1];
+  waveSpan() {
+    return this.view.wave_span ?? [0, this.player.duration || 1];
   }
 
   async cannotPlay() {
     this.player.hidden = true;
-    this.tell("This browser cannot play it: download it, or play it from its folder.");
+    this.showNote("This browser cannot play it: download it, or play it from its folder.");
     if (this.view.stage === "video") {
       this.still = this.figure(this.view.picture, this.view.name);
       this.stage.prepend(this.still);
     }
     const { media, key } = this.view;
-    const answer = await fetch(media, { method: "HEAD" }).catch(() => null);
-    if (answer?.status === 410 && this.view.key === key) this.tell(GONE);
+    const response = await fetch(media, { method: "HEAD" }).catch(() => null);
+    if (response?.status === 410 && this.view.key === key) this.showNote(GONE);
   }
 
-  tell(text) {
+  showNote(text) {
     this.note.textContent = text;
     this.note.hidden = false;
   }
@@ -173,7 +173,7 @@ class Viewer {
       isTimed ? "button" : "div",
       { class: `line ${line.kind}${line.is_match ? " match" : ""}${isFirst ? " first" : ""}` },
       line.label ? element("span", { class: "at" }, line.label) : null,
-      element("span", { class: "said" }, ...marked(line.runs)),
+      element("span", { class: "text" }, ...markRuns(line.runs)),
     );
     if (isTimed) {
       row.type = "button";
@@ -197,7 +197,7 @@ class Viewer {
   follow() {
     const now = this.player.currentTime;
     if (this.needle) {
-      const [from, to] = this.drawn();
+      const [from, to] = this.waveSpan();
       this.needle.style.left = `${Math.min(1, Math.max(0, (now - from) / (to - from))) * 100}%`;
     }
     let current = null;
@@ -208,22 +208,22 @@ class Viewer {
     this.current?.removeAttribute("aria-current");
     this.current = current;
     current?.setAttribute("aria-current", "true");
-    // Who has scrolled is reading.
+    // A user who has just scrolled is reading.
     if (current && Date.now() - this.touched > FOLLOW_PAUSE_MS) this.scrollTo(current);
   }
 
   why() {
     const { why, reasons, tags, jumps } = this.view;
     const panel = element("div", { class: "panel" });
-    if (why.length) panel.append(element("p", { class: "because" }, ...marked(why)));
+    if (why.length) panel.append(element("p", { class: "because" }, ...markRuns(why)));
     const table = element("div", { class: "bars" });
     for (const { name, score, rank } of reasons) table.append(...this.bar(name, score, `rank ${rank}`));
     panel.append(table);
     if (tags.length) {
       panel.append(element("h4", {}, "Seen or heard there"));
-      const seen = element("div", { class: "bars" });
-      for (const [name, probability] of tags) seen.append(...this.bar(name, probability, ""));
-      panel.append(seen);
+      const bars = element("div", { class: "bars" });
+      for (const [name, probability] of tags) bars.append(...this.bar(name, probability, ""));
+      panel.append(bars);
     }
     if (jumps.length > 1) {
       panel.append(element("h4", {}, "Moments"));
@@ -253,16 +253,16 @@ class Viewer {
     return list;
   }
 
-  /* What can be done. */
+  /* Actions. */
 
-  /** It is about the match that is shown now, which may be another once it is heard. */
-  act(what, value = null) {
-    this.voice.say(what, { key: this.view.key, value });
+  /** Sends an action with the key of this hit: another may be open when the event arrives. */
+  act(name, value = null) {
+    this.events.send(name, { key: this.view.key, value });
   }
 
   drawActions({ is_picked: isPicked, can_reveal: canReveal, position, total }) {
     const { download, path, can_locate: canLocate } = this.view;
-    const act = (what, value) => () => this.act(what, value);
+    const act = (name, value) => () => this.act(name, value);
     const button = (label, onclick, attributes = {}) => element("button", { type: "button", onclick, ...attributes }, label);
     const copy = button("Copy path", async () => {
       try {
@@ -280,8 +280,8 @@ class Viewer {
       if (field.value.trim()) act("like_without", field.value.trim())();
     });
     const typed = this.actions.querySelector("input")?.value;
-    if (typed && this.drawnFor === this.shown) field.value = typed;
-    this.drawnFor = this.shown;
+    if (typed && this.drawnFor === this.key) field.value = typed;
+    this.drawnFor = this.key;
     this.steps.replaceChildren(
       button("‹", act("step", -1), { "aria-label": "Previous match", disabled: position <= 1 }),
       element("span", {}, `${position} of ${total}`),
@@ -303,7 +303,7 @@ class Viewer {
   drawMap(map) {
     this.stage.querySelector(".over")?.remove();
     if (!map) { this.hideStill(); return; }
-    if (map.error) { this.tell(map.error); return; }
+    if (map.error) { this.showNote(map.error); return; }
     this.note.hidden = true;
     if (this.view.stage === "video") {
       this.player.pause();
@@ -352,24 +352,11 @@ class Viewer {
     player.load();
   }
 
-  listen() {
-    document.addEventListener("keydown", this.onDocumentKey);
-  }
-
   leave() {
+    this.stop();
+    this.events.stop();
     document.removeEventListener("keydown", this.onDocumentKey);
   }
 }
 
-export default function (component) {
-  const { parentElement } = component;
-  if (!viewers.has(parentElement)) viewers.set(parentElement, new Viewer(parentElement));
-  const viewer = viewers.get(parentElement);
-  viewer.update(component);
-  viewer.listen();
-  return () => whenGone(parentElement, () => {
-    viewer.leave();
-    viewer.stop();
-    viewer.voice.stop();
-  });
-}
+export default mount((root) => new Viewer(root));
