@@ -15,7 +15,7 @@ from benchmarks.ann_peers import Effort, Filter, RowArray, blocks
 if TYPE_CHECKING:
     from mmsearch.index.base import VectorIndex
     from mmsearch.index.faiss_index import FaissIndex
-    from mmsearch.index.live_index import Built
+    from mmsearch.index.live_index import BuiltIndex
 
 SPACE = "space"
 NODES = (10, 2000)
@@ -54,7 +54,7 @@ class OursExact:
         from mmsearch.index.vector_matrix import Matrix
 
         del folder, to_grow
-        self._matrix = Matrix.of(data.vectors())
+        self._matrix = Matrix.from_array(data.vectors())
         self._index = ExactIndex(self._matrix)
 
     def search(
@@ -89,20 +89,20 @@ class Ours:
     def build(self, data: Dataset, folder: Path) -> None:
         """What planning, building, measuring and saving take together."""
         from mmsearch.index import index_files, planner
-        from mmsearch.index.index_config import EXACT, Wish
+        from mmsearch.index.index_config import EXACT, IndexConfig
         from mmsearch.index.vector_matrix import Matrix
 
-        matrix = Matrix.of(data.vectors())
-        wish = Wish(kind=self._kind)
+        matrix = Matrix.from_array(data.vectors())
+        wish = IndexConfig(kind=self._kind)
         memory = data.raw_bytes()
-        if planner.family(wish, matrix.count, is_remote=False) == EXACT:
+        if planner.choose_family(wish, matrix.count, is_remote=False) == EXACT:
             recipes = []
         else:
-            recipes = planner.plan(wish, matrix.count, matrix.dim, memory, has_gpu=False)
-        made = planner.make(matrix, None, recipes, wish.recall)
+            recipes = planner.plan_recipes(wish, matrix.count, matrix.dim, memory, has_gpu=False)
+        made = planner.build_best(matrix, None, recipes, wish.recall)
         if recipes and made.index is None:
             raise ValueError(f"no {self._kind} reached {wish.recall}: {made.measured}")
-        header = index_files.Header(
+        header = index_files.IndexHeader(
             space=SPACE,
             kind=EXACT if made.recipe is None else str(made.recipe.kind),
             count=matrix.count,
@@ -124,18 +124,18 @@ class Ours:
         kept = index_files.find(folder, SPACE)
         if kept is None:
             raise ValueError(f"{folder} holds no index that is whole")
-        self._matrix = Matrix.of(data.vectors())
-        self._built: Built | None = None
+        self._matrix = Matrix.from_array(data.vectors())
+        self._built: BuiltIndex | None = None
         self._recipe = kept.header.recipe
         if self._recipe is None:
             return  # so few that search is exact
         is_on_gpu = "gpu" in self._kind or self._kind == "cagra"
-        index = index_files.opened(kept, device="cuda:0" if is_on_gpu else "cpu")
+        index = index_files.open_index(kept, device="cuda:0" if is_on_gpu else "cpu")
         if index is None:
             raise ValueError(f"the index in {folder} cannot be opened")
         self._index: FaissIndex = index
         keys = Column([np.arange(self._matrix.count, dtype=np.uint64)])
-        self._built = index_files.bound(kept, index, self._recipe, keys)
+        self._built = index_files.bind_to_rows(kept, index, self._recipe, keys)
 
     def search(
         self, queries: FloatArray, k: int, effort: Effort, kept: Filter | None = None
@@ -164,7 +164,7 @@ class Ours:
                 effort=effort.visited or recipe.effort,
                 refine=effort.refine or recipe.refine,
             )
-            built = replace(built, index=self._index.at(recipe), refine=recipe.refine)
+            built = replace(built, index=self._index.with_recipe(recipe), refine=recipe.refine)
         self._at[effort] = LiveIndex(self._matrix, built=built)
         return self._at[effort]
 
@@ -211,7 +211,7 @@ class OursLance:
     ) -> RowArray:
         from mmsearch.index import lance_index
 
-        index = self._index.at(lance_index.Effort(effort.visited, effort.refine))
+        index = self._index.with_effort(lance_index.Effort(effort.visited, effort.refine))
         return index.nearest(queries, k, allowed=kept.mask if kept else None).rows
 
     def add(self, vectors: FloatArray) -> None:

@@ -186,7 +186,7 @@ class _Cached:
             from mmsearch.models.provisioning import Runtime
 
             threads = int(os.environ.get("OMP_NUM_THREADS", "0")) or None
-            self._encoder = MiniLmEncoder.load(MINI.text, Runtime(threads=threads).context())
+            self._encoder = MiniLmEncoder.load(MINI.text, Runtime(threads=threads).create_context())
         return self._encoder
 
 

@@ -44,8 +44,8 @@ def library(path: Path, segments: int) -> None:
 
     The vectors are random directions: exact search takes as long for them as for any other.
     """
-    encoders = Encoders(presets.find(presets.DEFAULT), Runtime().context())
-    create(path, Manifest(presets.DEFAULT, encoders.preset.speech.source, encoders.spaces))
+    encoders = Encoders(presets.find_preset(presets.DEFAULT_PRESET), Runtime().create_context())
+    create(path, Manifest(presets.DEFAULT_PRESET, encoders.preset.speech.source, encoders.spaces))
     generator = np.random.default_rng(7)
     words = random.Random(7)
     assets = []
@@ -90,7 +90,7 @@ def _segment(
     else:
         span = Span(10.0 * number, 10.0 * number + 10.0)
         kind, place, space, rows = SegmentKind.SOUND, Place(span=span), "sound", 1
-    values = _unit(generator, rows, encoders.space(space).dim)
+    values = _unit(generator, rows, encoders.get_space(space).dim)
     boxes = tuple(Box(0.0, 0.0, 1.0, 1.0) for _ in range(rows)) if space == "image" else None
     segment = Segment(segment_id(asset, kind, place), asset, kind, place, text, tags)
     return EncodedSegment(segment, (Vectors(space, values, boxes),))

@@ -18,11 +18,11 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from benchmarks import drawn, measure
-from mmsearch.duplicates.grouping import grouped
+from mmsearch.duplicates.grouping import group_thumbprints
 from mmsearch.media.base import LoadOptions, Picture
 from mmsearch.media.registry import load
 from mmsearch.media.thumbprint import THUMBPRINT_BYTES, compute_thumbprint, remove_padding
-from mmsearch.runtime.resize import fitted_pixels
+from mmsearch.runtime.resize import fit_pixels
 from mmsearch.types import PictureFit
 
 COUNT = 50
@@ -93,14 +93,14 @@ def photographs(folder: Path) -> list[Image.Image]:
 
 
 def look(picture: Image.Image, fit: PictureFit = MINI) -> bytes | None:
-    pixels = fitted_pixels(np.asarray(picture), fit)
+    pixels = fit_pixels(np.asarray(picture), fit)
     return compute_thumbprint(remove_padding(pixels, fit, *picture.size))
 
 
 def groups(looks: Sequence[bytes | None]) -> dict[int, list[int]]:
     places = np.array([at for at, one in enumerate(looks) if one is not None], dtype=np.int64)
     flat = np.frombuffer(b"".join(one for one in looks if one is not None), dtype=np.uint8)
-    return grouped(flat.reshape(-1, THUMBPRINT_BYTES), places, len(looks))
+    return group_thumbprints(flat.reshape(-1, THUMBPRINT_BYTES), places, len(looks))
 
 
 def recall(
@@ -149,7 +149,8 @@ def milliseconds(run: Callable[[], object], times: int = 20) -> str:
 def speed(pictures: Sequence[Image.Image], originals: Sequence[bytes | None]) -> None:
     for side in (224, 512, 1024):
         pixels = np.asarray(pictures[0].resize((side, side * 3 // 4)))
-        print(f"  look of {side} x {side * 3 // 4}: {milliseconds(lambda p=pixels: compute_thumbprint(p))}")
+        taken = milliseconds(lambda p=pixels: compute_thumbprint(p))
+        print(f"  thumbprint of {side} x {side * 3 // 4}: {taken}")
     # Photographs mirrored upside down, halves and quarters are other pictures of the same kind.
     parts = (1.0, 0.5, 0.35)
     others = [
@@ -158,16 +159,20 @@ def speed(pictures: Sequence[Image.Image], originals: Sequence[bytes | None]) ->
         for part in parts
         for left, top, turn in ((0.0, 0.0, 180), (1 - part, 1 - part, 0))
     ][:300]
-    flat = np.frombuffer(b"".join(one for one in others if one), np.uint8).reshape(-1, THUMBPRINT_BYTES)
+    flat = np.frombuffer(b"".join(one for one in others if one), np.uint8).reshape(
+        -1, THUMBPRINT_BYTES
+    )
     places = np.arange(len(flat))
     for limit in (10, 50, None):
-        taken = milliseconds(lambda n=limit: grouped(flat, places, len(flat), limit=n))
+        taken = milliseconds(lambda n=limit: group_thumbprints(flat, places, len(flat), limit=n))
         print(f"  {len(flat)} different pictures, {limit or 'all'} groups: {taken}")
     same = [look(change(one)) for one in pictures[:10] for change in ASKED.values()]
     flat = np.frombuffer(
         b"".join(one for one in [*same, *originals, *others] if one), np.uint8
     ).reshape(-1, THUMBPRINT_BYTES)[:300]
-    taken = milliseconds(lambda: grouped(flat, np.arange(len(flat)), len(flat), limit=50), 5)
+    taken = milliseconds(
+        lambda: group_thumbprints(flat, np.arange(len(flat)), len(flat), limit=50), 5
+    )
     print(f"  {len(flat)} with 10 pictures in five versions each, 50 groups: {taken}")
 
 

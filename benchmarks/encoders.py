@@ -14,7 +14,7 @@ import numpy as np
 from benchmarks import random_models
 from mmsearch.encoders.audio.clap import ClapEncoder
 from mmsearch.encoders.image.open_clip import OpenClipEncoder
-from mmsearch.encoders.registry import encoder_class
+from mmsearch.encoders.registry import find_encoder_class
 from mmsearch.models.presets import ModelSpec
 
 ARCHITECTURES = ("ViT-B-32", "ViT-B-16-SigLIP2-256")
@@ -103,7 +103,7 @@ def sounds() -> None:
 
 
 def words(spec: ModelSpec) -> None:
-    encoder = encoder_class(spec).load(spec, random_models.context())
+    encoder = find_encoder_class(spec).load(spec, random_models.context())
     ask = encoder.encode_queries if spec.encoder == "sentence" else encoder.encode_texts
     ask(["warm"])
     took = []

@@ -26,7 +26,7 @@ from PIL import Image
 
 from benchmarks import measure
 from mmsearch.errors import ConfigError, MmsearchError
-from mmsearch.runtime.device import Choice, Device, resolve
+from mmsearch.runtime.device import Device, DeviceChoice, resolve_device
 from mmsearch.runtime.gpus import load_cublas
 from mmsearch.runtime.torch import TorchNetwork
 
@@ -208,7 +208,7 @@ def whisper(bench: Bench) -> None:
     if problem:
         bench.figures.append(Figure("Whisper", problem))
         return
-    packaged = str(next(iter(TINY_EN.values())).verified().parent)
+    packaged = str(next(iter(TINY_EN.values())).verify().parent)
     spoken = sorted((SAMPLE_DATA / "recordings").glob("*.flac"))
     samples = np.concatenate([decode_audio(str(path)) for path in spoken])
     wanted = 600 if is_gpu else 30
@@ -287,7 +287,7 @@ def indexing(bench: Bench, names: Sequence[str]) -> None:
                 )
 
 
-def table(choice: Choice, figures: Sequence[Figure]) -> str:
+def table(choice: DeviceChoice, figures: Sequence[Figure]) -> str:
     width = max((len(one.what) for one in figures), default=0)
     lines = [f"device: {choice.gpu or choice.device}"]
     for one in figures:
@@ -305,7 +305,7 @@ def main() -> None:
     parser.add_argument("--models", nargs="*", default=list(IMAGE_MODELS), help="open_clip names")
     asked = parser.parse_args()
     try:
-        choice = resolve(asked.device)
+        choice = resolve_device(asked.device)
     except ConfigError as exc:
         raise SystemExit(f"this benchmark needs a GPU: {exc}") from exc
     logging.disable(logging.WARNING)  # open_clip warns of random weights

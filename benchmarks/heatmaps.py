@@ -24,7 +24,7 @@ from mmsearch.encoders.base import Context, ImageEncoder
 from mmsearch.encoders.image.tagging import TaggingEncoder
 from mmsearch.encoders.text.minilm import MiniLmEncoder
 from mmsearch.library import heatmap, localization
-from mmsearch.library.heatmap import HeatMap, spread
+from mmsearch.library.heatmap import HeatMap, spread_heat
 from mmsearch.models.presets import MINI, ModelSpec
 from mmsearch.models.provisioning import Runtime
 from mmsearch.search.query_vectors import QueryVector, WeightedQueryVector
@@ -100,7 +100,7 @@ def contrast(heat: np.ndarray, boxes: Sequence[Box], size: tuple[int, int]) -> f
     """How far the hottest place stands above the median, in the units of heat."""
     full = heatmap.FULL_HEAT
     # So large that no value is cut off.
-    return float(spread(heat * full * 1e-3, boxes, size).max()) * 1e3
+    return float(spread_heat(heat * full * 1e-3, boxes, size).max()) * 1e3
 
 
 class Table:
@@ -138,7 +138,7 @@ class Table:
             for quadrant, terms in enumerate(asked):
                 for wanted in terms:
                     heat = localization.compute_heat(vectors[name], wanted, MINI.calibrations)
-                    values = spread(heat, boxes, (width, height))
+                    values = spread_heat(heat, boxes, (width, height))
                     point = HeatMap(values, (width, height)).hottest
                     self._right[name].append(picture.quadrant(point) == quadrant)
                     if name == USED:
@@ -186,7 +186,7 @@ def main() -> None:
 
 
 def text_context() -> Context:
-    context = Runtime(threads=2).context()
+    context = Runtime(threads=2).create_context()
     text = MiniLmEncoder.load(ModelSpec("minilm"), context)
     return replace(context, text=lambda: text)
 

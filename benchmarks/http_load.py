@@ -35,7 +35,7 @@ import psutil
 import mmsearch
 from benchmarks import corpus
 from mmsearch.config import cpu_count
-from mmsearch.server.http.settings import usual_threads
+from mmsearch.server.http.settings import choose_thread_count
 
 SEGMENTS = 100_000
 WARM_S = 2.0
@@ -244,7 +244,7 @@ def soak(library: Path, folder: Path, seconds: float) -> None:
     """Searches, pictures, vectors and thumbnails, beside an index that is always being changed."""
     files = folder / "changing"
     files.mkdir()
-    with served(library, "--threads", str(usual_threads(cpu_count()))) as (url, process):
+    with served(library, "--threads", str(choose_thread_count(cpu_count()))) as (url, process):
         until = time.monotonic() + seconds
         statuses: Counter[tuple[str, int]] = Counter()
         works = [partial(mixed, url, random.Random(seed), until, statuses) for seed in range(8)]
@@ -345,7 +345,7 @@ def main() -> None:
     parser.add_argument("--segments", type=int, default=SEGMENTS)
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--clients", default="1,16,64")
-    parser.add_argument("--threads", type=int, default=usual_threads(cpu_count()))
+    parser.add_argument("--threads", type=int, default=choose_thread_count(cpu_count()))
     parser.add_argument("--library", type=Path, help="one that is there; it may be written to")
     parser.add_argument("--soak", type=float, default=0.0, metavar="SECONDS")
     asked = parser.parse_args()

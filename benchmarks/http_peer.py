@@ -29,8 +29,8 @@ class Query(BaseModel):
 def copied(library: Path, folder: Path) -> lancedb.table.Table:
     """The vectors of the text space and their texts."""
     reader = Reader.open(library)
-    vectors = reader.column("vectors_text", "segment_id", "vector")
-    segments = reader.column("segments", "segment_id", "text")
+    vectors = reader.read_columns("vectors_text", "segment_id", "vector")
+    segments = reader.read_columns("segments", "segment_id", "text")
     texts = dict(zip(*(segments.column(at).to_pylist() for at in (0, 1)), strict=True))
     owned = [texts[one] for one in vectors.column("segment_id").to_pylist()]
     return lancedb.connect(folder).create_table("texts", vectors.append_column("text", [owned]))
@@ -38,7 +38,9 @@ def copied(library: Path, folder: Path) -> lancedb.table.Table:
 
 def create_app(table: lancedb.table.Table) -> FastAPI:
     app = FastAPI()
-    encoder = Encoders(presets.find(presets.DEFAULT), Runtime(device="cpu").context()).text
+    encoder = Encoders(
+        presets.find_preset(presets.DEFAULT_PRESET), Runtime(device="cpu").create_context()
+    ).text
 
     @app.post("/v1/search")
     def search(query: Query) -> list[dict]:

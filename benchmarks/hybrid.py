@@ -16,14 +16,14 @@ from pathlib import Path
 import mmsearch
 from benchmarks import measure
 from mmsearch.evaluation import (
-    Answer,
-    Judged,
+    JudgedHit,
+    Judgements,
     KnownQuery,
     Search,
-    differences,
-    judge,
+    build_report,
+    compare_judgements,
     read_queries,
-    report,
+    run_queries,
 )
 from mmsearch.library.library import Library
 from mmsearch.query.ranking import DEFAULT_CUTOFF, Ranking
@@ -78,20 +78,20 @@ def names(data: Path) -> Iterator[KnownQuery]:
 def search(library: Library, settings: str) -> Search:
     ranking = Ranking.parse(settings)
 
-    def asked(query: KnownQuery, limit: int) -> list[Answer]:
+    def asked(query: KnownQuery, limit: int) -> list[JudgedHit]:
         hits = library.search(
             query.query, limit=limit, kinds=query.kinds, min_score=0, ranking=ranking
         )
-        return [Answer.of(hit) for hit in hits]
+        return [JudgedHit.from_hit(hit) for hit in hits]
 
     return asked
 
 
-def compare(title: str, library: Library, queries: Sequence[KnownQuery]) -> dict[str, Judged]:
+def compare(title: str, library: Library, queries: Sequence[KnownQuery]) -> dict[str, Judgements]:
     judged = {}
     for name, settings in WAYS.items():
-        judged[name] = judge(queries, search(library, settings), cut_off=DEFAULT_CUTOFF.first)
-        told = report(judged[name])
+        judged[name] = run_queries(queries, search(library, settings), cut_off=DEFAULT_CUTOFF.first)
+        told = build_report(judged[name])
         recall = "".join(
             f"{told.recall[str(cut)]:>8.3f}" for cut in (1, 5, 10) if str(cut) in told.recall
         )
@@ -138,14 +138,14 @@ def main() -> None:
             media = [one for one in sample.iterdir() if one.is_dir()]
             library.index(*media)
             every.append(compare("sample_data", library, read_queries(sample / "queries.jsonl")))
-    for one in differences(every[0]["meaning"], every[0]["both"]):
+    for one in compare_judgements(every[0]["meaning"], every[0]["both"]):
         print("captions, meaning against both:", one)
 
 
 def refused(library: Library, true: Sequence[KnownQuery], absent: Sequence[KnownQuery]) -> None:
     """At the usual cut-off; 'kept' is over the queries with an answer."""
-    judged = judge([*true, *absent], search(library, ""), cut_off=DEFAULT_CUTOFF.first)
-    told = report(judged).no_match
+    judged = run_queries([*true, *absent], search(library, ""), cut_off=DEFAULT_CUTOFF.first)
+    told = build_report(judged).no_match
     shown = sum(
         any(str(path) in {hit.path, *hit.also_at, *hit.duplicates} for path in query.relevant)
         for query in true

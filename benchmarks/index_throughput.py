@@ -89,7 +89,7 @@ def prepare_rclip(spec: ModelSpec, folder: Path) -> None:
     import torch
     from open_clip.tokenizer import default_bpe
 
-    from mmsearch.models.conversion.onnx_export import to_onnx
+    from mmsearch.models.conversion.onnx_export import export_onnx
 
     model, _, _ = open_clip.create_model_and_transforms(f"local-dir:{spec.source}")
 
@@ -112,7 +112,7 @@ def prepare_rclip(spec: ModelSpec, folder: Path) -> None:
         ("textual.onnx", model.encode_text, tokens),
     ):
         path = folder / RCLIP_MODELS / name
-        to_onnx(Tower(call), example, "output", path)
+        export_onnx(Tower(call), example, "output", path)
         onnx.save(onnx.load(str(path)), str(path))  # one file each, as rclip's own are
         path.with_name(f"{name}.data").unlink(missing_ok=True)
 

@@ -21,7 +21,7 @@ import pyarrow as pa
 
 import mmsearch
 from benchmarks import ann_data, measure
-from mmsearch.index.index_config import AS_SIZE_ASKS
+from mmsearch.index.index_config import DEFAULT_INDEX_CONFIG
 from mmsearch.library.library import Library
 from mmsearch.snapshot import maintenance
 from mmsearch.store.location import TABLES
@@ -30,7 +30,7 @@ from mmsearch.store.schema import (
     ASSETS_SCHEMA,
     FILES_SCHEMA,
     SEGMENTS_SCHEMA,
-    vectors_schema,
+    make_vectors_schema,
 )
 from mmsearch.store.writer import Lock, Writer
 
@@ -76,7 +76,7 @@ def write(library: Path, vectors: np.ndarray, rng: np.random.Generator, first: i
         "files": FILES_SCHEMA,
         "assets": ASSETS_SCHEMA,
         "segments": SEGMENTS_SCHEMA,
-        "vectors_text": vectors_schema(DIM),
+        "vectors_text": make_vectors_schema(DIM),
     }
     for name in ("vectors_text", "segments", "assets", "files"):
         schema, columns = schemas[name], known[name]
@@ -126,8 +126,8 @@ def main() -> None:
         warm(opened, "exact search, warm")
         opened.close()
         opened = mmsearch.open(library)
-        timed("index built and measured", lambda: maintenance.bring_up(
-            opened.snapshot(), AS_SIZE_ASKS, on_event=tell))  # fmt: skip
+        timed("index built and measured", lambda: maintenance.build_due_indexes(
+            opened.snapshot(), DEFAULT_INDEX_CONFIG, on_event=tell))  # fmt: skip
         opened.close()
         opened = mmsearch.open(library)
         snapshot = timed("opened again, index checked and mapped", opened.snapshot)
@@ -147,7 +147,9 @@ def main() -> None:
         timed("a hundred files removed", lambda: remove(library, ROWS // SEGMENTS_PER_FILE))
         timed("and not found any more", opened.snapshot)
         warm(opened, "search, warm, with a tail and a mask")
-        print(f"{snapshot.reader.path.name}: {Reader.open(library).count('vectors_text'):,} left")  # type: ignore[attr-defined]
+        print(
+            f"{snapshot.reader.path.name}: {Reader.open(library).count_rows('vectors_text'):,} left"
+        )  # type: ignore[attr-defined]
         opened.close()
 
 
@@ -182,7 +184,7 @@ def cold(search: list[str]) -> None:
 
 
 def tell(event: object) -> None:
-    if isinstance(event, maintenance.Ready):
+    if isinstance(event, maintenance.IndexReady):
         print(f"  {event.kind}: recall@10 {event.measured.recall:.3f}, "
               f"{event.measured.latency_ms:.2f} ms a query, {event.seconds:.0f} s")  # fmt: skip
 

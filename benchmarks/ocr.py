@@ -23,13 +23,13 @@ from PIL import Image, ImageDraw
 from benchmarks import measure
 from benchmarks.lettered import examples, fonts, phrase
 from mmsearch.encoders.base import Context
-from mmsearch.encoders.ocr.pipeline import Writing
+from mmsearch.encoders.ocr.pipeline import OcrPipeline
 from mmsearch.encoders.ocr.rapidocr import RapidOcr
 from mmsearch.media.base import LoadOptions
-from mmsearch.media.text_detection import DETECTION_FIT, prepare_ocr_picture, detect_text
-from mmsearch.models.model_store import default_store
+from mmsearch.media.text_detection import DETECTION_FIT, detect_text, prepare_ocr_picture
+from mmsearch.models.model_store import open_default_store
 from mmsearch.models.presets import RAPIDOCR
-from mmsearch.runtime.resize import fitted_pixels
+from mmsearch.runtime.resize import fit_pixels
 from mmsearch.segmenter import CHUNK_TOKENS, LEGIBLE_PX
 from mmsearch.types import Place
 
@@ -37,7 +37,7 @@ from mmsearch.types import Place
 def main() -> None:
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 20
     photographs = sorted((measure.test_data() / "captions" / "images").glob("*.jpg"))
-    reader = RapidOcr.load(RAPIDOCR, Context(store=default_store(), threads=1))
+    reader = RapidOcr.load(RAPIDOCR, Context(store=open_default_store(), threads=1))
     reader.read(np.zeros((64, 64, 3), dtype=np.uint8))
     textless = without_writing(photographs, reader)
     with_writing(textless, reader, count)
@@ -46,10 +46,10 @@ def main() -> None:
 
 def read(pixels: np.ndarray, reader: RapidOcr, *, px: int = LEGIBLE_PX) -> tuple[str, bool]:
     """What a library would know of a picture, and whether it passed the look."""
-    seen = prepare_ocr_picture(partial(fitted_pixels, pixels), LoadOptions(legible_px=px))
+    seen = prepare_ocr_picture(partial(fit_pixels, pixels), LoadOptions(legible_px=px))
     if seen is None:
         return "", False
-    writing = Writing(lambda: reader, _count_tokens, max_tokens=CHUNK_TOKENS)
+    writing = OcrPipeline(lambda: reader, _count_tokens, max_tokens=CHUNK_TOKENS)
     found = writing.feed(Place(), seen.pixels, seen.boxes)
     return "\n".join(one.paragraph.text for one in found), True
 
@@ -64,7 +64,7 @@ def without_writing(photographs: list[Path], reader: RapidOcr) -> list[Path]:
         if reader.read(pixels):
             continue
         textless.append(path)
-        look = fitted_pixels(pixels, DETECTION_FIT)
+        look = fit_pixels(pixels, DETECTION_FIT)
         looking_s += timed(partial(detect_text, look))
         began = time.process_time()
         text, is_passed = read(pixels, reader)

@@ -20,7 +20,7 @@ import numpy as np
 from PIL import Image
 
 from mmsearch.media.base import LoadOptions, Picture
-from mmsearch.media.files import content_hash
+from mmsearch.media.files import hash_content
 from mmsearch.media.isolation import Decoder
 from mmsearch.previews import Preview, Previews
 from mmsearch.types import PictureFit, Span
@@ -100,7 +100,7 @@ def main() -> None:
             "film": film(media / "film.mp4"),
             "sound": recording(media / "sound.mp3"),
         }
-        ids = {kind: content_hash(path) for kind, path in files.items()}
+        ids = {kind: hash_content(path) for kind, path in files.items()}
         with fake_library(root / "library") as library:
             library.index(media)
             asks: dict[str, Callable[[Previews], Preview]] = {
@@ -132,7 +132,7 @@ def measure(title: str, ask: Callable[[Previews], Preview], library: object) -> 
         for path in (library.path / "previews").glob("*.preview"):
             path.unlink()
         with Previews(library) as previews:
-            previews.picture(content_hash(library.path.parent / "media/photo.jpg"), px=160)
+            previews.picture(hash_content(library.path.parent / "media/photo.jpg"), px=160)
             made.append(timed(lambda: ask(previews)))
             kept.append(timed(lambda: ask(previews)))
             size = len(ask(previews).data)

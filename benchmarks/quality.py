@@ -13,10 +13,11 @@ from pathlib import Path
 
 import mmsearch
 from benchmarks import measure
-from mmsearch.encoders.speech.transcriber import WhisperTranscriber, whisper_model
-from mmsearch.evaluation import Span, overlaps_by_half
+from mmsearch.encoders.speech.transcriber import WhisperTranscriber, open_named_whisper
+from mmsearch.evaluation import overlaps_by_half
 from mmsearch.media.base import AudioBlock, LoadOptions
 from mmsearch.media.registry import load
+from mmsearch.types import Span
 
 
 def lines(path: Path) -> list[dict]:
@@ -106,7 +107,7 @@ def word_errors(said: str, heard: str) -> tuple[int, int]:
 
 def speech() -> None:
     data = measure.test_data()
-    whisper = whisper_model()
+    whisper = open_named_whisper()
     transcriber = WhisperTranscriber(whisper)
     ours = [0, 0]
     direct = [0, 0]

@@ -14,7 +14,7 @@ from pathlib import Path
 from mmsearch.encoders.base import Context
 from mmsearch.models.model_store import ModelStore
 from mmsearch.models.presets import ModelSpec
-from mmsearch.models.provisioning import Runtime, supplied
+from mmsearch.models.provisioning import Runtime, provision_model
 
 
 def folder() -> Path:
@@ -30,7 +30,7 @@ def store() -> Path:
 
 def context(**wishes: object) -> Context:
     """For networks on the CPU, with the benchmark's own store."""
-    made = Runtime(device="cpu", **wishes).context()  # type: ignore[arg-type]
+    made = Runtime(device="cpu", **wishes).create_context()  # type: ignore[arg-type]
     return replace(made, store=ModelStore(store()))
 
 
@@ -40,7 +40,7 @@ def open_clip(architecture: str) -> ModelSpec:
     source = folder() / architecture
     if not (source / "open_clip_model.safetensors").exists():
         save_open_clip(source, architecture)
-    return supplied(ModelSpec("open-clip", str(source)), context())
+    return provision_model(ModelSpec("open-clip", str(source)), context())
 
 
 def clap() -> ModelSpec:
@@ -50,7 +50,7 @@ def clap() -> ModelSpec:
     if not (source / "model.safetensors").exists():
         source.mkdir(exist_ok=True)
         random_clap(source, is_fused=False)
-    return supplied(ModelSpec("clap", str(source)), context())
+    return provision_model(ModelSpec("clap", str(source)), context())
 
 
 def e5() -> ModelSpec:
@@ -60,4 +60,4 @@ def e5() -> ModelSpec:
     if not (source / "model.safetensors").exists():
         source.mkdir(exist_ok=True)
         random_e5(source)
-    return supplied(ModelSpec("sentence", str(source)), context())
+    return provision_model(ModelSpec("sentence", str(source)), context())

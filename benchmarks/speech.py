@@ -20,9 +20,13 @@ import numpy as np
 from benchmarks import measure
 from benchmarks.quality import lines, word_errors
 from mmsearch.encoders.base import Utterance
-from mmsearch.encoders.speech.transcriber import PACKAGED, WhisperTranscriber, whisper_model
-from mmsearch.encoders.speech.transcription import InBatches, Listening, one_by_one
-from mmsearch.encoders.speech.utterances import utterances
+from mmsearch.encoders.speech.transcriber import PACKAGED, WhisperTranscriber, open_named_whisper
+from mmsearch.encoders.speech.transcription import (
+    BatchTranscriber,
+    TranscriptionOptions,
+    transcribe_sequentially,
+)
+from mmsearch.encoders.speech.utterances import assemble_utterances
 from mmsearch.encoders.speech.vad import SAMPLE_RATE_HZ
 from mmsearch.media.base import AudioBlock, LoadOptions
 from mmsearch.media.registry import load
@@ -84,7 +88,7 @@ def recordings() -> list[Recording]:
 
 def ways(whisper: Any, model: str, device: str) -> dict[str, Way]:
     transcriber = WhisperTranscriber(whisper, model=model, language="en", device=device)
-    asked = Listening(language="en")
+    asked = TranscriptionOptions(language="en")
 
     def direct(samples: np.ndarray) -> list[Utterance]:
         segments, _ = whisper.transcribe(
@@ -97,12 +101,14 @@ def ways(whisper: Any, model: str, device: str) -> dict[str, Way]:
         return [Utterance(one.text, Span(one.start, one.end)) for one in segments]
 
     def batched(size: int) -> Way:
-        return lambda samples: utterances(InBatches(size)(whisper, samples, asked))
+        return lambda samples: assemble_utterances(BatchTranscriber(size)(whisper, samples, asked))
 
     return {
         "mmsearch": lambda samples: transcriber.transcribe(samples, 0.0),
         "faster-whisper called directly": direct,
-        "one by one": lambda samples: utterances(one_by_one(whisper, samples, asked)),
+        "one by one": lambda samples: assemble_utterances(
+            transcribe_sequentially(whisper, samples, asked)
+        ),
         **{f"batches of {size}": batched(size) for size in BATCHES},
     }
 
@@ -129,7 +135,7 @@ def main(arguments: Sequence[str] = ()) -> None:
         "--pair-only", action="store_true", help="only mmsearch and the direct call"
     )
     options = parser.parse_args(arguments)
-    whisper = whisper_model(options.model, threads=options.threads, device=options.device)
+    whisper = open_named_whisper(options.model, threads=options.threads, device=options.device)
     sound = recordings()
     seconds = sum(one.seconds for one in sound)
     tried = list(ways(whisper, options.model, options.device).items())

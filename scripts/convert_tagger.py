@@ -383,13 +383,13 @@ def convert_network(target: Path) -> None:
     import torch
     from efficientnet_lite_pytorch import EfficientNet
 
-    from mmsearch.encoders.image.tagging import cut
+    from mmsearch.encoders.image.tagging import cut_windows
 
     key = next(iter(PINNED))
     state = torch.load(checked(packaged(key), key), weights_only=True, map_location="cpu")
     weights = {name: value.numpy() for name, value in state.items()}
     pictures = [np.asarray(Image.open(packaged(name)).convert("RGB")) for name in PHOTOGRAPHS]
-    crops = np.concatenate([cut(picture).crops for picture in pictures])
+    crops = np.concatenate([cut_windows(picture).crops for picture in pictures])
 
     exact = float_network(weights)
     small = int8_network(weights, observed_ranges(exact, crops))

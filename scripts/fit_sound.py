@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mmsearch.encoders.audio.whisper_sound import STATISTICS, WhisperSoundEncoder, WindowCutter
-from mmsearch.encoders.speech.transcriber import whisper_model
+from mmsearch.encoders.audio.whisper_sound import STATISTICS, WhisperSoundEncoder, WindowSplitter
+from mmsearch.encoders.speech.transcriber import open_named_whisper
 from mmsearch.media.base import AudioBlock, LoadOptions
 from mmsearch.media.registry import load
 
@@ -24,20 +24,20 @@ LEAST_SCALE = 0.02
 def main() -> None:
     root = Path(__file__).parent.parent
     encoder = WhisperSoundEncoder(
-        whisper_model(), centre=np.zeros(768, np.float32), scale=np.ones(768, np.float32)
+        open_named_whisper(), centre=np.zeros(768, np.float32), scale=np.ones(768, np.float32)
     )
     means, squares = [], []
     for folder in FOLDERS:
         for path in sorted((root / "sample_data" / folder).iterdir()):
             if path.suffix == ".srt":
                 continue
-            cutter = WindowCutter(window_s=encoder.window_s, hop_s=encoder.hop_s)
+            cutter = WindowSplitter(window_s=encoder.window_s, hop_s=encoder.hop_s)
             windows = []
             for content in load(path, LoadOptions()):
                 if isinstance(content, AudioBlock):
                     windows += [one for one, _ in cutter.push(content.samples, content.start_s)]
             windows += [one for one, _ in cutter.finish()]
-            features = np.stack([encoder.features(window) for window in windows])
+            features = np.stack([encoder.compute_features(window) for window in windows])
             means.append(features.mean(axis=0))
             squares.append(np.square(features).mean(axis=0))
     centre = np.mean(means, axis=0)

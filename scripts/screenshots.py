@@ -37,6 +37,8 @@ QUESTION = "a castle in the mountains"
 COLUMNS = 110
 JPEG_QUALITY = 82
 ANSWER_MS = 120_000
+IMAGES_LOADED = """images => Promise.all(images.map(image => image.complete && image.naturalWidth
+    || new Promise(resolve => image.addEventListener("load", resolve))))"""
 FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking")
 
 
@@ -66,7 +68,7 @@ def take_terminal(browser: Browser, library: Path, target: Path) -> None:
         shown = " ".join(f'"{word}"' if " " in word else word for word in command)
         console.print(Text.assemble(("$ ", "bold green"), (f"mmsearch {shown}", "bold")))
         console.print(Text.from_ansi(run_in_terminal([*command, "--library", str(library)])))
-    page = browser.new_page(viewport={"width": 900, "height": 600}, device_scale_factor=1.5)
+    page = browser.new_page(viewport={"width": 1000, "height": 600}, device_scale_factor=1.5)
     html = console.export_html(theme=MONOKAI, inline_styles=True)
     page.set_content(
         html.replace("<body", '<body style="padding:12px;background:#0c0c0c;font-size:14px"')
@@ -127,7 +129,7 @@ def take_page(browser: Browser, url: str, target: Path) -> None:
     box.fill(QUESTION)
     box.press("Enter")
     page.locator(".card").first.wait_for()
-    page.wait_for_load_state("networkidle")
+    page.locator(".card img[loading=eager]").evaluate_all(IMAGES_LOADED)
     page.screenshot(path=target, type="jpeg", quality=JPEG_QUALITY)
     page.close()
 

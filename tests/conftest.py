@@ -10,10 +10,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from mmsearch.library.library import Library
 
 ROOT = Path(__file__).parents[1]
+# A busy machine makes no example wrong.
+settings.register_profile("suite", deadline=None)
+settings.load_profile("suite")
 SAMPLE_DATA = ROOT / "sample_data"
 SAMPLES = (
     "photos/IMG_0031.jpg",

@@ -14,9 +14,10 @@ import numpy as np
 from PIL import Image
 
 from mmsearch.encoders.base import PictureCode, PreparedPicture, Utterance
-from mmsearch.index.word_index import words
+from mmsearch.index.word_index import split_words
 from mmsearch.library.library import Library
-from mmsearch.models.presets import Calibration, ModelSpec, Preset
+from mmsearch.models.calibration import Calibration
+from mmsearch.models.presets import ModelSpec, Preset
 from mmsearch.store import manifest as manifests
 from mmsearch.store.manifest import Manifest
 from mmsearch.store.writer import create
@@ -80,7 +81,7 @@ class FakeText:
     def encode(self, texts: Sequence[str]) -> np.ndarray:
         self._asked["text"] += len(texts)
         rows = [
-            unit(np.sum([direction(word) for word in words(text)] or [direction("")], axis=0))
+            unit(np.sum([direction(word) for word in split_words(text)] or [direction("")], axis=0))
             for text in texts
         ]
         return np.stack(rows) if rows else np.zeros((0, DIM), dtype=np.float32)
@@ -171,10 +172,10 @@ class FakeEncoders:
         self.sound = FakeSound(self.asked)
         self.transcriber = FakeTranscriber(self.asked)
 
-    def space(self, name: str) -> Space:
+    def get_space(self, name: str) -> Space:
         return next(space for space in self.spaces if space.name == name)
 
-    def enter(
+    def encode_query_texts(
         self, texts: Sequence[str], spaces: Collection[str] | None = None
     ) -> dict[str, np.ndarray]:
         calls = {"text": self.text.encode_queries, "image": self.image.encode_texts}
@@ -182,7 +183,7 @@ class FakeEncoders:
             name: call(texts) for name, call in calls.items() if spaces is None or name in spaces
         }
 
-    def other(self, name: str) -> None:
+    def get_other_encoder(self, name: str) -> None:
         del name
 
 

@@ -13,9 +13,9 @@ from types import MappingProxyType
 import pytest
 
 from mmsearch.models.conversion import towers
-from mmsearch.models.conversion.sample_sounds import sounds
+from mmsearch.models.conversion.sample_sounds import make_sounds
 from mmsearch.models.conversion.tuning import tune
-from mmsearch.models.model_store import ModelCard, ModelStore, StoredModel, Tower
+from mmsearch.models.model_store import ModelCard, ModelStore, StoredModel, TowerCard
 
 WORDS = [
     "a",
@@ -314,11 +314,11 @@ def kept(
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(towers, "tune", partial(tune, seconds=0.1))
             if encoder == "clap":
-                patch.setattr(conversion, "sounds", partial(sounds, count=20))
+                patch.setattr(conversion, "make_sounds", partial(make_sounds, count=20))
             parts = conversion.convert(
                 source, folder, settings=settings, on_progress=lambda _what, _share: None
             )
-        made = {name: Tower(**tower) for name, tower in parts.pop("towers").items()}
+        made = {name: TowerCard(**tower) for name, tower in parts.pop("towers").items()}
         return ModelCard(
             encoder=encoder, source=str(source), weights_sha256="0" * 64, towers=made, **parts
         )

@@ -9,11 +9,15 @@ from typing import Any
 import numpy as np
 
 from mmsearch.encoders.base import Context, Utterance, Word
-from mmsearch.encoders.speech.utterances import Heard, moved, utterances
-from mmsearch.encoders.speech.vad import Voice, level_db
+from mmsearch.encoders.speech.utterances import (
+    TranscribedSegment,
+    assemble_utterances,
+    shift_utterance,
+)
+from mmsearch.encoders.speech.vad import SpeechRegions, measure_level_db
 from mmsearch.errors import ConfigError, ModelError, WeightsMismatch, WeightsMissing
 from mmsearch.models.presets import ModelSpec
-from mmsearch.models.weights import file_sha256
+from mmsearch.models.weights import hash_file_once
 from mmsearch.types import Provenance, Span, WeightFile
 
 
@@ -37,7 +41,7 @@ class OpenAiWhisper:
         if path.suffix != ".pt" or not path.is_file():
             raise WeightsMissing(f"openai-whisper needs a file: openai-whisper:/models/tiny.pt, "
                                  f"and there is none called {spec.source!r}")  # fmt: skip
-        digest = file_sha256(path)
+        digest = hash_file_once(path)
         if spec.weights_sha256 not in ("", digest):
             raise WeightsMismatch(f"{path} has sha256 {digest}, and {spec.weights_sha256} is "
                                   f"wanted: bring back the file that was used")  # fmt: skip
@@ -66,10 +70,10 @@ class OpenAiWhisper:
     def transcribe(
         self, samples: np.ndarray, start_s: float, *, with_words: bool = False
     ) -> list[Utterance]:
-        voice = Voice.found_in(samples)
+        voice = SpeechRegions.detect(samples)
         if not voice.parts:
             return []
-        spoken = voice.of(samples)
+        spoken = voice.extract(samples)
         language, probability = self._detected(spoken)
         told = self._whisper.transcribe(
             spoken, language=language, temperature=0.0, condition_on_previous_text=False,
@@ -77,18 +81,20 @@ class OpenAiWhisper:
         )  # fmt: skip
         heard = []
         for one in told["segments"]:
-            span = voice.original(Span(one["start"], one["end"]))
+            span = voice.map_to_original(Span(one["start"], one["end"]))
             words = tuple(
                 Word(
-                    w["word"].strip(), voice.original(Span(w["start"], w["end"])), w["probability"]
+                    w["word"].strip(),
+                    voice.map_to_original(Span(w["start"], w["end"])),
+                    w["probability"],
                 )
                 for w in one.get("words", ())
             )
             said = Utterance(one["text"].strip(), span, language, words, probability)
-            level = level_db(samples[int(span.start_s * 16_000) : int(span.end_s * 16_000)])
+            level = measure_level_db(samples[int(span.start_s * 16_000) : int(span.end_s * 16_000)])
             sure = (one["no_speech_prob"], one["avg_logprob"], one["compression_ratio"])
-            heard.append(Heard(said, *sure, level))
-        return [moved(said, start_s) for said in utterances(heard)]
+            heard.append(TranscribedSegment(said, *sure, level))
+        return [shift_utterance(said, start_s) for said in assemble_utterances(heard)]
 
     def _languages(self) -> tuple[str, ...]:
         from whisper.tokenizer import LANGUAGES

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from mmsearch.cli.evaluate import Side, _side
+from mmsearch.cli.evaluate import EvaluationSide, _parse_side
 from mmsearch.errors import ConfigError, QueryError
 from mmsearch.library.library import Library
 from mmsearch.query.ranking import Ranking
@@ -227,14 +227,16 @@ def test_without_the_extra_its_name_is_told_before_anything_is_read(
 def test_a_side_is_a_library_or_settings_of_the_usual_one(small_library: Path) -> None:
     usual = Path("/usual")
 
-    assert _side(str(small_library), usual) == Side(str(small_library), str(small_library))
-    assert _side("fusion=rrf,words=off", usual) == Side(
+    assert _parse_side(str(small_library), usual) == EvaluationSide(
+        str(small_library), str(small_library)
+    )
+    assert _parse_side("fusion=rrf,words=off", usual) == EvaluationSide(
         "fusion=rrf,words=off", usual, Ranking(fusion="rrf", words=False)
     )
     with pytest.raises(ConfigError, match="neither a library nor settings"):
-        _side("nowhere", usual)
+        _parse_side("nowhere", usual)
     with pytest.raises(QueryError, match="fusion"):
-        _side("fusion=magic", usual)
+        _parse_side("fusion=magic", usual)
 
 
 def test_two_ways_of_ranking_are_compared_in_one_library(

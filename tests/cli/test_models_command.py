@@ -59,13 +59,13 @@ def test_list_shows_presets_licences_and_what_is_here(cli: Cli, store: ModelStor
 
 
 def test_path_names_the_store_and_the_folder_of_a_model(cli: Cli, store: ModelStore) -> None:
-    (stored,) = store.all()
+    (stored,) = store.list_models()
     assert cli("models", "path").stdout.decode().strip() == str(store.root)
     assert cli("models", "path", SOURCE).stdout.decode().strip() == str(stored.folder)
 
 
 def test_verify_finds_a_file_that_is_not_as_it_was(cli: Cli, store: ModelStore) -> None:
-    (stored,) = store.all()
+    (stored,) = store.list_models()
     assert cli("models", "verify").returncode == 0
     (stored.folder / "image.fp32.onnx").write_bytes(b"other bits")
 
@@ -92,7 +92,7 @@ def test_a_model_is_carried_over_without_a_network(
 def test_offline_with_nothing_cached_the_commands_to_bring_weights_over_are_named(
     cli: Cli, store: ModelStore, tmp_path: Path
 ) -> None:
-    (stored,) = store.all()
+    (stored,) = store.list_models()
     store.remove(stored)
     write_picture(tmp_path / "media" / "one.png")
 

@@ -14,7 +14,7 @@ PACKAGED = ["mini"]  # the others need weights; tests of conversion run the same
 
 @pytest.fixture(scope="module", params=PACKAGED)
 def encoders(request: pytest.FixtureRequest) -> Encoders:
-    return Encoders(presets.find(request.param), Runtime(threads=2).context())
+    return Encoders(presets.find_preset(request.param), Runtime(threads=2).create_context())
 
 
 def test_spaces_have_distinct_names_and_pinned_weights(encoders: Encoders) -> None:
@@ -42,7 +42,7 @@ def test_the_transcriber_holds_the_contract(encoders: Encoders) -> None:
 
 
 def test_words_enter_the_spaces_that_take_them(encoders: Encoders) -> None:
-    entered = encoders.enter(["a dog", "a cat"])
+    entered = encoders.encode_query_texts(["a dog", "a cat"])
     assert {"text", "image"} <= set(entered)
     for name, vectors in entered.items():
-        testing.check_vectors(vectors, 2, encoders.space(name))
+        testing.check_vectors(vectors, 2, encoders.get_space(name))

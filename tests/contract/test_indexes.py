@@ -16,14 +16,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmsearch.index import lance_index
-from mmsearch.index.base import NO_ROW, Nearest, VectorIndex, near_any
+from mmsearch.index.base import NO_ROW, NearestRows, VectorIndex, find_nearest_to_any
 from mmsearch.index.exact_index import ExactIndex
 from mmsearch.index.faiss_index import FaissIndex, is_available
 from mmsearch.index.lance_index import LanceIndex
-from mmsearch.index.live_index import Built, LiveIndex
-from mmsearch.index.recipes import Kind, recipe
+from mmsearch.index.live_index import BuiltIndex, LiveIndex
+from mmsearch.index.recipes import IndexKind, make_recipe
 from mmsearch.index.vector_matrix import Matrix
-from mmsearch.store.schema import vectors_schema
+from mmsearch.store.schema import make_vectors_schema
 
 DIM = 16
 TIE = 2e-6
@@ -47,7 +47,7 @@ class Maker:
 def in_lance(matrix: Matrix) -> VectorIndex:
     """A table with a fragment for each block, indexed as a library's is."""
     folder = tempfile.TemporaryDirectory()
-    schema = vectors_schema(matrix.dim)
+    schema = make_vectors_schema(matrix.dim)
     dataset = lance.write_dataset(schema.empty_table(), f"{folder.name}/t.lance")
     for number, block in enumerate(matrix.blocks):
         ids = [f"{number}-{row}" for row in range(len(block))]
@@ -64,17 +64,17 @@ def in_lance(matrix: Matrix) -> VectorIndex:
 
 def searched(matrix: Matrix, index: FaissIndex, refine: int) -> VectorIndex:
     """As a library searches it, but for filters: those that leave little go to the index too."""
-    built = Built(index, refine, None, np.empty(0, dtype=np.int64))
+    built = BuiltIndex(index, refine, None, np.empty(0, dtype=np.int64))
     return LiveIndex(matrix, built=built, few_rows=0)
 
 
-def refined(kind: Kind) -> Maker:
+def refined(kind: IndexKind) -> Maker:
     def usual(matrix: Matrix) -> VectorIndex:
-        one = recipe(kind, matrix.count, matrix.dim)
+        one = make_recipe(kind, matrix.count, matrix.dim)
         return searched(matrix, FaissIndex.build(matrix, one), one.refine)
 
     def hardest(matrix: Matrix) -> VectorIndex:
-        one = recipe(kind, matrix.count, matrix.dim)
+        one = make_recipe(kind, matrix.count, matrix.dim)
         hard = replace(one, effort=max(1, matrix.count), refine=max(1, matrix.count))
         return searched(matrix, FaissIndex.build(matrix, hard), hard.refine)
 
@@ -82,12 +82,12 @@ def refined(kind: Kind) -> Maker:
 
 
 FLOORS = {
-    Kind.FLAT: 1.0,
-    Kind.HNSW: 0.9,
-    Kind.IVF_SQ8: 0.9,
-    Kind.IVF_RABITQ: 0.9,
-    Kind.IVF_RABITQ4: 0.9,
-    Kind.IVF_PQ: 0.7,
+    IndexKind.FLAT: 1.0,
+    IndexKind.HNSW: 0.9,
+    IndexKind.IVF_SQ8: 0.9,
+    IndexKind.IVF_RABITQ: 0.9,
+    IndexKind.IVF_RABITQ4: 0.9,
+    IndexKind.IVF_PQ: 0.7,
 }
 INDEXES = [
     Maker("exact", ExactIndex, ExactIndex, 1.0),
@@ -124,7 +124,7 @@ def matrix_of(stored: np.ndarray, blocks: int) -> Matrix:
 
 
 def check_is_right(
-    found: Nearest,
+    found: NearestRows,
     stored: np.ndarray,
     asked: np.ndarray,
     k: int,
@@ -186,7 +186,7 @@ def test_no_answer_is_short_wrong_or_out_of_order_as_an_index_is_used(
     stored = unit(seed, rows).astype(np.float16)
     asked = unit(seed + 1, 2)
     allowed = None if share is None else np.random.default_rng(seed).random(rows) < share
-    found = maker.usual(Matrix.of(stored)).nearest(asked, k, allowed=allowed)
+    found = maker.usual(Matrix.from_array(stored)).nearest(asked, k, allowed=allowed)
     answering = rows if allowed is None else int(allowed.sum())
     cosines = asked @ stored.astype(np.float32).T
     for own, named, similarities in zip(cosines, found.rows, found.similarities, strict=True):
@@ -201,13 +201,15 @@ def test_no_answer_is_short_wrong_or_out_of_order_as_an_index_is_used(
 def test_equal_vectors_come_in_the_order_of_their_rows(maker: Maker) -> None:
     one = unit(1, 1)
     stored = np.repeat(one, 50, axis=0).astype(np.float16)
-    assert maker.hardest(Matrix.of(stored)).nearest(one, 50).rows[0].tolist() == list(range(50))
+    assert maker.hardest(Matrix.from_array(stored)).nearest(one, 50).rows[0].tolist() == list(
+        range(50)
+    )
 
 
 @each_index
 def test_an_index_over_one_row_gives_it_to_everybody(maker: Maker) -> None:
     stored = unit(3, 1).astype(np.float16)
-    found = maker.usual(Matrix.of(stored)).nearest(unit(4, 3), 2)
+    found = maker.usual(Matrix.from_array(stored)).nearest(unit(4, 3), 2)
     assert found.rows.tolist() == [[0, NO_ROW]] * 3
 
 
@@ -215,7 +217,7 @@ def test_an_index_over_one_row_gives_it_to_everybody(maker: Maker) -> None:
 def test_no_rows_and_no_queries_give_empty_answers(maker: Maker) -> None:
     nothing = maker.usual(Matrix([], DIM)).nearest(unit(1, 2), 3)
     assert nothing.rows.tolist() == [[NO_ROW] * 3] * 2
-    none_asked = maker.usual(Matrix.of(unit(2, 30).astype(np.float16)))
+    none_asked = maker.usual(Matrix.from_array(unit(2, 30).astype(np.float16)))
     assert none_asked.nearest(np.empty((0, DIM), dtype=np.float32), 3).rows.shape == (0, 3)
 
 
@@ -223,7 +225,7 @@ def test_no_rows_and_no_queries_give_empty_answers(maker: Maker) -> None:
 def test_near_any_takes_each_row_with_the_query_it_is_nearest_to(maker: Maker) -> None:
     stored = unit(5, 120).astype(np.float16)
     asked = unit(6, 4)
-    found = near_any(maker.hardest(Matrix.of(stored)), asked, 15)
+    found = find_nearest_to_any(maker.hardest(Matrix.from_array(stored)), asked, 15)
     cosines = stored.astype(np.float32) @ asked.T
     best = cosines.max(axis=1)
     expected = sorted(range(120), key=lambda row: (-best[row], row))[:15]
@@ -246,7 +248,7 @@ def test_recall_holds_as_an_index_is_used(maker: Maker, share: float | None) -> 
 @each_index
 def test_a_batch_is_answered_as_its_queries_are_one_by_one(maker: Maker) -> None:
     stored, asked = clustered(9, 1500, 20, 32)
-    index = maker.usual(Matrix.of(stored))
+    index = maker.usual(Matrix.from_array(stored))
     together = index.nearest(asked, 5)
     for query, rows in zip(asked, together.rows, strict=True):
         alone = index.nearest(query[None], 5).rows[0]

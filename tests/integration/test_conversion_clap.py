@@ -18,14 +18,15 @@ from mmsearch import testing
 from mmsearch.encoders.audio.clap import ClapEncoder
 from mmsearch.encoders.base import Context
 from mmsearch.errors import ModelError
-from mmsearch.models.conversion import clap
-from mmsearch.models.conversion.sample_sounds import sounds
+from mmsearch.models.conversion.sample_sounds import make_sounds
 from mmsearch.models.model_store import ModelStore, StoredModel
 from mmsearch.models.presets import ModelSpec
 from tests.models_sound import kept, random_clap, sentences
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
+
+from mmsearch.models.conversion import clap  # noqa: E402  # needs torch
 
 ROOT = Path(__file__).parents[2]
 RATE_HZ = 48_000
@@ -82,7 +83,7 @@ def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 @pytest.fixture(scope="module")
 def windows() -> list[np.ndarray]:
     """Eight windows that the conversion has not seen, some of them short."""
-    made = sounds(sample_rate_hz=RATE_HZ, window_s=10.0, count=9)[1:]
+    made = make_sounds(sample_rate_hz=RATE_HZ, window_s=10.0, count=9)[1:]
     return [made[0][: 3 * RATE_HZ], *made[1:]]
 
 
@@ -180,8 +181,8 @@ def test_the_card_says_how_it_runs_and_what_was_measured(model: Clap) -> None:
 
     assert set(card.towers) == {"audio", "text"}
     for name, tower in card.towers.items():
-        assert model.stored.file(name).is_file()
-        assert model.stored.file(name, "fp32").is_file()
+        assert model.stored.get_network_path(name).is_file()
+        assert model.stored.get_network_path(name, "fp32").is_file()
         assert tower.measured["fp32_cosine_min"] >= 0.9999
         assert tower.measured["fp32_per_s"] > 0
     assert card.settings["is_fused"] is (card.settings["mel_scale"] == "htk")

@@ -19,10 +19,10 @@ from mmsearch import testing
 from mmsearch.encoders.image.open_clip import OpenClipEncoder, is_architecture
 from mmsearch.errors import MissingExtra, ModelError
 from mmsearch.models.conversion import open_clip_files, process
-from mmsearch.models.conversion.parity import cosines
+from mmsearch.models.conversion.parity import compute_cosines
 from mmsearch.models.conversion.sample_images import SENTENCES
-from mmsearch.models.model_card import ModelCard, StoredModel, Tower
-from mmsearch.models.weights import file_sha256
+from mmsearch.models.model_card import ModelCard, StoredModel, TowerCard
+from mmsearch.models.weights import hash_file_once
 from mmsearch.runtime.onnx import OnnxModel
 from mmsearch.types import WeightFile
 
@@ -42,14 +42,15 @@ Vectors = Callable[[Any], Any]
 def stored(folder: Path, parts: dict[str, Any]) -> StoredModel:
     """What the store makes of a converted folder."""
     files = tuple(
-        WeightFile(path.name, file_sha256(path), path.stat().st_size) for path in folder.iterdir()
+        WeightFile(path.name, hash_file_once(path), path.stat().st_size)
+        for path in folder.iterdir()
     )
     card = ModelCard(
         encoder="open-clip",
         source="test/model",
         weights_sha256="0" * 64,
         dim=parts["dim"],
-        towers={name: Tower(**tower) for name, tower in parts["towers"].items()},
+        towers={name: TowerCard(**tower) for name, tower in parts["towers"].items()},
         settings=parts["settings"],
         files=files,
         made_with=parts["made_with"],
@@ -59,14 +60,15 @@ def stored(folder: Path, parts: dict[str, Any]) -> StoredModel:
 
 def encoder_of(model: StoredModel, precision: str | None = None) -> OpenClipEncoder:
     return OpenClipEncoder(
-        model, lambda tower: OnnxModel.open(model.file(tower, precision), threads=2, batch=4)
+        model,
+        lambda tower: OnnxModel.open(model.get_network_path(tower, precision), threads=2, batch=4),
     )
 
 
 def converted(source: Path, target: Path) -> tuple[StoredModel, list[tuple[str, float]]]:
     """Through the worker, as the store has it done."""
     told: list[tuple[str, float]] = []
-    parts = process.run(
+    parts = process.run_conversion(
         "open-clip", source, target, on_progress=lambda what, share: told.append((what, share))
     )
     return stored(target, parts), told
@@ -76,7 +78,7 @@ class Original:
     """The model as open_clip itself loads and runs it."""
 
     def __init__(self, folder: Path) -> None:
-        with open_clip_files.without_initialisation():
+        with open_clip_files.skip_initialization():
             self.model, _, self.preprocess = open_clip.create_model_and_transforms(
                 f"local-dir:{folder}"
             )
@@ -107,9 +109,11 @@ def check_against_original(source: Path, model: StoredModel, shown: list[Image.I
     encoder = encoder_of(model, "fp32")
     prepared = [encoder.prepare(np.asarray(one)) for one in shown]
     found = np.concatenate([code.values for code in encoder.encode(prepared)])
-    assert cosines(original.images(shown), found).min() >= 0.9995  # two grey levels at worst
+    assert (
+        compute_cosines(original.images(shown), found).min() >= 0.9995
+    )  # two grey levels at worst
     texts = [*SENTENCES[:6], *SENTENCES[-6:]]
-    assert cosines(original.texts(texts), encoder.encode_texts(texts)).min() >= 0.9999
+    assert compute_cosines(original.texts(texts), encoder.encode_texts(texts)).min() >= 0.9999
 
 
 @pytest.fixture(scope="session")
@@ -174,7 +178,7 @@ def test_words_have_the_same_vectors_with_and_without_padding(
     texts = ["a dog", "a dog on a beach with a red ball, far away from the water", ""]
     alone = np.concatenate([encoder.encode_texts([text]) for text in texts])
 
-    assert cosines(encoder.encode_texts(texts), alone).min() > 0.99999
+    assert compute_cosines(encoder.encode_texts(texts), alone).min() > 0.99999
 
 
 @pytest.mark.slow
@@ -184,7 +188,7 @@ def test_each_network_is_opened_once_and_only_when_wanted(tiny: tuple[StoredMode
 
     def open_network(tower: str) -> OnnxModel:
         opened.append(tower)
-        return OnnxModel.open(model.file(tower), threads=1)
+        return OnnxModel.open(model.get_network_path(tower), threads=1)
 
     encoder = OpenClipEncoder(model, open_network)
     assert opened == []
@@ -230,10 +234,11 @@ def test_an_encoder_runs_without_torch(tiny: tuple[StoredModel, Any], tmp_path: 
         "from mmsearch.runtime.onnx import OnnxModel\n"
         "card = ModelCard.from_json(Path(sys.argv[1], 'card.json').read_text())\n"
         "model = StoredModel(Path(sys.argv[2]), card)\n"
-        "encoder = OpenClipEncoder(model, lambda tower: OnnxModel.open(model.file(tower)))\n"
+        "open_tower = lambda tower: OnnxModel.open(model.get_network_path(tower))\n"
+        "encoder = OpenClipEncoder(model, open_tower)\n"
         "picture = encoder.prepare(np.zeros((9, 9, 3), np.uint8))\n"
         "print(encoder.encode([picture])[0].values.shape, encoder.encode_texts(['x']).shape)\n"
-        "heavy = {'torch', 'open_clip', 'transformers', 'tokenizers', 'onnx', 'timm'}\n"
+        "heavy = {'torch', 'open_clip', 'transformers', 'onnx', 'timm'}\n"
         "print(sorted(heavy & set(sys.modules)))\n"
     )
     done = subprocess.run(
@@ -241,6 +246,18 @@ def test_an_encoder_runs_without_torch(tiny: tuple[StoredModel, Any], tmp_path: 
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert done.stdout.splitlines() == ["(1, 64) (1, 64)", "[]"]
+
+
+def test_a_model_converted_before_tokenizers_were_the_librarys_says_what_to_do(
+    tiny: tuple[StoredModel, Any],
+) -> None:
+    model = tiny[0]
+    changed = ModelCard.from_json(model.card.to_json())
+    tokens = {**changed.settings["tokens"], "form": "clip"}
+    object.__setattr__(changed, "settings", {**changed.settings, "tokens": tokens})
+
+    with pytest.raises(ModelError, match=r"earlier mmsearch.*models pull open-clip:.* --again"):
+        encoder_of(StoredModel(model.folder, changed))
 
 
 # What cannot be converted
@@ -304,9 +321,9 @@ def test_missing_packages_are_told_with_the_extra(
 ) -> None:
     (tmp_path / "open_clip.py").write_text("raise ModuleNotFoundError('x', name='open_clip')")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    monkeypatch.setattr(process, "_environment", lambda: {**__import__("os").environ})
+    monkeypatch.setattr(process, "_make_environment", lambda: {**__import__("os").environ})
     with pytest.raises(MissingExtra, match=r"open_clip.*mmsearch\[clip\]"):
-        process.run("open-clip", tmp_path, tmp_path, on_progress=lambda *_: None)
+        process.run_conversion("open-clip", tmp_path, tmp_path, on_progress=lambda *_: None)
 
 
 # Names
@@ -321,7 +338,7 @@ def test_missing_packages_are_told_with_the_extra(
     ],
 )
 def test_names_of_open_clip_lead_to_repositories(name: str, repository: str) -> None:
-    assert open_clip_files.resolve(name) == repository
+    assert open_clip_files.resolve_repository(name) == repository
     assert is_architecture(name.partition("/")[0])
     assert not is_architecture(repository.partition("/")[0])
 
@@ -342,7 +359,7 @@ def test_weights_that_are_not_on_the_hub_are_told(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setitem(pretrained._PRETRAINED, "ViT-B-32", {"old": {"url": "https://x/old.pt"}})
     with pytest.raises(ModelError, match=r"old\.pt, as a pickle"):
-        open_clip_files.resolve("ViT-B-32/old")
+        open_clip_files.resolve_repository("ViT-B-32/old")
 
 
 # The real architectures
@@ -393,7 +410,8 @@ def check_a_query_reads_little(model: StoredModel, tmp_path: Path) -> None:
         "before, mapped = anonymous(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "card = ModelCard.from_json(Path(sys.argv[1], 'card.json').read_text())\n"
         "model = StoredModel(Path(sys.argv[2]), card)\n"
-        "encoder = OpenClipEncoder(model, lambda tower: OnnxModel.open(model.file(tower)))\n"
+        "open_tower = lambda tower: OnnxModel.open(model.get_network_path(tower))\n"
+        "encoder = OpenClipEncoder(model, open_tower)\n"
         "encoder.encode_texts(['a red bicycle beside a river'])\n"
         "print(anonymous() - before, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - mapped)\n"
     )

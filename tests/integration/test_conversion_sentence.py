@@ -17,13 +17,14 @@ from mmsearch import testing
 from mmsearch.encoders.base import Context
 from mmsearch.encoders.text.sentence import SentenceEncoder
 from mmsearch.errors import ModelError
-from mmsearch.models.conversion import sentence
 from mmsearch.models.model_store import ModelStore, StoredModel
 from mmsearch.models.presets import ModelSpec
 from tests.models_sound import kept, random_e5, random_qwen3, sentences
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
+
+from mmsearch.models.conversion import sentence  # noqa: E402  # needs torch
 
 ROOT = Path(__file__).parents[2]
 E5_PREFIXES = {"query_prefix": "query: ", "passage_prefix": "passage: "}
@@ -184,7 +185,7 @@ def test_settings_that_are_not_known_are_refused(
     tmp_path: Path, settings: dict[str, str], said: str
 ) -> None:
     with pytest.raises(ModelError, match=said):
-        sentence.describe(tmp_path, settings, positions=512)
+        sentence.read_config(tmp_path, settings, positions=512)
 
 
 def test_a_step_that_is_not_known_is_refused(tmp_path: Path) -> None:
@@ -192,7 +193,7 @@ def test_a_step_that_is_not_known_is_refused(tmp_path: Path) -> None:
     (tmp_path / "modules.json").write_text(json.dumps(steps))
 
     with pytest.raises(ModelError, match="step 'Dense'"):
-        sentence.describe(tmp_path, {}, positions=512)
+        sentence.read_config(tmp_path, {}, positions=512)
 
 
 @pytest.mark.parametrize("config", [{"pooling_mode_max_tokens": True}, {"pooling_mode": "max"}])
@@ -201,7 +202,7 @@ def test_pooling_that_is_not_known_is_refused(tmp_path: Path, config: dict[str, 
     (tmp_path / "1_Pooling" / "config.json").write_text(json.dumps(config))
 
     with pytest.raises(ModelError, match="pools in a way that is not known"):
-        sentence.describe(tmp_path, {}, positions=512)
+        sentence.read_config(tmp_path, {}, positions=512)
 
 
 def test_a_folder_with_a_pickle_alone_is_refused(tmp_path: Path) -> None:

@@ -8,11 +8,11 @@ from pathlib import Path
 import lance
 import numpy as np
 import pytest
-from mmsearch_indexers.local import Wishes
+from mmsearch_indexers.local import IndexOptions
 from PIL import Image
 
 from benchmarks.duplicates import ASKED
-from mmsearch.duplicates.grouping import collapsed
+from mmsearch.duplicates.grouping import group_ranking
 from mmsearch.library import doctor
 from mmsearch.library.library import Library
 from mmsearch.media.thumbprint import THUMBPRINT_BYTES
@@ -20,10 +20,10 @@ from mmsearch.snapshot.snapshot import Snapshot, open_snapshot
 from mmsearch.store import manifest as manifests
 from mmsearch.store.location import Location
 from mmsearch.store.reader import Reader
-from mmsearch.store.schema import ASSETS, ASSETS_SCHEMA, FORMAT_VERSION, LOOK
+from mmsearch.store.schema import ASSETS, ASSETS_SCHEMA, FORMAT_VERSION, THUMBPRINT
 from mmsearch.types import Hit
 from tests.fakes import FakeEncoders, fake_library, write_picture, write_text
-from tests.unit.test_look import scenery
+from tests.unit.test_thumbprint import scenery
 
 
 def save(path: Path, picture: Image.Image | np.ndarray, **how: object) -> Path:
@@ -56,7 +56,7 @@ def named_groups(snapshot: Snapshot, *, limit: int | None = None) -> dict[str, l
     everything = list(range(len(snapshot.modalities)))
     names = [Path(places[0]).name for places in snapshot.paths(everything)]
     ranked = sorted(everything, key=lambda row: names[row])
-    groups = collapsed(snapshot, ranked, limit=limit)
+    groups = group_ranking(snapshot, ranked, limit=limit)
     return {names[leader]: [names[one] for one in members] for leader, members in groups}
 
 
@@ -109,7 +109,7 @@ def test_groups_are_right_after_files_came_and_went(tmp_path: Path, media: Path)
     (media / "text.txt").unlink()
     save(media / "9.png", scenery(9))
     save(media / "9 mirror.png", np.ascontiguousarray(scenery(9)[:, ::-1]))
-    library.index(media, wishes=Wishes(prune=True))
+    library.index(media, wishes=IndexOptions(prune=True))
 
     groups = named_groups(snapshot_of(library))
 
@@ -136,16 +136,18 @@ def test_groups_are_right_after_parts_of_the_tables_were_merged(tmp_path: Path) 
 
     snapshot = snapshot_of(library)
 
-    assert len(snapshot.reader.fragments(ASSETS)) < 12
+    assert len(snapshot.reader.list_fragments(ASSETS)) < 12
     assert named_groups(snapshot) == {f"{at:02d}.png": [f"{at + 6:02d}.png"] for at in range(6)}
 
 
 def made_old(library: Path) -> None:
     """Take a library back to the first format: no looks, and nothing that was made of them."""
     place = str(library / "tables" / f"{ASSETS}.lance")
-    rows = lance.dataset(place).to_table().drop_columns([LOOK])
+    rows = lance.dataset(place).to_table().drop_columns([THUMBPRINT])
     shutil.rmtree(place)
-    lance.write_dataset(rows, place, schema=ASSETS_SCHEMA.remove(ASSETS_SCHEMA.names.index(LOOK)))
+    lance.write_dataset(
+        rows, place, schema=ASSETS_SCHEMA.remove(ASSETS_SCHEMA.names.index(THUMBPRINT))
+    )
     toml = library / "library.toml"
     ours = f"format_version = {FORMAT_VERSION}"
     assert ours in toml.read_text()
@@ -158,7 +160,7 @@ def looks_of(library: Path) -> dict[str, bytes | None]:
     snapshot = open_snapshot(Reader.open(library))
     everything = list(range(len(snapshot.modalities)))
     names = [Path(places[0]).name for places in snapshot.paths(everything)]
-    return dict(zip(names, snapshot.reader.looks(everything), strict=True))
+    return dict(zip(names, snapshot.reader.read_thumbprints(everything), strict=True))
 
 
 def shown(hits: list[Hit]) -> set[str]:
@@ -180,7 +182,7 @@ def test_a_library_of_the_first_format_is_searched_as_it_is(tmp_path: Path, medi
     assert shown(hits) == before
     assert all(members == [] for members in named_groups(snapshot_of(old)).values())
     assert manifests.read(old.path).format_version == 1
-    assert LOOK not in Reader.open(old.path).dataset(ASSETS).schema.names
+    assert THUMBPRINT not in Reader.open(old.path).open_dataset(ASSETS).schema.names
 
 
 def test_indexing_adds_the_column_and_new_looks_only(tmp_path: Path, media: Path) -> None:
@@ -218,7 +220,7 @@ def test_a_writer_that_was_killed_while_it_added_the_column_is_made_good(
     library.close()
     made_old(tmp_path / "library")
     table = lance.dataset(str(tmp_path / "library" / "tables" / f"{ASSETS}.lance"))
-    table.add_columns(ASSETS_SCHEMA.field(LOOK))  # and no more: library.toml says 1 still
+    table.add_columns(ASSETS_SCHEMA.field(THUMBPRINT))  # and no more: library.toml says 1 still
     old = fake_library(tmp_path / "library")
     assert all(members == [] for members in named_groups(snapshot_of(old)).values())
     save(media / "new.png", scenery(20))
@@ -254,10 +256,10 @@ def test_doctor_is_content_with_a_library_of_the_first_format(
         with Library.open(tmp_path / "library") as library:
             library.index(media)
 
-    findings = doctor.examine(Location.parse(tmp_path / "library"))
+    findings = doctor.examine_library(Location.parse(tmp_path / "library"))
 
     assert [one for one in findings if not one.is_well] == []
-    repaired = doctor.examine(Location.parse(tmp_path / "library"), repair=True)
+    repaired = doctor.examine_library(Location.parse(tmp_path / "library"), repair=True)
     assert [one for one in repaired if not one.is_well] == []
     assert manifests.read(tmp_path / "library").format_version == FORMAT_VERSION
 

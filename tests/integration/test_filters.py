@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from mmsearch.errors import QueryError
 from mmsearch.library.library import Library
 from mmsearch.query.algebra import Query, text
-from mmsearch.query.filters.dates import Period, period
+from mmsearch.query.filters.dates import Period, parse_period
 from mmsearch.query.filters.expressions import (
     GPS,
     Among,
@@ -33,11 +33,12 @@ from mmsearch.query.filters.expressions import (
     Or,
     Under,
 )
-from mmsearch.query.filters.fields import FIELDS, Holds
+from mmsearch.query.filters.fields import FIELDS, FieldType
 from mmsearch.query.filters.languages import is_within
 from mmsearch.query.filters.parser import parse
-from mmsearch.search.filter_mask import Filter, allowed_assets, build_filter_mask, list_paths
-from mmsearch.search.filter_matching import files_where
+from mmsearch.query.request import SearchRequest
+from mmsearch.search.filter_mask import build_filter_mask, list_paths
+from mmsearch.search.filter_matching import match_condition
 from mmsearch.snapshot.columns import fold
 from mmsearch.snapshot.snapshot import Snapshot
 from mmsearch.store.rows import EncodedAsset, EncodedSegment, FileRow
@@ -227,7 +228,7 @@ def meets(one: Listed, condition: Expression) -> bool:
                     "=": above and below, "!=": not (above and below), "<": not above,
                     "<=": below, ">": not below, ">=": above,
                 }[operator]  # fmt: skip
-            if FIELDS[field].holds is Holds.TEXT:
+            if FIELDS[field].holds is FieldType.TEXT:
                 own, value = fold(own), fold(value)
                 is_same = is_within(own, value) if field == "language" else own == value
                 return {"=": is_same, "!=": not is_same, "~": value in own}[operator]
@@ -274,7 +275,7 @@ def values(field: str) -> st.SearchStrategy[object]:
         "lat": [-90.0, 0.0, 45.5],
         "lon": [-180.0, 8.5, 179.0],
     }
-    if FIELDS[field].holds is Holds.TIME:
+    if FIELDS[field].holds is FieldType.TIME:
         texts = [
             "2023",
             "2024",
@@ -285,7 +286,7 @@ def values(field: str) -> st.SearchStrategy[object]:
             "2001-09-09",
             "9999",
         ]
-        return st.sampled_from([period(text) for text in texts])
+        return st.sampled_from([parse_period(text) for text in texts])
     return st.sampled_from(samples[field])
 
 
@@ -319,8 +320,8 @@ EXPRESSIONS = st.recursive(
 
 
 def passing_paths(snapshot: Snapshot, condition: Expression) -> set[str]:
-    files = files_where(snapshot, condition)
-    return set(snapshot.reader.file_paths(snapshot.file_rows[files].tolist()))
+    files = match_condition(snapshot, condition)
+    return set(snapshot.reader.read_file_paths(snapshot.file_rows[files].tolist()))
 
 
 @given(condition=EXPRESSIONS)
@@ -334,7 +335,7 @@ def test_a_filter_lets_pass_what_the_oracle_does(
     expected = {one.path for one in listed if meets(one, condition)}
 
     assert passing_paths(snapshot, condition) == expected
-    found = build_filter_mask(snapshot, Filter(where=condition))
+    found = build_filter_mask(snapshot, SearchRequest(Query(()), where=condition))
     assert found is not None
     ids = {one.asset.id for one in listed if one.path in expected}
     assert found.assets.sum() == len(ids)
@@ -349,7 +350,7 @@ def test_conditions_obey_the_algebra_of_sets(
     snapshot = catalogue.library.snapshot()
 
     def files(condition: Expression) -> np.ndarray:
-        return files_where(snapshot, condition)
+        return match_condition(snapshot, condition)
 
     np.testing.assert_array_equal(files(And((a, b))), files(a) & files(b))
     np.testing.assert_array_equal(files(Or((a, b))), files(a) | files(b))
@@ -439,30 +440,31 @@ def test_kinds_and_folders_mean_what_where_says(catalogue: Catalogue, kind: Moda
     library, listed = catalogue.library, catalogue.listed
     snapshot = library.snapshot()
     root = ROOTS[1]
-    both = Filter(kinds=frozenset({kind}), under=(root, ROOTS[3]))
+    both = SearchRequest(Query(()), kinds=(kind,), under=(root, ROOTS[3]))
     said = parse(f"kind = {kind} and (under({root}) or under({ROOTS[3]}))")
 
-    np.testing.assert_array_equal(
-        allowed_assets(snapshot, both), allowed_assets(snapshot, Filter(where=said))
-    )
-    found = allowed_assets(snapshot, both)
+    found = build_filter_mask(snapshot, both)
+    same = build_filter_mask(snapshot, SearchRequest(Query(()), where=said))
     assert found is not None
-    assert 0 < found.sum() < len(listed)
+    assert same is not None
+    np.testing.assert_array_equal(found.assets, same.assets)
+    assert 0 < found.assets.sum() < len(listed)
 
 
 def test_an_open_filter_needs_no_mask(catalogue: Catalogue) -> None:
-    assert allowed_assets(catalogue.library.snapshot(), Filter()) is None
+    assert build_filter_mask(catalogue.library.snapshot(), SearchRequest(Query(()))) is None
 
 
 def test_an_asset_that_is_left_out_is_out_whatever_else_passes(
     catalogue: Catalogue,
 ) -> None:
     snapshot = catalogue.library.snapshot()
-    left_out = Filter(where=parse("size >= 0"), without=frozenset({asset_id(5), "f" * 32}))
+    left_out = SearchRequest(Query(()), where=parse("size >= 0"), without=(asset_id(5), "f" * 32))
 
-    mask = allowed_assets(snapshot, left_out)
+    found = build_filter_mask(snapshot, left_out)
 
-    assert mask is not None
+    assert found is not None
+    mask = found.assets
     row = snapshot.asset_row(asset_id(5))
     assert row is not None
     assert not mask[row]
@@ -472,7 +474,7 @@ def test_an_asset_that_is_left_out_is_out_whatever_else_passes(
 def test_the_paths_that_pass_are_shown_first(catalogue: Catalogue) -> None:
     snapshot = catalogue.library.snapshot()
     condition = parse(f"under({ROOTS[2]})")
-    found = build_filter_mask(snapshot, Filter(where=condition))
+    found = build_filter_mask(snapshot, SearchRequest(Query(()), where=condition))
     assert found is not None
     rows = np.flatnonzero(found.assets).tolist()
 
@@ -615,7 +617,7 @@ def test_file_times_keep_to_the_clock_around_its_changes(tmp_path: Path, in_zuri
     snapshot = library.snapshot()
 
     for said in ("2024-03-31T01", "2024-03-31T03", "2024-10-27T02", "2024-07", "1969", "2242"):
-        span = period(said)
+        span = parse_period(said)
         expected = {
             row.path
             for row, s in zip(files, everything, strict=True)

@@ -303,7 +303,7 @@ def test_a_moment_of_a_video_has_a_map_of_its_frame(real: Library) -> None:
 @pytest.mark.slow
 def test_a_caption_points_at_its_photograph_among_four(data: Path) -> None:
     """`python -m benchmarks.heatmaps` has the share over all 76 photographs: 0.92."""
-    encoder = Encoders(MINI, Runtime(threads=2).context()).image
+    encoder = Encoders(MINI, Runtime(threads=2).create_context()).image
     lines = (data / "captions/captions.jsonl").read_text().splitlines()[:24]
     rows = [json.loads(line) for line in lines]
     right = []
@@ -318,7 +318,9 @@ def test_a_caption_points_at_its_photograph_among_four(data: Path) -> None:
                 asked = [WeightedQueryVector(QueryVector("image", "text", values[None]), 1.0)]
                 heat = localization.compute_heat(vectors, asked, MINI.calibrations)
                 boxes = localization.cut_into_boxes(640, 480)
-                x, y = HeatMap(localization.spread(heat, boxes, (640, 480)), (640, 480)).hottest
+                x, y = HeatMap(
+                    localization.spread_heat(heat, boxes, (640, 480)), (640, 480)
+                ).hottest
                 right.append((x > 0.5, y > 0.5) == (at % 2 == 1, at >= 2))
 
     assert len(right) >= 100

@@ -18,7 +18,7 @@ import pytest
 
 from mmsearch.errors import ModelError, WeightsMismatch, WeightsMissing
 from mmsearch.models.hub import fetching, transfer
-from mmsearch.models.hub.hub import Download, SourceModel, locate
+from mmsearch.models.hub.source_model import Download, SourceModel, locate
 from mmsearch.types import WeightFile
 from tests.hub_server import HubServer, hub_server, sha256
 from tests.patience import HANG_S
@@ -119,7 +119,7 @@ def test_a_transfer_that_is_cut_off_goes_on_with_the_rest(hub: HubServer) -> Non
 def test_an_interrupted_program_goes_on_where_it_was(hub: HubServer, tmp_path: Path) -> None:
     hub.faults["model.safetensors"] = ["trickle"]
     code = (
-        "from mmsearch.models.hub.hub import locate\n"
+        "from mmsearch.models.hub.source_model import locate\n"
         f"locate({NAME!r}, patterns={PATTERNS!r}, on_progress=print)"
     )
     environment = {**os.environ, "HF_HUB_DOWNLOAD_TIMEOUT": "60", "PYTHONPATH": str(Path.cwd())}
@@ -200,6 +200,20 @@ def test_a_cached_file_that_was_damaged_is_fetched_again(
         patch.setenv("HF_HUB_OFFLINE", "1")
         with pytest.raises(WeightsMismatch, match=r"model\.safetensors is not what the hub has"):
             locate(NAME, patterns=PATTERNS)
+    assert _contents(locate(NAME, patterns=PATTERNS))["model.safetensors"] == WEIGHTS
+
+
+def test_a_damaged_file_is_fetched_again_on_a_disk_without_links(
+    hub: HubServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError("no links on this disk")
+
+    monkeypatch.setattr(Path, "symlink_to", refuse)
+    model = locate(NAME, patterns=PATTERNS)
+    assert not (model.folder / "model.safetensors").is_symlink()
+    (model.folder / "model.safetensors").write_bytes(WEIGHTS[::-1])
+
     assert _contents(locate(NAME, patterns=PATTERNS))["model.safetensors"] == WEIGHTS
 
 

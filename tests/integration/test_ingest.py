@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from mmsearch_indexers.discovery import Selection
+from mmsearch_indexers.discovery import FileSelection
 from mmsearch_indexers.events import (
     Event,
     Failed,
@@ -20,12 +20,12 @@ from mmsearch_indexers.events import (
     Skipped,
     Updated,
 )
-from mmsearch_indexers.local import Wishes
+from mmsearch_indexers.local import IndexOptions
 
-from mmsearch.library.doctor import examine
+from mmsearch.library.doctor import examine_library
 from mmsearch.library.library import Library
 from mmsearch.media.base import Limits, LoadOptions
-from mmsearch.media.files import content_hash
+from mmsearch.media.files import hash_content
 from mmsearch.store.reader import Reader
 from mmsearch.types import Modality
 from tests.fakes import FakeEncoders, fake_library, write_picture, write_sound, write_text
@@ -39,7 +39,7 @@ class Run:
         self.report = library.index(
             *paths,
             on_event=self.events.append,
-            wishes=Wishes(workers=2, **wishes),  # type: ignore[arg-type]
+            wishes=IndexOptions(workers=2, **wishes),  # type: ignore[arg-type]
         )
 
     def of(self, kind: type) -> list[Event]:
@@ -74,7 +74,7 @@ def paths_for(library: Library, query: str) -> list[str]:
 
 
 def stored_paths(library: Library) -> list[str]:
-    return sorted(row.path for row in Reader.open(library.path).files())
+    return sorted(row.path for row in Reader.open(library.path).read_files())
 
 
 def library_ills(path: Path) -> list[str]:
@@ -87,11 +87,11 @@ def library_ills(path: Path) -> list[str]:
         "last writer",
     }
     reader = Reader.open(path)
-    rows = [row.path for row in reader.files()]
+    rows = [row.path for row in reader.read_files()]
     ills = [path for path, count in Counter(rows).items() if count > 1]
     ills += [
         f"{finding.subject}: {finding.detail}"
-        for finding in examine(path)
+        for finding in examine_library(path)
         if not finding.is_well
         and (finding.subject in subjects or finding.subject.startswith("vectors of"))
     ]
@@ -104,8 +104,8 @@ def _doctor_knows_fakes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         Library, "open", classmethod(lambda cls, path, **_: fake_library(Path(str(path))))
     )
-    monkeypatch.setattr("mmsearch.library.doctor._packages", list)
-    monkeypatch.setattr("mmsearch.library.doctor._weights", list)
+    monkeypatch.setattr("mmsearch.library.doctor._check_packages", list)
+    monkeypatch.setattr("mmsearch.library.doctor._check_weights", list)
 
 
 def test_every_kind_of_file_is_indexed_and_found(library: Library, media: Path) -> None:
@@ -264,7 +264,7 @@ def test_a_changed_file_loses_its_old_segments(library: Library, media: Path) ->
     assert run.of(Updated) == [Updated(str(media / "notes/harbour.txt"), "text", 1)]
     assert run.report.updated == 1
     assert paths_for(library, "snow on the mountain railway")[0] == "harbour.txt"
-    texts = Reader.open(library.path).column("segments", "text").column(0).to_pylist()
+    texts = Reader.open(library.path).read_columns("segments", "text").column(0).to_pylist()
     assert not any("Boats" in (text or "") for text in texts)
     assert library_ills(library.path) == []
 
@@ -334,7 +334,7 @@ def test_prune_takes_out_what_is_gone_and_nothing_else(library: Library, media: 
 def test_excluding_files_does_not_prune_them(library: Library, media: Path) -> None:
     Run(library, media)
 
-    run = Run(library, media, prune=True, selection=Selection(exclude=("*.png",)))
+    run = Run(library, media, prune=True, selection=FileSelection(exclude=("*.png",)))
 
     assert run.report.removed == 0
     assert len(stored_paths(library)) == 5
@@ -403,13 +403,13 @@ def test_retry_failed_tries_again_and_forgets_the_reason(library: Library, media
 
 
 def test_include_and_exclude_choose_the_files(library: Library, media: Path) -> None:
-    Run(library, media, selection=Selection(include=("*.png", "*.txt"), exclude=("two*",)))
+    Run(library, media, selection=FileSelection(include=("*.png", "*.txt"), exclude=("two*",)))
 
     assert [Path(path).name for path in stored_paths(library)] == ["harbour.txt", "one.png"]
 
 
 def test_exclude_is_held_against_the_path_below_the_root(library: Library, media: Path) -> None:
-    Run(library, media, selection=Selection(exclude=("notes/*",)))
+    Run(library, media, selection=FileSelection(exclude=("notes/*",)))
 
     names = [Path(path).name for path in stored_paths(library)]
     assert "harbour.txt" not in names
@@ -423,9 +423,9 @@ def test_files_of_other_kinds_are_not_even_read_for_their_hash(
 
     def note(path: Path, **options: Callable[[], bool]) -> str:
         hashed.append(path.name)
-        return content_hash(path, **options)
+        return hash_content(path, **options)
 
-    monkeypatch.setattr("mmsearch_indexers.pipeline.content_hash", note)
+    monkeypatch.setattr("mmsearch_indexers.pipeline.hash_content", note)
 
     Run(library, media, kinds=frozenset({Modality.IMAGE}))
 
@@ -587,9 +587,9 @@ def test_a_file_that_is_gone_before_it_is_read_does_not_stop_the_run(
 ) -> None:
     from mmsearch_indexers import local
 
-    found = list(local.discover([media], Selection()))
+    found = list(local.discover_files([media], FileSelection()))
     (media / "one.png").unlink()
-    monkeypatch.setattr(local, "discover", lambda *_args, **_named: iter(found))
+    monkeypatch.setattr(local, "discover_files", lambda *_args, **_named: iter(found))
 
     run = Run(library, media)
 
@@ -605,7 +605,7 @@ def test_an_error_of_the_caller_keeps_what_was_finished_and_frees_the_library(
             raise RuntimeError("enough")
 
     with pytest.raises(RuntimeError, match="enough") as caught:
-        library.index(media, on_event=stop, wishes=Wishes(workers=1))
+        library.index(media, on_event=stop, wishes=IndexOptions(workers=1))
 
     assert caught.tb is not None  # the traceback is still held, as a caller may
     assert len(stored_paths(library)) >= 2
@@ -629,7 +629,7 @@ def test_an_error_of_an_encoder_stops_the_run_with_what_was_written_intact(
     monkeypatch.undo()
 
     fresh = fake_library(library.path)
-    assert len(Reader.open(fresh.path).failed()) == 0
+    assert len(Reader.open(fresh.path).read_failed_files()) == 0
     run = Run(fresh, media)
     assert run.report.indexed + run.report.skipped == 5
 

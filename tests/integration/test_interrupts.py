@@ -14,11 +14,11 @@ import pyarrow as pa
 import pytest
 from mmsearch_indexers import local
 from mmsearch_indexers.events import Event, Failed, Indexed, Moved, Updated
-from mmsearch_indexers.local import Wishes
+from mmsearch_indexers.local import IndexOptions
 
-from mmsearch.library.doctor import Finding, examine
+from mmsearch.library.doctor import Finding, examine_library
 from mmsearch.library.library import Library
-from mmsearch.runtime.concurrency import uninterrupted
+from mmsearch.runtime.concurrency import run_uninterrupted
 from mmsearch.store.reader import Reader
 from mmsearch.store.schema import ASSETS, FILES, SEGMENTS
 from mmsearch.store.writer import Lock, Writer
@@ -61,8 +61,8 @@ def _doctor_knows_fakes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         Library, "open", classmethod(lambda cls, path, **_: fake_library(Path(str(path))))
     )
-    monkeypatch.setattr("mmsearch.library.doctor._packages", list)
-    monkeypatch.setattr("mmsearch.library.doctor._weights", list)
+    monkeypatch.setattr("mmsearch.library.doctor._check_packages", list)
+    monkeypatch.setattr("mmsearch.library.doctor._check_weights", list)
 
 
 @pytest.fixture
@@ -121,7 +121,7 @@ def inject(
 
 
 def ills(path: Path) -> list[Finding]:
-    return [finding for finding in examine(path) if not finding.is_well]
+    return [finding for finding in examine_library(path) if not finding.is_well]
 
 
 def run_interrupted(
@@ -136,12 +136,12 @@ def run_interrupted(
             finished.append(event.path)
 
     with pytest.raises(KeyboardInterrupt):
-        library.index(media, on_event=note, wishes=Wishes(workers=1, prune=True))
+        library.index(media, on_event=note, wishes=IndexOptions(workers=1, prune=True))
     return finished
 
 
 def stored_paths(path: Path) -> set[str]:
-    return {row.path for row in Reader.open(path).files() if row.asset_id is not None}
+    return {row.path for row in Reader.open(path).read_files() if row.asset_id is not None}
 
 
 @pytest.mark.parametrize(
@@ -213,7 +213,7 @@ def test_an_update_that_is_interrupted_at_any_step_is_made_good_by_the_next(
     assert set(finished) <= stored_paths(library.path)
     unfinished = {"assets that no file leads to", "last writer"}  # the next run sweeps
     assert {finding.subject for finding in ills(library.path)} <= unfinished
-    library.index(media, wishes=Wishes(prune=True))
+    library.index(media, wishes=IndexOptions(prune=True))
     assert ills(library.path) == []
     assert stored_paths(library.path) == {str(path) for path in media.iterdir()}
     assert library.index(media).skipped == 5
@@ -230,12 +230,12 @@ def test_what_runs_uninterrupted_ends_before_the_interrupt_is_raised(
             done.append(number)
 
     with pytest.raises(KeyboardInterrupt):
-        uninterrupted(work)
+        run_uninterrupted(work)
 
     assert done == [0, 1, 2]
-    assert uninterrupted(lambda: 7) == 7
+    assert run_uninterrupted(lambda: 7) == 7
     with pytest.raises(ValueError, match="full"):
-        uninterrupted(lambda: int("full"))
+        run_uninterrupted(lambda: int("full"))
 
 
 # Libraries in which rows are stored twice.
@@ -246,7 +246,7 @@ def store_twice(library: Path, *tables: str) -> None:
     with Lock(library):
         writer = Writer.open(library)
         for table in tables:
-            writer._add(table, Reader.open(library).dataset(table).to_table())
+            writer._add(table, Reader.open(library).open_dataset(table).to_table())
         writer.close(tidy=False)
 
 
@@ -276,17 +276,17 @@ def test_repair_removes_rows_that_are_stored_twice(
     library.index(media)
     wanted = [(hit.path, hit.score) for hit in library.search("red harbour", min_score=0.0)]
     reader = Reader.open(library.path)
-    counts = {table: reader.count(table) for table in reader.tables}
+    counts = {table: reader.count_rows(table) for table in reader.tables}
     store_twice(library.path, *tables)
 
     sick = ills(library.path)
     assert {finding.subject for finding in sick} == subjects
     assert all("--repair" in finding.advice for finding in sick)
-    assert all(finding.is_well for finding in examine(library.path, repair=True))
+    assert all(finding.is_well for finding in examine_library(library.path, repair=True))
 
     assert ills(library.path) == []
     reader = Reader.open(library.path)
-    assert {table: reader.count(table) for table in reader.tables} == counts
+    assert {table: reader.count_rows(table) for table in reader.tables} == counts
     mended = fake_library(library.path)
     hits = [(hit.path, hit.score) for hit in mended.search("red harbour", min_score=0.0)]
     assert hits == wanted
@@ -297,7 +297,7 @@ def test_vectors_of_other_parts_of_a_picture_are_not_taken_for_repetitions(
     library: Library, media: Path
 ) -> None:
     library.index(media)
-    table = Reader.open(library.path).dataset("vectors_image").to_table()
+    table = Reader.open(library.path).open_dataset("vectors_image").to_table()
     field = table.schema.field("box")
     boxes = pa.array([[0.0, 0.0, 0.5, 0.5]] * len(table), field.type)
     with Lock(library.path):

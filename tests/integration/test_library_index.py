@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from mmsearch_indexers.events import Building, Finished, Ready
+from mmsearch_indexers.events import Finished, IndexProgress, IndexReady
 
 from mmsearch.errors import ConfigError
 from mmsearch.index import index_files, lance_index, live_index, planner
-from mmsearch.index.index_config import EXACT, Wish
+from mmsearch.index.index_config import EXACT, IndexConfig
 from mmsearch.index.lance_index import LanceIndex
 from mmsearch.library.library import Library
 from mmsearch.snapshot import maintenance
@@ -40,7 +40,7 @@ def few_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live_index, "SOME_ROWS", 10)
 
 
-def opened(path: Path, wish: Wish) -> Library:
+def opened(path: Path, wish: IndexConfig) -> Library:
     fake_library(path).close()
     return Library(path, manifests.read(path), FakeEncoders(), wish)
 
@@ -68,8 +68,8 @@ def test_an_index_is_built_at_the_end_of_ingest_and_told_of(tmp_path: Path, medi
     kinds = [type(event) for event in events]
     assert kinds.count(Finished) == 1
     assert isinstance(events[-1], Finished)
-    assert kinds.index(Building) < kinds.index(Ready)
-    (ready,) = [event for event in events if isinstance(event, Ready)]
+    assert kinds.index(IndexProgress) < kinds.index(IndexReady)
+    (ready,) = [event for event in events if isinstance(event, IndexReady)]
     assert (ready.space, ready.vectors) == ("text", FILES)
     assert ready.measured.recall >= planner_wants()
     (text,) = [one for one in library.status().indexes if one.space == "text"]
@@ -79,13 +79,13 @@ def test_an_index_is_built_at_the_end_of_ingest_and_told_of(tmp_path: Path, medi
 
 
 def planner_wants() -> float:
-    return Wish().recall
+    return IndexConfig().recall
 
 
 def test_a_library_with_an_index_answers_as_one_without(tmp_path: Path, media: Path) -> None:
     fake_library(tmp_path / "library").index(media)
     with_index = fake_library(tmp_path / "library")
-    exact = opened(tmp_path / "library", Wish(EXACT))
+    exact = opened(tmp_path / "library", IndexConfig(EXACT))
     assert with_index.snapshot().spaces["text"].built is not None
     assert exact.snapshot().spaces["text"].built is None
 
@@ -111,7 +111,7 @@ def test_few_vectors_get_no_index(tmp_path: Path) -> None:
 
     library.index(tmp_path / "media")
 
-    assert index_files.names(tmp_path / "library" / INDEX) == []
+    assert index_files.list_names(tmp_path / "library" / INDEX) == []
     assert {index.kind for index in library.status().indexes} == {EXACT}
 
 
@@ -124,7 +124,7 @@ def test_an_open_library_builds_in_the_background_what_it_lacks(
     library = fake_library(tmp_path / "library")
 
     before = answers(library)  # the second of its searches begins it
-    wait_until(lambda: index_files.names(tmp_path / "library" / INDEX))
+    wait_until(lambda: index_files.list_names(tmp_path / "library" / INDEX))
 
     assert answers(library) == before
     assert library.snapshot().spaces["text"].built is not None
@@ -142,14 +142,14 @@ def test_a_single_search_does_not_begin_to_build(
     library.search("lantern")
     library.close()
 
-    assert index_files.names(tmp_path / "library" / INDEX) == []
+    assert index_files.list_names(tmp_path / "library" / INDEX) == []
 
 
 def test_a_wish_that_there_is_not_is_refused() -> None:
     with pytest.raises(ConfigError, match="annoy"):
-        Wish("annoy").checked()
+        IndexConfig("annoy").validate()
     with pytest.raises(ConfigError, match=r"1\.5"):
-        Wish(recall=1.5).checked()
+        IndexConfig(recall=1.5).validate()
 
 
 def test_lance_keeps_an_index_with_its_table_where_that_is_asked_for(
@@ -161,11 +161,11 @@ def test_lance_keeps_an_index_with_its_table_where_that_is_asked_for(
     fake_library(tmp_path / "library").index(media)
     exact = answers(fake_library(tmp_path / "library"))
     events: list[object] = []
-    library = opened(tmp_path / "library", Wish("lance"))
+    library = opened(tmp_path / "library", IndexConfig("lance"))
 
     library.index(media, on_event=events.append)
 
-    (ready,) = [event for event in events if isinstance(event, Ready)]
+    (ready,) = [event for event in events if isinstance(event, IndexReady)]
     assert ready.kind == "lance"
     assert ready.measured.recall >= planner_wants()
     (text,) = [one for one in library.status().indexes if one.space == "text"]
@@ -176,7 +176,7 @@ def test_lance_keeps_an_index_with_its_table_where_that_is_asked_for(
     assert isinstance(again.snapshot().spaces["text"].index, LanceIndex)
     assert_alike(
         answers(again, under=[media / "odd"]),
-        answers(opened(tmp_path / "library", Wish(EXACT)), under=[media / "odd"]),
+        answers(opened(tmp_path / "library", IndexConfig(EXACT)), under=[media / "odd"]),
     )
     write_text(media / "new.txt", "zanzibar quarry")
     library.index(media)

@@ -19,10 +19,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from mmsearch.index import index_files
 from mmsearch.index.base import NO_ROW
-from mmsearch.index.index_config import AS_SIZE_ASKS, EXACT, Wish
-from mmsearch.snapshot import maintenance
-from mmsearch.snapshot import snapshot as snapshots
-from mmsearch.snapshot.snapshot import Snapshot, key_of, open_snapshot
+from mmsearch.index.index_config import DEFAULT_INDEX_CONFIG, EXACT, IndexConfig
+from mmsearch.snapshot import array_cache, maintenance
+from mmsearch.snapshot.keys import compute_key
+from mmsearch.snapshot.snapshot import Snapshot, open_snapshot
 from mmsearch.store.location import INDEX as FOLDER
 from mmsearch.store.manifest import Manifest
 from mmsearch.store.reader import Reader
@@ -40,7 +40,7 @@ from mmsearch.types import (
 )
 from tests.fakes import DIM, fake_space
 
-FLAT = Wish("flat")
+FLAT = IndexConfig("flat")
 """Compares everything within FAISS: what goes wrong here is not a matter of recall."""
 SPACE = "text"
 
@@ -114,7 +114,7 @@ def expected(vectors: dict[int, np.ndarray], query: np.ndarray, k: int) -> list[
     stored = np.concatenate(list(vectors.values())).astype(np.float16).astype(np.float32)
     similarities = stored @ query
     best = np.argsort(-similarities, kind="stable")[:k]
-    return [(key_of(id_of(owners[at])), float(similarities[at])) for at in best]
+    return [(compute_key(id_of(owners[at])), float(similarities[at])) for at in best]
 
 
 def check(snapshot: Snapshot, vectors: dict[int, np.ndarray], query: np.ndarray, k: int) -> None:
@@ -136,7 +136,7 @@ class LiveLibrary(RuleBasedStateMachine):
         self.next = 0
         self.rng = np.random.default_rng(0)
         self.previous: Snapshot | None = None
-        self.wish = AS_SIZE_ASKS
+        self.wish = DEFAULT_INDEX_CONFIG
 
     @rule(count=st.integers(1, 12), each=st.integers(1, 3))
     def add(self, count: int, each: int) -> None:
@@ -161,7 +161,7 @@ class LiveLibrary(RuleBasedStateMachine):
     @rule()
     def build(self) -> None:
         snapshot = open_snapshot(Reader.open(self.path), FLAT)
-        maintenance.bring_up(snapshot, FLAT)
+        maintenance.build_due_indexes(snapshot, FLAT)
 
     @rule()
     def forget(self) -> None:
@@ -225,7 +225,7 @@ def built(tmp_path: Path) -> tuple[Path, dict[int, np.ndarray]]:
     path = new_library(tmp_path / "library")
     vectors = {number: unit(rng, 2) for number in range(200)}
     add(path, range(200), vectors)
-    assert maintenance.bring_up(open_snapshot(Reader.open(path), FLAT), FLAT)
+    assert maintenance.build_due_indexes(open_snapshot(Reader.open(path), FLAT), FLAT)
     return path, vectors
 
 
@@ -278,13 +278,13 @@ def test_a_reader_of_the_old_index_is_not_disturbed_by_a_new_one(
         vectors[number] = unit(np.random.default_rng(number), 1)
     add(path, range(200, 400), vectors)
 
-    assert maintenance.due(open_snapshot(Reader.open(path)), FLAT) == [SPACE]
-    assert maintenance.bring_up(open_snapshot(Reader.open(path)), FLAT)
+    assert maintenance.list_due_spaces(open_snapshot(Reader.open(path)), FLAT) == [SPACE]
+    assert maintenance.build_due_indexes(open_snapshot(Reader.open(path)), FLAT)
 
     query = vectors[300][0]
     check(old, known, query, 5)
     check(open_snapshot(Reader.open(path)), vectors, query, 5)
-    assert len(index_files.names(path / FOLDER)) == 1
+    assert len(index_files.list_names(path / FOLDER)) == 1
 
 
 def test_an_index_is_not_due_before_much_has_changed(
@@ -295,17 +295,19 @@ def test_an_index_is_not_due_before_much_has_changed(
         vectors[number] = unit(np.random.default_rng(number), 1)
     add(path, range(200, 230), vectors)
 
-    assert maintenance.due(open_snapshot(Reader.open(path)), FLAT) == []
-    assert maintenance.due(open_snapshot(Reader.open(path)), AS_SIZE_ASKS) == []
-    assert maintenance.due(open_snapshot(Reader.open(path)), Wish(EXACT)) == []
-    assert maintenance.due(open_snapshot(Reader.open(path)), Wish("hnsw")) == [SPACE]
+    assert maintenance.list_due_spaces(open_snapshot(Reader.open(path)), FLAT) == []
+    assert maintenance.list_due_spaces(open_snapshot(Reader.open(path)), DEFAULT_INDEX_CONFIG) == []
+    assert maintenance.list_due_spaces(open_snapshot(Reader.open(path)), IndexConfig(EXACT)) == []
+    assert maintenance.list_due_spaces(open_snapshot(Reader.open(path)), IndexConfig("hnsw")) == [
+        SPACE
+    ]
 
 
 def test_exact_search_can_be_asked_for_where_there_is_an_index(
     built: tuple[Path, dict[int, np.ndarray]],
 ) -> None:
     path, vectors = built
-    snapshot = open_snapshot(Reader.open(path), Wish(EXACT))
+    snapshot = open_snapshot(Reader.open(path), IndexConfig(EXACT))
 
     assert snapshot.spaces[SPACE].built is None
     check(snapshot, vectors, unit(np.random.default_rng(5), 1)[0], 10)
@@ -319,7 +321,7 @@ def test_a_damaged_index_is_not_trusted_and_is_built_again(
     built: tuple[Path, dict[int, np.ndarray]], name: str, how: str
 ) -> None:
     path, vectors = built
-    (folder,) = index_files.names(path / FOLDER)
+    (folder,) = index_files.list_names(path / FOLDER)
     file = path / FOLDER / folder / name
     content = file.read_bytes()
     if how == "gone":
@@ -335,11 +337,11 @@ def test_a_damaged_index_is_not_trusted_and_is_built_again(
 
     assert snapshot.spaces[SPACE].built is None
     check(snapshot, vectors, unit(np.random.default_rng(5), 1)[0], 10)
-    assert maintenance.due(snapshot, FLAT) == [SPACE]
-    maintenance.bring_up(snapshot, FLAT)
+    assert maintenance.list_due_spaces(snapshot, FLAT) == [SPACE]
+    maintenance.build_due_indexes(snapshot, FLAT)
     again = open_snapshot(Reader.open(path))
     assert again.spaces[SPACE].built is not None
-    assert len(index_files.names(path / FOLDER)) == 1
+    assert len(index_files.list_names(path / FOLDER)) == 1
 
 
 def test_an_index_of_another_version_of_faiss_is_not_read(
@@ -366,46 +368,46 @@ def test_one_process_builds_at_a_time(
     built: tuple[Path, dict[int, np.ndarray]],
 ) -> None:
     path, _ = built
-    (folder,) = index_files.names(path / FOLDER)
+    (folder,) = index_files.list_names(path / FOLDER)
     shutil.rmtree(path / FOLDER / folder)
     snapshot = open_snapshot(Reader.open(path))
     import filelock
 
-    with filelock.FileLock(path / FOLDER / snapshots.LOCK):
-        assert not maintenance.bring_up(snapshot, FLAT)
-    assert maintenance.bring_up(snapshot, FLAT)
+    with filelock.FileLock(path / FOLDER / array_cache.LOCK):
+        assert not maintenance.build_due_indexes(snapshot, FLAT)
+    assert maintenance.build_due_indexes(snapshot, FLAT)
 
 
 def test_building_that_is_stopped_leaves_nothing(
     built: tuple[Path, dict[int, np.ndarray]],
 ) -> None:
     path, _ = built
-    (folder,) = index_files.names(path / FOLDER)
+    (folder,) = index_files.list_names(path / FOLDER)
     shutil.rmtree(path / FOLDER / folder)
     snapshot = open_snapshot(Reader.open(path))
 
-    maintenance.bring_up(snapshot, FLAT, is_stopped=lambda: True)
+    maintenance.build_due_indexes(snapshot, FLAT, is_stopped=lambda: True)
 
-    assert index_files.names(path / FOLDER) == []
+    assert index_files.list_names(path / FOLDER) == []
     assert not list((path / FOLDER).glob(".part-*"))
 
 
 BUILDER = """
 import shutil, sys
 from pathlib import Path
-from mmsearch.index import cached
-from mmsearch.index.index_config import Wish
-from mmsearch.search import upkeep
+from mmsearch.index import index_files
+from mmsearch.index.index_config import IndexConfig
+from mmsearch.snapshot import maintenance
 from mmsearch.snapshot.snapshot import open_snapshot
 from mmsearch.store.reader import Reader
 path = Path(sys.argv[1])
 is_ready = False
 while True:
-    upkeep.bring_up(open_snapshot(Reader.open(path)), Wish("flat"))
+    maintenance.build_due_indexes(open_snapshot(Reader.open(path)), IndexConfig("flat"))
     if not is_ready:
         is_ready = True
         print("ready", flush=True)
-    for name in cached.names(path / "index"):
+    for name in index_files.list_names(path / "index"):
         shutil.rmtree(path / "index" / name)
 """
 
@@ -431,9 +433,9 @@ def test_a_builder_that_is_killed_at_any_moment_leaves_a_library_that_answers(
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
         process.stdout.close()
-        seen.add(tuple(index_files.names(path / FOLDER)))
+        seen.add(tuple(index_files.list_names(path / FOLDER)))
         snapshot = open_snapshot(Reader.open(path))
         check(snapshot, vectors, unit(rng, 1)[0], 10)
     assert len(seen) > 1  # it was killed at different moments
-    maintenance.bring_up(open_snapshot(Reader.open(path)), FLAT)
+    maintenance.build_due_indexes(open_snapshot(Reader.open(path)), FLAT)
     check(open_snapshot(Reader.open(path)), vectors, unit(rng, 1)[0], 10)

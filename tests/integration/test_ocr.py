@@ -13,7 +13,7 @@ from mmsearch.encoders.ocr.rapidocr import RapidOcr
 from mmsearch.library.library import Library
 from mmsearch.media.base import LoadOptions, Picture
 from mmsearch.media.isolation import Decoder
-from mmsearch.models.model_store import default_store
+from mmsearch.models.model_store import open_default_store
 from mmsearch.models.presets import RAPIDOCR
 from mmsearch.types import Box, Modality, PictureFit, SegmentKind, Span
 
@@ -26,7 +26,7 @@ DEJAVU = Path("/usr/share/fonts/truetype/dejavu")
 
 @pytest.fixture(scope="module")
 def reader() -> RapidOcr:
-    return RapidOcr.load(RAPIDOCR, Context(store=default_store(), threads=2))
+    return RapidOcr.load(RAPIDOCR, Context(store=open_default_store(), threads=2))
 
 
 def font(size_px: int, name: str = "") -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
@@ -91,7 +91,7 @@ def test_a_line_is_boxed_where_it_stands(reader: RapidOcr) -> None:
     truth = (columns.min() / 800, rows.min() / 450, columns.max() / 800, rows.max() / 450)
     box = (found.box.x0, found.box.y0, found.box.x1, found.box.y1)
     assert np.abs(np.subtract(box, truth)).max() < 0.02
-    assert rapidocr.LEAST_SURE <= found.probability <= 1.0
+    assert rapidocr.MIN_PROBABILITY <= found.probability <= 1.0
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 1600), (1600, 1), (30, 1600), (64, 64)])
@@ -113,7 +113,7 @@ def test_a_picture_full_of_letters_takes_bounded_time(reader: RapidOcr) -> None:
         for column in range(40):
             draw.text((5 + column * 40, 3 + row * 12), f"{row}{column}", fill="black", font=small)
     found = reader.read(np.asarray(page))
-    assert 0 < len(found) <= rapidocr.MOST_LINES
+    assert 0 < len(found) <= rapidocr.MAX_LINES
 
 
 def test_nothing_is_fetched_and_no_network_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,12 +124,12 @@ def test_nothing_is_fetched_and_no_network_is_needed(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(socket.socket, "connect", refuse)
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
-    fresh = RapidOcr.load(RAPIDOCR, Context(store=default_store(), threads=1))
+    fresh = RapidOcr.load(RAPIDOCR, Context(store=open_default_store(), threads=1))
     assert likeness(said(fresh, sheet())) > 0.95
 
 
 def test_the_networks_are_those_of_the_installed_package() -> None:
-    made_by = RapidOcr.describe(RAPIDOCR, Context(store=default_store()))
+    made_by = RapidOcr.describe(RAPIDOCR, Context(store=open_default_store()))
     assert [file.name for file in made_by.files] == [rapidocr.DETECTOR, rapidocr.RECOGNISER]
     assert len(made_by.weights_sha256) == 64
 

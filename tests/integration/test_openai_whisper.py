@@ -15,7 +15,7 @@ import pytest
 
 from mmsearch import testing
 from mmsearch.encoders.base import Context
-from mmsearch.encoders.speech.vad import SAMPLE_RATE_HZ, Voice
+from mmsearch.encoders.speech.vad import SAMPLE_RATE_HZ, SpeechRegions
 from mmsearch.errors import ConfigError, ModelError, WeightsMismatch, WeightsMissing
 from mmsearch.models.model_store import ModelStore
 from mmsearch.models.presets import ModelSpec
@@ -145,7 +145,7 @@ def test_utterances_have_times_language_and_words(
     plugin: Any, context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     parts = ((10 * SECOND, 15 * SECOND),)
-    monkeypatch.setattr(Voice, "found_in", classmethod(lambda cls, _samples: cls(parts)))
+    monkeypatch.setattr(SpeechRegions, "detect", classmethod(lambda cls, _samples: cls(parts)))
     transcriber = plugin.load(checkpoint(tmp_path / "a.pt"), context)
     (said,) = transcriber.transcribe(np.ones(20 * SECOND, np.float32), 100.0, with_words=True)
 

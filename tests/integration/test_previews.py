@@ -23,7 +23,7 @@ from mmsearch.errors import DecodeError, MediaError, MediaGone, MediaTooLarge, Q
 from mmsearch.library import doctor, localization
 from mmsearch.library.library import Library
 from mmsearch.media.base import Limits, LoadOptions
-from mmsearch.media.files import content_hash
+from mmsearch.media.files import hash_content
 from mmsearch.media.isolation import Decoder
 from mmsearch.previews import Previews, preview_service, rendering
 from mmsearch.types import Modality, Span
@@ -67,7 +67,7 @@ class Standing:
     media: Path
 
     def id(self, name: str) -> str:
-        return content_hash(self.media / name)
+        return hash_content(self.media / name)
 
 
 @pytest.fixture(scope="module")
@@ -138,9 +138,9 @@ def test_pictures_are_upright_on_white_in_srgb_and_fitted(
     Image.new("RGB", (40, 40), (128, 128, 128)).save(media / "profile.png", icc_profile=lab)
     library.index(media)
 
-    upright = opened(previews.picture(content_hash(media / "turned.jpg")).data)
-    clear = opened(previews.picture(content_hash(media / "clear.png")).data)
-    profiled = opened(previews.picture(content_hash(media / "profile.png")).data)
+    upright = opened(previews.picture(hash_content(media / "turned.jpg")).data)
+    clear = opened(previews.picture(hash_content(media / "clear.png")).data)
+    profiled = opened(previews.picture(hash_content(media / "profile.png")).data)
 
     assert upright.size == (107, 320)
     assert upright.getpixel((50, 30))[0] > 200
@@ -153,7 +153,7 @@ def test_a_page_is_the_page_of_a_segment(library: Library, media: Path, previews
     pages = [Image.new("RGB", (32, 32), c) for c in ((250, 0, 0), (0, 250, 0), (0, 0, 250))]
     pages[0].save(media / "pages.tiff", save_all=True, append_images=pages[1:])
     library.index(media)
-    asset_id = content_hash(media / "pages.tiff")
+    asset_id = hash_content(media / "pages.tiff")
 
     shown = [
         colour(previews.picture(asset_id, page=segment.place.page).data)
@@ -171,7 +171,7 @@ def test_no_picture_is_huge(library: Library, media: Path, previews: Previews, p
     Image.fromarray(noise).save(media / "large.jpg")
     library.index(media)
 
-    found = previews.picture(content_hash(media / "large.jpg"), px=px)
+    found = previews.picture(hash_content(media / "large.jpg"), px=px)
 
     assert max(opened(found.data).size) == min(px, 1600)
 
@@ -214,7 +214,7 @@ def test_what_is_no_asset_is_gone(standing: Standing, asset_id: str) -> None:
 def test_a_preview_is_made_once_and_then_kept(
     library: Library, media: Path, decoded: list[Path]
 ) -> None:
-    asset_id = content_hash(media / "film.mp4")
+    asset_id = hash_content(media / "film.mp4")
     with Previews(library) as first:
         made = first.picture(asset_id, at_s=5.0)
         assert first.picture(asset_id, at_s=5.04, px=300) == made
@@ -228,7 +228,7 @@ def test_a_preview_is_made_once_and_then_kept(
 def test_thousands_who_want_the_same_cost_one(
     library: Library, media: Path, previews: Previews, decoded: list[Path]
 ) -> None:
-    asset_id = content_hash(media / "film.mp4")
+    asset_id = hash_content(media / "film.mp4")
     with ThreadPoolExecutor(32) as pool:
         found = list(pool.map(lambda _: previews.picture(asset_id, at_s=9.0), range(2000)))
 
@@ -240,7 +240,7 @@ def test_a_broken_file_is_not_tried_again_and_again(
     library: Library, media: Path, previews: Previews, decoded: list[Path],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    asset_id = content_hash(media / "red.png")
+    asset_id = hash_content(media / "red.png")
     tight = LoadOptions(limits=Limits(pixels=9))
     monkeypatch.setattr(
         rendering, "LoadOptions", lambda **given: LoadOptions(limits=tight.limits, **given)
@@ -263,7 +263,7 @@ def test_a_broken_file_is_not_tried_again_and_again(
 def test_a_torn_file_of_the_cache_is_made_anew(
     library: Library, media: Path, decoded: list[Path]
 ) -> None:
-    asset_id = content_hash(media / "red.png")
+    asset_id = hash_content(media / "red.png")
     folder = library.path / "previews"
     with Previews(library) as previews:
         made = previews.picture(asset_id)
@@ -277,12 +277,12 @@ def test_a_torn_file_of_the_cache_is_made_anew(
 def test_tidying_and_repairing_the_index_leaves_them(
     library: Library, media: Path, decoded: list[Path]
 ) -> None:
-    asset_id = content_hash(media / "red.png")
+    asset_id = hash_content(media / "red.png")
     with Previews(library) as previews:
         previews.picture(asset_id)
     write_text(media / "more.txt", "more")
     library.index(media)
-    doctor.examine(library.path, repair=True)
+    doctor.examine_library(library.path, repair=True)
     with Previews(library) as previews:
         previews.picture(asset_id)
 
@@ -295,7 +295,7 @@ def test_tidying_and_repairing_the_index_leaves_them(
 def test_what_was_kept_of_a_removed_asset_is_not_shown(
     library: Library, media: Path, previews: Previews
 ) -> None:
-    asset_id = content_hash(media / "red.png")
+    asset_id = hash_content(media / "red.png")
     previews.picture(asset_id)
     library.remove(media / "red.png")
 
@@ -308,7 +308,7 @@ def test_a_file_that_was_replaced_is_not_pictured(
     media: Path, previews: Previews, tmp_path: Path, way: str
 ) -> None:
     path = media / "red.png"
-    asset_id = content_hash(path)
+    asset_id = hash_content(path)
     other = write_picture(tmp_path / "secret.png", "blue")
     path.unlink()
     if way == "link":
@@ -327,7 +327,7 @@ def test_a_file_that_is_replaced_while_it_is_decoded_is_not_pictured(
     media: Path, previews: Previews, tmp_path: Path, way: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path, aside = media / "red.png", media / "aside.png"
-    asset_id = content_hash(path)
+    asset_id = hash_content(path)
     secret = write_picture(tmp_path / "secret.png", "blue")
     load = Decoder.load
 
@@ -360,7 +360,7 @@ def test_a_copy_stands_in_for_a_file_that_is_gone(
 ) -> None:
     shutil.copy(media / "red.png", media / "twin.png")
     library.index(media)
-    asset_id = content_hash(media / "twin.png")
+    asset_id = hash_content(media / "twin.png")
     (media / "red.png").unlink()
 
     assert colour(previews.picture(asset_id).data) == "red"
@@ -377,14 +377,14 @@ def test_a_decoder_that_does_not_end_is_left(
         while not decoder._is_stopped():
             time.sleep(0.01)
             yield from ()
-        raise rendering.Stopped
+        raise rendering.CancelledError
 
     monkeypatch.setattr("mmsearch.previews.workers.DEADLINE_S", 0.3)
     monkeypatch.setattr(Decoder, "load", endless)
     begun = time.monotonic()
 
     with pytest.raises(DecodeError, match="took longer"):
-        previews.picture(content_hash(media / "red.png"))
+        previews.picture(hash_content(media / "red.png"))
     assert time.monotonic() - begun < HANG_S
 
 
@@ -399,11 +399,11 @@ def test_closing_does_not_wait_for_a_decoder(
         while not decoder._is_stopped():
             time.sleep(0.01)
             yield from ()
-        raise rendering.Stopped
+        raise rendering.CancelledError
 
     monkeypatch.setattr(Decoder, "load", endless)
     previews = Previews(library)
-    coming = previews.soon(previews.wanted_picture(content_hash(media / "red.png")))
+    coming = previews.submit(previews.request_picture(hash_content(media / "red.png")))
     assert begun.wait(HANG_S)
     previews.close()
 
@@ -421,7 +421,7 @@ def test_hostile_files_are_pictured_or_refused(tmp_path: Path, data: Path) -> No
         shutil.copy(path, folder / f"{at:03d}{path.suffix}")
     with fake_library(tmp_path / "library") as library:
         library.index(folder)
-        segments = {path: content_hash(path) for path in sorted(folder.iterdir())}
+        segments = {path: hash_content(path) for path in sorted(folder.iterdir())}
         shown = refused = 0
         with Previews(library) as previews:
             for asset_id in segments.values():
@@ -455,7 +455,7 @@ def test_memory_of_the_decoder_is_bounded(
     )
 
     with Previews(library) as previews, pytest.raises(MediaTooLarge, match="memory"):
-        previews.picture(content_hash(media / "wide.png"))
+        previews.picture(hash_content(media / "wide.png"))
 
 
 # what a heat map looks at
@@ -482,7 +482,7 @@ def test_the_picture_of_a_moment_is_found_again_without_reading_the_film(
         with Decoder() as decoder:
             whole = load(decoder, Path(hit.path), LoadOptions(picture=localization.PictureFit(
                 "within", localization.DECODED_PX, "lanczos")))  # fmt: skip
-            slow = localization._picture_at(moment.segment.place, whole)
+            slow = localization._find_picture(moment.segment.place, whole)
         assert slow is not None
         assert np.array_equal(quick, slow)
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mmsearch.models.conversion.parity import cosines
+from mmsearch.models.conversion.parity import compute_cosines
 
 QEMU = shutil.which("qemu-x86_64")
 AGREEMENT = 0.999
@@ -68,4 +68,4 @@ def test_vectors_in_int8_agree_with_those_of_a_processor_without_vnni(tmp_path: 
 
     assert there["saturates"]
     np.testing.assert_array_equal(here["product"], there["product"])
-    assert cosines(here["sentences"], there["sentences"]).min() >= AGREEMENT
+    assert compute_cosines(here["sentences"], there["sentences"]).min() >= AGREEMENT

@@ -12,9 +12,9 @@ import pytest
 
 from mmsearch import image, text
 from mmsearch.encoders.base import Utterance
-from mmsearch.encoders.speech.transcriber import WhisperTranscriber, whisper_model
+from mmsearch.encoders.speech.transcriber import WhisperTranscriber, open_named_whisper
 from mmsearch.evaluation import overlaps_by_half, read_queries
-from mmsearch.index.word_index import words
+from mmsearch.index.word_index import split_words
 from mmsearch.library.library import Library
 from mmsearch.media.base import AudioBlock, LoadOptions
 from mmsearch.media.registry import load
@@ -29,7 +29,7 @@ def library(small_library: Path) -> Library:
 
 @pytest.fixture(scope="module")
 def transcriber() -> WhisperTranscriber:
-    return WhisperTranscriber(whisper_model(threads=2))
+    return WhisperTranscriber(open_named_whisper(threads=2))
 
 
 def names(hits: list[Hit]) -> list[str]:
@@ -153,7 +153,7 @@ def test_what_matches_a_term_to_avoid_is_left_out(library: Library) -> None:
 
 def test_a_film_is_cut_into_frames_that_cover_it(library: Library) -> None:
     reader = library.snapshot().reader
-    segments = reader.segments(list(range(reader.count("segments"))))
+    segments = reader.read_segments(list(range(reader.count_rows("segments"))))
     frames = [segment for segment in segments if segment.kind is SegmentKind.FRAME]
 
     assert len(frames) >= 3
@@ -242,8 +242,8 @@ def test_transcripts_are_those_of_faster_whisper_and_nearly_right(
             temperature=0.0,
         )
         assert told.split() == " ".join(segment.text.strip() for segment in direct).split()
-        truth = words(row["text"])
-        errors += word_errors(truth, words(told))
+        truth = split_words(row["text"])
+        errors += word_errors(truth, split_words(told))
         count += len(truth)
 
     assert errors / count < 0.15
@@ -309,19 +309,19 @@ def test_the_same_files_make_the_same_library_each_time(samples: Path, tmp_path:
     """Ids, spans, texts and vectors do not depend on the run or on the order of threads."""
 
     def content(name: str, workers: int) -> dict[str, Any]:
-        from mmsearch_indexers.local import Wishes
+        from mmsearch_indexers.local import IndexOptions
 
         with Library.open(tmp_path / name) as library:
             library.index(
                 samples / "recordings", samples / "documents", samples / "photos",
-                wishes=Wishes(workers=workers),
+                wishes=IndexOptions(workers=workers),
             )  # fmt: skip
             reader = library.snapshot().reader
-            segments = reader.segments(list(range(reader.count("segments"))))
+            segments = reader.read_segments(list(range(reader.count_rows("segments"))))
             vectors = {
                 space: {
                     (row["segment_id"], str(row["box"])): row["vector"]
-                    for row in reader.column(
+                    for row in reader.read_columns(
                         f"vectors_{space}", "segment_id", "box", "vector"
                     ).to_pylist()
                 }

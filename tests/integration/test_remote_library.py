@@ -20,18 +20,18 @@ import pytest
 
 from mmsearch.errors import LibraryLocked, LibraryNotFound, StoreError
 from mmsearch.index.exact_index import ExactIndex
-from mmsearch.index.lance_index import build, search_rows, unindexed_rows
+from mmsearch.index.lance_index import build, count_unindexed_rows, search_rows
 from mmsearch.index.vector_matrix import Matrix
 from mmsearch.library.library import Library
 from mmsearch.store import lease
 from mmsearch.store import manifest as manifests
-from mmsearch.store.lease import Claim, Lease
+from mmsearch.store.lease import Lease, LeaseClaim
 from mmsearch.store.location import Location
 from mmsearch.store.manifest import Manifest
 from mmsearch.store.object_storage import Objects
 from mmsearch.store.reader import Reader
 from mmsearch.store.rows import EncodedAsset, EncodedSegment, FileRow
-from mmsearch.store.schema import ASSETS, FILES, SEGMENTS, vectors_table
+from mmsearch.store.schema import ASSETS, FILES, SEGMENTS, name_vectors_table
 from mmsearch.store.writer import DIRTY, Lock, Writer, create
 from mmsearch.types import (
     Asset,
@@ -51,7 +51,7 @@ ROOT = Path(__file__).parents[2]
 DIM = 16
 SPACE = Space("text", DIM, "cosine", "a model", "1", "0" * 64)
 MANIFEST = Manifest("mini", "tiny.en", (SPACE,))
-TABLE = vectors_table(SPACE.name)
+TABLE = name_vectors_table(SPACE.name)
 CLEAR_S = HANG_S
 """An error of the storage must be told within so many seconds."""
 
@@ -102,7 +102,7 @@ def add(location: Location, *names: str) -> None:
 
 
 def asset_ids(location: Location, table: str = ASSETS) -> list[str]:
-    return sorted(Reader.open(location).column(table, "asset_id").column(0).to_pylist())
+    return sorted(Reader.open(location).read_columns(table, "asset_id").column(0).to_pylist())
 
 
 def run(program: str, *arguments: str) -> subprocess.Popen[str]:
@@ -155,13 +155,13 @@ def test_no_change_is_lost_among_those_who_replace_what_they_read(place: Locatio
 
 
 def test_two_who_append_to_a_table_lose_nothing(library: Location) -> None:
-    files = Reader.open(library).dataset(FILES)
+    files = Reader.open(library).open_dataset(FILES)
 
     def append(number: int) -> None:
-        from mmsearch.store.rows import files_table
+        from mmsearch.store.rows import make_files_table
 
         lance.write_dataset(
-            files_table([FileRow(f"/{number}", None, 1, 1)]),
+            make_files_table([FileRow(f"/{number}", None, 1, 1)]),
             files.uri,
             mode="append",
             storage_options=library.storage_options,
@@ -170,7 +170,7 @@ def test_two_who_append_to_a_table_lose_nothing(library: Location) -> None:
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(append, range(12)))
 
-    assert {row.path for row in Reader.open(library).files()} == {f"/{n}" for n in range(12)}
+    assert {row.path for row in Reader.open(library).read_files()} == {f"/{n}" for n in range(12)}
 
 
 # A library from its making to its search.
@@ -183,16 +183,18 @@ def test_a_library_is_made_written_read_searched_and_emptied(library: Location) 
 
     reader = Reader.open(library)
     assert reader.manifest == MANIFEST
-    assert sorted(row.path for row in reader.files()) == sorted(f"/{name}.txt" for name in names)
-    assert reader.assets([0])[0].metadata.format == "txt"
-    assert reader.segments([3])[0].text.startswith("the text of")
-    assert len(reader.fragments(TABLE)) == 2
+    assert sorted(row.path for row in reader.read_files()) == sorted(
+        f"/{name}.txt" for name in names
+    )
+    assert reader.read_assets([0])[0].metadata.format == "txt"
+    assert reader.read_segments([3])[0].text.startswith("the text of")
+    assert len(reader.list_fragments(TABLE)) == 2
     asked = np.concatenate([encoded(name, int(name, 36)).segments[0].vectors[0].values[:1]
                             for name in names[::7]])  # fmt: skip
-    found = search_rows(reader.dataset(TABLE), asked, 1)
+    found = search_rows(reader.open_dataset(TABLE), asked, 1)
     assert found.column("asset_id").to_pylist() == names[::7]
     assert found.column("similarity").to_numpy() == pytest.approx(1.0, abs=1e-2)
-    within = search_rows(reader.dataset(TABLE), asked, 5, asset_ids=["a3", "a4"])
+    within = search_rows(reader.open_dataset(TABLE), asked, 5, asset_ids=["a3", "a4"])
     assert set(within.column("asset_id").to_pylist()) == {"a3", "a4"}
 
     with Lock(library):
@@ -214,17 +216,17 @@ def test_a_searcher_reads_an_index_that_a_writer_made(library: Location) -> None
         writer.add_assets([encoded(name, int(name, 36), vectors=1000) for name in names])
         writer.add_files([FileRow(f"/{name}", name, 7, 1) for name in names])
         writer.close()
-        build(Reader.open(library).dataset(TABLE))
+        build(Reader.open(library).open_dataset(TABLE))
     add(library, "late")
 
-    dataset = Reader.open(library).dataset(TABLE)
+    dataset = Reader.open(library).open_dataset(TABLE)
     column = dataset.to_table(columns=["vector"]).column("vector").combine_chunks()
     stored = np.asarray(column.flatten()).reshape(-1, DIM)
     queries = stored[::100].astype(np.float32)
-    true = ExactIndex(Matrix.of(stored)).nearest(queries, 10)
+    true = ExactIndex(Matrix.from_array(stored)).nearest(queries, 10)
     found = search_rows(dataset, queries, 10)
 
-    assert unindexed_rows(dataset) == 2
+    assert count_unindexed_rows(dataset) == 2
     addresses = dataset.scanner(columns=[], with_row_address=True).to_table().column(0).to_numpy()
     rows = np.searchsorted(addresses, found.column("address").to_numpy()).reshape(-1, 10)
     hits = sum(len(np.intersect1d(*pair)) for pair in zip(rows, true.rows, strict=True))
@@ -245,8 +247,8 @@ def test_a_reader_keeps_its_snapshot_while_a_writer_goes_on(library: Location) -
         writer.sweep()
         writer.close()
 
-    assert [row.path for row in reader.files()] == ["/c1.txt", "/c2.txt"]
-    assert {asset.id for asset in reader.assets([0, 1])} == {"c1", "c2"}
+    assert [row.path for row in reader.read_files()] == ["/c1.txt", "/c2.txt"]
+    assert {asset.id for asset in reader.read_assets([0, 1])} == {"c1", "c2"}
     assert reader.versions == versions
     assert asset_ids(library) == ["c2", "c3"]
 
@@ -283,7 +285,7 @@ def test_a_library_that_was_half_made_is_finished(place: Location) -> None:
 
     create(place, MANIFEST)
 
-    assert Reader.open(place).files() == []
+    assert Reader.open(place).read_files() == []
 
 
 def test_a_library_is_not_made_where_something_else_is(place: Location) -> None:
@@ -292,7 +294,7 @@ def test_a_library_is_not_made_where_something_else_is(place: Location) -> None:
     with pytest.raises(StoreError, match="is no library"):
         create(place, MANIFEST)
 
-    assert place.objects.names() == ["holiday.jpg"]
+    assert place.objects.list_names() == ["holiday.jpg"]
 
 
 def test_one_library_does_not_see_another_whose_name_begins_alike(place: Location) -> None:
@@ -347,7 +349,7 @@ except remote.LibraryLocked:
         assert maker.communicate(timeout=60)[0] in ("", "locked\n")
         assert maker.returncode == 0
 
-    assert Reader.open(place).files() == []
+    assert Reader.open(place).read_files() == []
 
 
 @pytest.mark.slow
@@ -410,7 +412,7 @@ def test_a_lease_is_renewed_while_it_is_held_and_can_be_had_when_it_is_given_bac
 
     with pytest.raises(LibraryLocked):
         first.check()
-    assert lease.held(place) is None
+    assert lease.find_held_lease(place) is None
     assert not [thread for thread in threading.enumerate() if thread.name == "lease"]
 
 
@@ -421,8 +423,8 @@ def test_a_writer_whose_lease_was_taken_over_writes_no_more(
     with Lock(library):
         writer = Writer.open(library)
         writer.add_files([FileRow("/before", None, 1, 1)])
-        library.write(lease.NAME, Claim("another", "x", time.time() + 60).to_bytes())
-        held = lease.held(library)
+        library.write(lease.NAME, LeaseClaim("another", "x", time.time() + 60).to_bytes())
+        held = lease.find_held_lease(library)
         assert held is not None
         assert held._renewing is not None
         held._renewing.join(HANG_S)  # it has seen that another has it
@@ -430,7 +432,7 @@ def test_a_writer_whose_lease_was_taken_over_writes_no_more(
             writer.add_files([FileRow("/after", None, 1, 1)])
         assert library.exists(DIRTY)
 
-    assert [row.path for row in Reader.open(library).files()] == ["/before"]
+    assert [row.path for row in Reader.open(library).read_files()] == ["/before"]
     with pytest.raises(LibraryLocked, match="another"):  # it was not given back by who lost it
         add(library, "h1")
 
@@ -474,7 +476,7 @@ def test_an_answer_that_is_lost_does_not_lose_the_lease(
 
 
 def test_of_many_who_take_over_an_ended_lease_one_gets_it(place: Location) -> None:
-    place.write(lease.NAME, Claim("old", "x", time.time() - 60).to_bytes())
+    place.write(lease.NAME, LeaseClaim("old", "x", time.time() - 60).to_bytes())
     leases = [Lease(place) for _ in range(8)]
     together = threading.Barrier(8)
 
@@ -497,7 +499,7 @@ def test_of_many_who_take_over_an_ended_lease_one_gets_it(place: Location) -> No
 
 
 def test_a_lease_that_is_damaged_or_old_is_taken(place: Location) -> None:
-    for content in (b"", b"{", b"[1]", Claim("old", "x", time.time() - 60).to_bytes()):
+    for content in (b"", b"{", b"[1]", LeaseClaim("old", "x", time.time() - 60).to_bytes()):
         place.write(lease.NAME, content)
         taken = Lease(place)
         taken.acquire()
@@ -571,5 +573,5 @@ def test_tables_that_lose_their_server_say_so(
 
     began = time.monotonic()
     with pytest.raises(StoreError, match=r"table files: .*does not answer"):
-        Reader(library, manifest).files()
+        Reader(library, manifest).read_files()
     assert time.monotonic() - began < CLEAR_S

@@ -27,9 +27,10 @@ from mmsearch.errors import (
     StoreError,
     WeightsMismatch,
 )
-from mmsearch.library.doctor import examine
+from mmsearch.library.doctor import examine_library
 from mmsearch.library.library import Library
-from mmsearch.snapshot.snapshot import LOCK, open_snapshot
+from mmsearch.snapshot.array_cache import LOCK
+from mmsearch.snapshot.snapshot import open_snapshot
 from mmsearch.store.location import INDEX as FOLDER
 from mmsearch.store.reader import Reader
 from mmsearch.store.rows import EncodedAsset, EncodedSegment, FileRow
@@ -78,7 +79,7 @@ def encoded_asset(name: str, *, title: str | None = None) -> EncodedAsset:
 
 
 def ids(library: Path, table: str, column: str) -> list[str]:
-    return Reader.open(library).column(table, column).column(0).to_pylist()
+    return Reader.open(library).read_columns(table, column).column(0).to_pylist()
 
 
 def test_a_second_writer_is_told_that_the_library_is_locked(library: Library, media: Path) -> None:
@@ -425,14 +426,14 @@ def test_a_damaged_table_is_a_finding_of_the_doctor_and_a_store_error(
     monkeypatch.setattr(
         Library, "open", classmethod(lambda cls, path, **_: fake_library(Path(str(path))))
     )
-    monkeypatch.setattr("mmsearch.library.doctor._packages", list)
-    monkeypatch.setattr("mmsearch.library.doctor._weights", list)
-    assert all(finding.is_well for finding in examine(library.path))
+    monkeypatch.setattr("mmsearch.library.doctor._check_packages", list)
+    monkeypatch.setattr("mmsearch.library.doctor._check_weights", list)
+    assert all(finding.is_well for finding in examine_library(library.path))
     shutil.rmtree(library.path / FOLDER)
     for path in (library.path / "tables" / f"{table}.lance" / "data").iterdir():
         path.unlink()
 
-    findings = examine(library.path)
+    findings = examine_library(library.path)
 
     assert any(not finding.is_well and finding.advice for finding in findings)
     with pytest.raises(StoreError):
@@ -487,7 +488,7 @@ def test_a_run_that_is_killed_at_any_moment_is_made_good_by_the_next(
     assert report.failed == 0
     assert report.indexed + report.skipped == count
     assert again.skipped == count
-    assert [finding for finding in examine(library) if not finding.is_well] == []
+    assert [finding for finding in examine_library(library) if not finding.is_well] == []
     assert max(Counter(ids(library, "segments", "segment_id")).values()) == 1
     assert max(Counter(ids(library, "files", "path")).values()) == 1
 
@@ -517,7 +518,7 @@ def test_an_interrupt_ends_the_run_soon_and_keeps_what_was_finished(
         report = opened.index(many_files)
     assert report.skipped >= finished - 1
     assert report.indexed > 0
-    assert [finding for finding in examine(library) if not finding.is_well] == []
+    assert [finding for finding in examine_library(library) if not finding.is_well] == []
 
 
 def test_the_decoders_of_a_killed_run_end_with_it(many_files: Path, tmp_path: Path) -> None:
@@ -582,7 +583,7 @@ def test_an_error_of_the_listener_keeps_what_was_finished_at_once(
         library.index(media, on_event=stop)
     except RuntimeError:
         # Still handling: what the run held must be written by now, not when it is collected.
-        rows = {row.path for row in Reader.open(library.path).files()}
+        rows = {row.path for row in Reader.open(library.path).read_files()}
         assert set(done) <= rows
     else:
         pytest.fail("the error of the listener was lost")

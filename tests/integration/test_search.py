@@ -69,7 +69,7 @@ def test_a_smaller_limit_gives_the_beginning_of_the_same_ranking(
 def test_beside_others_a_search_gives_the_same(library: Library) -> None:
     alone = library.search("red boats otters1", limit=50, min_score=0.0)
 
-    with retrieval._SEEING:
+    with retrieval._DENSE_SEARCHES:
         assert library.search("red boats otters1", limit=50, min_score=0.0) == alone
     with ThreadPoolExecutor(4) as threads:
         asked = [
@@ -77,7 +77,7 @@ def test_beside_others_a_search_gives_the_same(library: Library) -> None:
             for _ in range(24)
         ]
         assert all(one.result() == alone for one in asked)
-    with retrieval._SEEING as count:
+    with retrieval._DENSE_SEARCHES as count:
         assert count == 1
 
 

@@ -11,7 +11,7 @@ import pytest
 import mmsearch
 from mmsearch.errors import MediaGone, QueryError
 from mmsearch.library.library import Library
-from mmsearch.media.files import content_hash
+from mmsearch.media.files import hash_content
 from tests.fakes import fake_library, write_picture
 
 UNKNOWN = "0f" * 16
@@ -38,7 +38,7 @@ def test_an_asset_is_found_by_its_id_with_all_its_paths(library: Library, folder
     shutil.copy(folder / "red.png", folder / "again.png")
     library.index(folder)
 
-    found = library.asset(content_hash(folder / "red.png"))
+    found = library.asset(hash_content(folder / "red.png"))
 
     assert found is not None
     assert found.paths == (str(folder / "again.png"), str(folder / "red.png"))
@@ -47,7 +47,7 @@ def test_an_asset_is_found_by_its_id_with_all_its_paths(library: Library, folder
 
 
 def test_segments_are_found_by_their_ids_and_in_order(library: Library, folder: Path) -> None:
-    (only,) = library.segments(content_hash(folder / "note.txt"))
+    (only,) = library.segments(hash_content(folder / "note.txt"))
 
     assert only.text == "a word about boats"
     assert library.segment(only.id) == only
@@ -57,7 +57,7 @@ def test_segments_are_found_by_their_ids_and_in_order(library: Library, folder: 
 def test_a_file_is_opened_as_it_was_indexed(library: Library, folder: Path) -> None:
     path = folder / "red.png"
 
-    with library.open_file(content_hash(path)).stream as stream:
+    with library.open_file(hash_content(path)).stream as stream:
         assert stream.read() == path.read_bytes()
 
 
@@ -65,14 +65,14 @@ def test_a_touched_file_is_known_by_its_content(library: Library, folder: Path) 
     path = folder / "red.png"
     os.utime(path, ns=(0, 0))
 
-    with library.open_file(content_hash(path)).stream as stream:
+    with library.open_file(hash_content(path)).stream as stream:
         assert stream.read() == path.read_bytes()
 
 
 def test_another_copy_is_opened_where_one_is_gone(library: Library, folder: Path) -> None:
     shutil.copy(folder / "red.png", folder / "z.png")
     library.index(folder)
-    asset_id = content_hash(folder / "red.png")
+    asset_id = hash_content(folder / "red.png")
     (folder / "red.png").unlink()
 
     with library.open_file(asset_id).stream as stream:
@@ -84,7 +84,7 @@ def test_what_was_put_in_the_place_of_a_file_is_never_read(
     library: Library, folder: Path, tmp_path: Path, way: str
 ) -> None:
     path = folder / "red.png"
-    asset_id = content_hash(path)
+    asset_id = hash_content(path)
     size, info = path.stat().st_size, path.stat()
     secret = tmp_path / "secret"
     secret.write_bytes(b"x" * size)
@@ -110,7 +110,7 @@ def test_an_unknown_asset_has_no_file(library: Library) -> None:
 
 
 def test_a_search_by_something_of_the_library_needs_no_file(library: Library, folder: Path) -> None:
-    asset_id = content_hash(folder / "red.png")
+    asset_id = hash_content(folder / "red.png")
     (folder / "red.png").unlink()
 
     with_it = library.search(mmsearch.asset(asset_id), min_score=0)

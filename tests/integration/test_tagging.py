@@ -18,7 +18,7 @@ from mmsearch.labels import tagging
 from mmsearch.library import doctor
 from mmsearch.library.library import Library
 from mmsearch.store import manifest as manifests
-from mmsearch.store.label_tags import Tagged
+from mmsearch.store.label_tags import SegmentTags
 from mmsearch.store.location import Location
 from mmsearch.store.manifest import Manifest
 from mmsearch.store.reader import Reader
@@ -62,10 +62,10 @@ def segments(library: Library) -> dict[str, dict[str, Segment]]:
     """The segments of each file by their ids, as a new reader finds them."""
     snapshot = library.snapshot()
     found = {}
-    for row in snapshot.reader.files():
+    for row in snapshot.reader.read_files():
         asset = snapshot.asset_row(row.asset_id or "")
         assert asset is not None
-        listed = snapshot.reader.segments(snapshot.segments_of(asset).tolist())
+        listed = snapshot.reader.read_segments(snapshot.segments_of(asset).tolist())
         found[Path(row.path).name] = {one.id: one for one in listed}
     return found
 
@@ -179,11 +179,11 @@ def test_vectors_and_their_arrays_are_left_alone(library: Library) -> None:
 def test_a_run_that_was_stopped_is_gone_on_with(
     library: Library, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tagging, "WRITTEN_AT_A_TIME", 1)
+    monkeypatch.setattr(tagging, "WRITE_BATCH", 1)
     write = Writer.replace_tags
-    calls: list[Sequence[Tagged]] = []
+    calls: list[Sequence[SegmentTags]] = []
 
-    def stopped(self: Writer, batch: Sequence[Tagged]) -> None:
+    def stopped(self: Writer, batch: Sequence[SegmentTags]) -> None:
         calls.append(batch)
         if len(calls) == 3:
             raise KeyboardInterrupt
@@ -203,10 +203,10 @@ def test_a_run_that_was_stopped_is_gone_on_with(
 
 
 def test_many_runs_keep_every_segment(library: Library) -> None:
-    count = Reader.open(library.location).count(SEGMENTS)
+    count = Reader.open(library.location).count_rows(SEGMENTS)
     for turn in range(12):
         library.tag([f"label {turn} red", f"label {turn} blue"], min_probability=0.01)
-    assert Reader.open(library.location).count(SEGMENTS) == count
+    assert Reader.open(library.location).count_rows(SEGMENTS) == count
     assert len(names(library)["red.png"]) == 1 + 2 * 12
     assert [hit.path for hit in library.search("red", kinds=["image"], limit=1)]
 
@@ -220,9 +220,9 @@ def test_status_and_doctor_stay_right(library: Library) -> None:
     )  # fmt: skip
     subjects = ("segments stored twice", "segments without an asset", "last writer", "index")
     reader = Reader.open(library.location)
-    ids = reader.column(SEGMENTS, "segment_id").column(0).to_pylist()
+    ids = reader.read_columns(SEGMENTS, "segment_id").column(0).to_pylist()
     assert len(set(ids)) == len(ids)
-    findings = [one for one in doctor._library(library.location) if one.subject in subjects]
+    findings = [one for one in doctor._check_tables(library.location) if one.subject in subjects]
     assert all(one.is_well for one in findings)
 
 
@@ -245,14 +245,14 @@ def test_a_library_without_pictures_has_nothing_to_tag(tmp_path: Path) -> None:
 def test_a_picture_with_several_vectors_is_tagged_by_their_mean(
     library: Library, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tagging, "SEGMENTS_AT_A_TIME", 2)
+    monkeypatch.setattr(tagging, "READ_BATCH", 2)
     arrays: Any = library.snapshot().spaces["image"]
-    found = list(tagging._segments(arrays))
+    found = list(tagging._read_segments(arrays))
     assert [len(keys) for keys, _ in found] == [2, 1]
     for _, rows in found:
         np.testing.assert_allclose(np.linalg.norm(rows, axis=1), 1.0, rtol=1e-5)
     keys = np.concatenate([keys for keys, _ in found])
-    assert sorted(keys.tolist()) == sorted(set(arrays.segments.whole().tolist()))
+    assert sorted(keys.tolist()) == sorted(set(arrays.segments.to_array().tolist()))
 
 
 def test_a_file_is_classified_whether_it_is_known_or_not(

@@ -13,10 +13,11 @@ ROOT = Path(__file__).parents[2]
 USED = """
 import time
 import mmsearch
-from mmsearch import presets
+from mmsearch.models import presets
 from mmsearch.encoders.bundle import Encoders
 from mmsearch.models.provisioning import Runtime
-Encoders(presets.find("mini"), Runtime(device="cpu").context()).text.encode_queries(["a dog"])
+context = Runtime(device="cpu").create_context()
+Encoders(presets.find_preset("mini"), context).text.encode_queries(["a dog"])
 time.sleep(2)
 """
 

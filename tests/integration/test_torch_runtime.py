@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmsearch.errors import ModelError
-from mmsearch.runtime.batching import compute
+from mmsearch.runtime.batching import compute_in_batches
 from mmsearch.runtime.device import CPU, Device
 from mmsearch.runtime.torch import TorchNetwork, best_precision, is_overflow
 
@@ -186,7 +186,7 @@ def test_nothing_is_kept_of_a_call(clip: Any) -> None:
     network = TorchNetwork.open(Pictures(clip), CPU, batch=2)
     network.run({"pixels": pixels(5)})
 
-    assert network._steps.inputs == {}
+    assert network._batches.inputs == {}
     assert not any(one.requires_grad for one in network._module.parameters())
 
 
@@ -525,8 +525,8 @@ def test_a_batch_on_a_gpu_grows_only_into_memory_that_is_free(
     network = open_on_gpu(Limited(measure), batch=4)
     ticks = iter(range(10**6))
     # Each batch takes as long. The clock is a default that was bound when the module was loaded.
-    defaults = compute.__kwdefaults__ | {"clock": lambda: float(next(ticks))}
-    monkeypatch.setattr(compute, "__kwdefaults__", defaults)
+    defaults = compute_in_batches.__kwdefaults__ | {"clock": lambda: float(next(ticks))}
+    monkeypatch.setattr(compute_in_batches, "__kwdefaults__", defaults)
     for _ in range(12):
         network.run({"values": np.zeros((network.batch * 4, 1), np.float32)})
 

@@ -11,7 +11,7 @@ import pytest
 
 from mmsearch.errors import MissingExtra, ModelError
 from mmsearch.models.conversion import torch_towers
-from mmsearch.models.conversion.torch_towers import open_torch, tower_module
+from mmsearch.models.conversion.torch_towers import load_tower, open_torch_tower
 from mmsearch.runtime.device import CPU
 
 torch = pytest.importorskip("torch")
@@ -68,7 +68,7 @@ def test_a_sentence_encoder_has_the_vectors_of_its_pooling(tmp_path: Path, pooli
     mask = (np.arange(7) < lengths[:, None]).astype(np.int64)
     settings = {"pooling": pooling} if pooling else {}
 
-    (vectors,) = open_torch("sentence", folder, "text", CPU, settings=settings).run(
+    (vectors,) = open_torch_tower("sentence", folder, "text", CPU, settings=settings).run(
         {"input_ids": ids, "attention_mask": mask}
     )
 
@@ -130,7 +130,7 @@ def test_a_tower_has_the_vectors_of_the_published_model(
         ).numpy()
 
     for precision, least in (("fp32", 0.9999), ("bf16", 0.999)):
-        network = open_torch(encoder, folder, tower, CPU, precision=precision)  # type: ignore[arg-type]
+        network = open_torch_tower(encoder, folder, tower, CPU, precision=precision)  # type: ignore[arg-type]
         (vectors,) = network.run(inputs)
         assert vectors.shape == (len(expected), 32)
         assert vectors.dtype == np.float32
@@ -148,21 +148,21 @@ def test_a_tower_holds_nothing_of_the_other(
         tower, ["visual", "audio"]
     )
 
-    names = list(tower_module(encoder, folder, tower).state_dict())
+    names = list(load_tower(encoder, folder, tower).state_dict())
 
     assert not [name for name in names if any(other in name for other in others)]
 
 
 def test_a_tower_that_there_is_not_is_told_with_those_there_are(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"'clap' has no tower 'image'.*audio of clap"):
-        open_torch("clap", tmp_path, "image", CPU)
+        open_torch_tower("clap", tmp_path, "image", CPU)
 
 
 def test_a_folder_with_nothing_but_a_pickle_is_refused(tmp_path: Path) -> None:
     (tmp_path / "open_clip_pytorch_model.bin").write_bytes(b"\x80\x04.")
 
     with pytest.raises(ModelError, match="pickle"):
-        open_torch("open-clip", tmp_path, "image", CPU)
+        open_torch_tower("open-clip", tmp_path, "image", CPU)
 
 
 def test_a_package_that_is_missing_is_told_with_what_to_install(
@@ -172,4 +172,4 @@ def test_a_package_that_is_missing_is_told_with_what_to_install(
     monkeypatch.delitem(sys.modules, "mmsearch.models.conversion.open_clip", raising=False)
 
     with pytest.raises(MissingExtra, match=r"pip install 'mmsearch\[clip\]'"):
-        torch_towers.open_torch("open-clip", clip, "image", CPU)
+        torch_towers.open_torch_tower("open-clip", clip, "image", CPU)

@@ -13,7 +13,7 @@ import pytest
 
 from mmsearch import text
 from mmsearch.errors import QueryError
-from mmsearch.index.index_config import AS_SIZE_ASKS
+from mmsearch.index.index_config import DEFAULT_INDEX_CONFIG
 from mmsearch.library.library import Library
 from mmsearch.query.algebra import parse
 from mmsearch.query.ranking import Ranking
@@ -60,20 +60,20 @@ def test_rows_are_known_by_their_addresses(tmp_path: Path) -> None:
     snapshot = library.snapshot()
     rows = snapshot.segments
     addresses = rows.addresses()
-    found, owners = rows.at(addresses)
+    found, owners = rows.find_at(addresses)
     there = found >= 0
     assert sorted(found[there].tolist()) == list(range(int(there.sum())))
     assert (owners[there] == rows.owners()[there]).all()
     assert (snapshot.asset_rows(owners[there]) >= 0).all()
-    beyond, nobody = rows.at(addresses | np.uint64(77 << 32))
+    beyond, nobody = rows.find_at(addresses | np.uint64(77 << 32))
     assert (beyond == -1).all()
     assert (nobody == 0).all()
-    assert len(rows.at(addresses[:0])[0]) == 0
+    assert len(rows.find_at(addresses[:0])[0]) == 0
     assert scores(library, "keeper").keys() == {"b", *(f"a{n}" for n in range(9) if n != 3)}
 
 
 def dataset(library: Library) -> Any:
-    return Reader.open(library.location).newest(SEGMENTS)
+    return Reader.open(library.location).open_newest(SEGMENTS)
 
 
 def indexed_names(library: Library) -> list[str]:
@@ -256,9 +256,9 @@ def test_as_many_as_are_asked_for_are_found(many: Library) -> None:
         found = many.search("harbour", ranking=WORDS_ONLY, min_score=0.0, limit=limit)
         assert len(found) == len({hit.path for hit in found}) == limit
     snapshot = many.snapshot()
-    assert len(lexical.written(snapshot, "harbour", 1000, None).segments) == 403
-    assert lexical.written(snapshot, "harbour", 1000, None).is_all
-    assert not lexical.written(snapshot, "harbour", 100, None).is_all
+    assert len(lexical.find_words(snapshot, "harbour", 1000, None).segments) == 403
+    assert lexical.find_words(snapshot, "harbour", 1000, None).is_complete
+    assert not lexical.find_words(snapshot, "harbour", 100, None).is_complete
 
 
 # The index
@@ -268,7 +268,7 @@ def test_the_index_is_made_at_the_end_of_indexing(library: Library) -> None:
     assert indexed_names(library) == [TEXT_INDEX]
     assert unindexed_rows(library) == 0
     assert library.snapshot().reader.has_text_index
-    assert not fulltext.is_due(dataset(library))
+    assert not fulltext.is_update_due(dataset(library))
 
 
 def test_what_was_added_is_found_at_once_and_taken_in_when_it_is_much(
@@ -346,7 +346,7 @@ def test_a_library_that_has_no_index_yet_searches_without_words_until_it_is_inde
     assert scores(library, "walrus") == {}
     (hit,) = library.search("walrus", min_score=0.3)
     assert (Path(hit.path).stem, set(hit.spaces)) == ("a", {"text"})
-    assert lexical.written(library.snapshot(), "walrus", 10, None).is_all
+    assert lexical.find_words(library.snapshot(), "walrus", 10, None).is_complete
 
     assert library.index(tmp_path / "media").indexed == 0
 
@@ -370,9 +370,9 @@ def test_an_index_that_another_writer_stands_in_the_way_of_waits(tmp_path: Path)
     snapshot = fake_library(tmp_path / "library").snapshot()
 
     with Lock(library.location):
-        maintenance.bring_up(snapshot, AS_SIZE_ASKS)
+        maintenance.build_due_indexes(snapshot, DEFAULT_INDEX_CONFIG)
     assert indexed_names(library) == []
-    maintenance.bring_up(snapshot, AS_SIZE_ASKS)
+    maintenance.build_due_indexes(snapshot, DEFAULT_INDEX_CONFIG)
     assert indexed_names(library) == [TEXT_INDEX]
 
 
@@ -476,7 +476,7 @@ def test_hostile_words_are_words(library: Library, query: str) -> None:
                 assert not query.strip() or not words.terms
                 continue
             assert all(0.0 < hit.score <= 1.0 for hit in hits)
-    plain = {"keeper"} == {one for one in lexical.tokens(query) if one != "2"}
+    plain = {"keeper"} == {one for one in lexical.tokenize(query) if one != "2"}
     if plain and '"' not in query:
         assert set(scores(library, query)) >= {"f0", "f1", "f8"}
 

@@ -18,16 +18,16 @@ from starlette.testclient import TestClient
 
 from mmsearch.library.library import Library
 from mmsearch.server.http.app import create_app
-from mmsearch.server.http.settings import Settings
+from mmsearch.server.http.settings import ServerSettings
 from tests.patience import HANG_S
 
 ROOT = Path(__file__).parents[2]
 PROBLEM = "urn:mmsearch:problem:"
 
 
-def settings_of(library: Path | Library, **changes: Any) -> Settings:
+def settings_of(library: Path | Library, **changes: Any) -> ServerSettings:
     path = library.path if isinstance(library, Library) else library
-    return Settings(library=path, **changes)
+    return ServerSettings(library=path, **changes)
 
 
 @contextlib.contextmanager

@@ -14,9 +14,9 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response, Strea
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
-from mmsearch.server.guard.connections import Limits
+from mmsearch.server.guard.connections import ConnectionLimits
 from mmsearch.server.guard.guard import Guard
-from mmsearch.server.guard.hosts import allowed_hosts
+from mmsearch.server.guard.hosts import list_allowed_hosts
 from mmsearch.server.guard.runner import STOPPING, serve
 
 
@@ -89,7 +89,7 @@ def main(options: dict[str, Any]) -> None:
     token = options.get("token")
     guard = Guard(
         app,
-        hosts=allowed_hosts("127.0.0.1", None, options.get("hosts", ())),
+        hosts=list_allowed_hosts("127.0.0.1", None, options.get("hosts", ())),
         token=token,
         max_body_bytes=options.get("max_body_bytes", 1024**2),
         on_refused=note,
@@ -99,7 +99,7 @@ def main(options: dict[str, Any]) -> None:
         host=options.get("host", "127.0.0.1"),
         port=options.get("port", 0),
         has_token=token is not None,
-        limits=Limits(**options.get("limits", {})),
+        limits=ConnectionLimits(**options.get("limits", {})),
         on_bound=lambda url: print(url, flush=True),
         on_refused=note,
     )

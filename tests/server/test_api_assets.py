@@ -14,11 +14,14 @@ import jsonschema
 import pytest
 from fastapi.testclient import TestClient
 
-from mmsearch import serialization
 from mmsearch.errors import StoreError
 from mmsearch.library.library import Library
-from mmsearch.server.http import answers, problems
+from mmsearch.serialization.answers import build_asset, build_segment
+from mmsearch.serialization.json_format import write_json
+from mmsearch.server import problems
+from mmsearch.server.http import answers
 from mmsearch.server.http.app import create_app
+from mmsearch.server.http.links import build_asset_links
 from tests.fakes import fake_library, write_film, write_picture, write_text
 from tests.patience import HANG_S
 from tests.server.live import client_of, problem, settings_of
@@ -66,7 +69,8 @@ def test_an_asset_is_told_with_all_its_paths(
     told = client.get(f"/v1/assets/{ids['image']}").json()
     found = library.asset(ids["image"])
     assert found is not None
-    assert serialization.asset_object(found.asset, found.paths).items() <= told.items()
+    links = build_asset_links(found.asset.id, found.asset.modality)
+    assert told == json.loads(write_json(build_asset(found.asset, found.paths, links)))
     assert len(told["paths"]) == 2
     check(document_of(client), "/v1/assets/{asset_id}", "get", told)
     for url in (told["thumbnail_url"], told["media_url"], told["segments_url"]):
@@ -79,7 +83,7 @@ def test_segments_come_in_order_and_in_pages(
     url = f"/v1/assets/{ids['text']}/segments"
     told = client.get(url).json()
     found = library.segments(ids["text"])
-    assert told["segments"] == [serialization.segment_object(one) for one in found]
+    assert told["segments"] == [json.loads(write_json(build_segment(one))) for one in found]
     assert told["total"] == len(found) > 5
     check(document_of(client), "/v1/assets/{asset_id}/segments", "get", told)
     page = client.get(url, params={"offset": 2, "limit": 2}).json()
@@ -96,7 +100,7 @@ def test_a_segment_is_told_by_itself(
 ) -> None:
     segment = library.segments(ids["video"])[1]
     told = client.get(f"/v1/segments/{segment.id}").json()
-    assert told == serialization.segment_object(segment)
+    assert told == json.loads(write_json(build_segment(segment)))
     check(document_of(client), "/v1/segments/{segment_id}", "get", told)
 
 
@@ -134,16 +138,16 @@ def test_other_methods_are_told_which_there_are(client: TestClient) -> None:
 
 def test_status_is_what_the_command_prints(client: TestClient, library: Library) -> None:
     told = client.get("/v1/status").json()
-    assert told == json.loads(json.dumps(serialization.status_object(library.status())))
+    assert told == json.loads(write_json(library.status()))
     check(document_of(client), "/v1/status", "get", told)
 
 
 def test_health_is_always_told_and_readiness_when_it_is_warm(library: Library) -> None:
     with client_of(library) as client:
         assert client.get("/healthz").json() == {"status": "ok"}
-        client.app.state.backend.ready.wait(HANG_S)
+        client.app.state.backend.warm_up_succeeded.wait(HANG_S)
         assert client.get("/readyz").json() == {"status": "ready"}
-        client.app.state.backend.ready.clear()
+        client.app.state.backend.warm_up_succeeded.clear()
         answer = client.get("/readyz")
         problem(answer, 503, "unavailable")
         assert answer.headers["retry-after"] == "1"
@@ -157,7 +161,7 @@ def test_a_library_that_cannot_be_warmed_up_is_not_ready(
 
     monkeypatch.setattr(Library, "warm_up", torn)
     with client_of(library) as client:
-        assert client.app.state.backend.tried.wait(HANG_S)
+        assert client.app.state.backend.warm_up_ended.wait(HANG_S)
         told = problem(client.get("/readyz"), 503, "unavailable")
         assert client.get("/healthz").status_code == 200
     assert "log says why" in told["detail"]
@@ -253,7 +257,7 @@ def test_examples_of_the_document_are_as_it_says(client: TestClient) -> None:
                     jsonschema.Draft202012Validator(schema).validate(example["value"])
                     count += 1
     assert count >= 4
-    for kind in problems.KINDS:
+    for kind in problems.PROBLEM_TYPES:
         answers.ProblemDetails(type=kind.name, title=kind.title, status=kind.status)
 
 
@@ -272,7 +276,7 @@ def test_a_token_is_in_the_document(library: Library) -> None:
 
 def test_the_api_imports_neither_torch_nor_pandas_nor_a_ui() -> None:
     code = (
-        "import sys; from mmsearch.cli.lazy_pandas import leave_pandas_out; leave_pandas_out();"
+        "import sys; from mmsearch.cli.lazy_pandas import hide_pandas; hide_pandas();"
         "import mmsearch.server.http.app;"
         "print([m for m in ('torch', 'pandas', 'streamlit', 'lancedb') if m in sys.modules])"
     )

@@ -13,7 +13,7 @@ import pytest
 
 from mmsearch.library.library import Library
 from mmsearch.query.algebra import image
-from mmsearch.server.http import problems
+from mmsearch.server import problems
 from mmsearch.server.http.app import create_app
 from tests.server.live import ROOT, served, settings_of
 
@@ -74,5 +74,5 @@ def test_the_searches_by_curl_of_the_guide_run(place: str, folder: Path, library
 
 def test_every_kind_of_problem_is_in_the_guide() -> None:
     quiet = {"method-not-allowed", "library-locked", "internal-error", "not-installed"}
-    for kind in problems.KINDS:
+    for kind in problems.PROBLEM_TYPES:
         assert f"`{kind.name}`" in GUIDE or kind.name in quiet

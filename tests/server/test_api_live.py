@@ -19,11 +19,12 @@ from typing import Any
 import httpx
 import pytest
 
-from mmsearch import serialization
 from mmsearch.library.examples import Decoding
 from mmsearch.library.library import Library
-from mmsearch.media.isolation import Stopped
+from mmsearch.media.isolation import CancelledError
 from mmsearch.query.algebra import Query
+from mmsearch.serialization.answers import build_hit
+from mmsearch.serialization.json_format import write_json
 from mmsearch.server.http.app import create_app
 from tests.fakes import FakeEncoders, fake_library, write_picture, write_text
 from tests.patience import HANG_S, wait_until
@@ -69,7 +70,9 @@ def flood(url: str, each: int) -> list[tuple[str, httpx.Response]]:
 @pytest.mark.slow
 def test_64_clients_get_the_answers_of_the_library(library: Library) -> None:
     wanted = {
-        query: [serialization.hit_object(hit) for hit in library.search(query, min_score=0)]
+        query: [
+            json.loads(write_json(build_hit(hit))) for hit in library.search(query, min_score=0)
+        ]
         for query in QUERIES
     }
     with served(create_app(settings_of(library), library)) as url:
@@ -114,7 +117,7 @@ def test_a_search_that_takes_too_long_is_given_up(
         while not decoding.is_stopped():
             time.sleep(0.005)
         given_up.set()
-        raise Stopped
+        raise CancelledError
 
     monkeypatch.setattr(Library, "search", endless)
     app = create_app(settings_of(library, threads=1, timeout_s=0.3), library)
@@ -139,7 +142,7 @@ def test_nothing_is_done_for_a_client_that_has_left(
         while not decoding.is_stopped():
             time.sleep(0.005)
         stopped.set()
-        raise Stopped
+        raise CancelledError
 
     monkeypatch.setattr(Library, "search", watched)
     app = create_app(settings_of(library, threads=1, timeout_s=HANG_S), library)
@@ -156,11 +159,11 @@ def test_nothing_is_done_for_a_client_that_has_left(
             connection.sendall(head.encode() + body)
             connections.append(connection)
             assert begun.wait(HANG_S)
-        wait_until(lambda: app.state.backend.quick.live == 2)
+        wait_until(lambda: app.state.backend.quick.pending_count == 2)
         for connection in connections:
             connection.close()
         assert stopped.wait(HANG_S)
-        wait_until(lambda: app.state.backend.quick.live == 0)
+        wait_until(lambda: app.state.backend.quick.pending_count == 0)
     assert queries == ["first"]
 
 
@@ -189,7 +192,7 @@ def test_slow_work_keeps_no_search_waiting(
     app = create_app(settings_of(library, threads=1), library)
     with served(app) as url, ThreadPoolExecutor(1) as pool:
         slow = pool.submit(httpx.get, f"{url}/v1/status", timeout=HANG_S)
-        wait_until(lambda: app.state.backend.slow.live)
+        wait_until(lambda: app.state.backend.slow.pending_count)
         assert ask(url, "red").status_code == 200
         assert not slow.done()
         release.set()

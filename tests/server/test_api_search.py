@@ -13,18 +13,22 @@ import pytest
 from fastapi.testclient import TestClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pydantic import TypeAdapter
 
-from mmsearch import serialization
 from mmsearch.library.library import Library
 from mmsearch.media.base import LoadOptions
 from mmsearch.media.isolation import Decoder
 from mmsearch.query import algebra as queries
 from mmsearch.query.ranking import Ranking
+from mmsearch.serialization.answers import build_hit
+from mmsearch.serialization.json_format import write_json
 from mmsearch.server.http import uploads
-from mmsearch.server.http.answers import SearchAnswer
+from mmsearch.server.http.answers import LinkedSearchAnswer
+from mmsearch.types import Hit
 from tests.fakes import fake_library, write_film, write_picture, write_sound, write_text
 from tests.server.live import client_of, problem
 
+ANSWER = TypeAdapter(LinkedSearchAnswer)
 LINKS = ("asset_url", "thumbnail_url", "media_url")
 
 
@@ -68,6 +72,11 @@ def searched(client: TestClient, **asked: Any) -> dict[str, Any]:
     return told
 
 
+def as_told(hit: Hit) -> dict[str, Any]:
+    told: dict[str, Any] = json.loads(write_json(build_hit(hit)))
+    return told
+
+
 def plain(hit: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in hit.items() if name not in LINKS}
 
@@ -99,14 +108,17 @@ def test_answers_are_those_of_the_library(
         ),
     )
     told = searched(client, **asked)
-    assert [plain(hit) for hit in told["hits"]] == [serialization.hit_object(hit) for hit in hits]
+    assert [plain(hit) for hit in told["hits"]] == [as_told(hit) for hit in hits]
     assert told["total"] == len(hits)
     assert told["preset"] == "mini"
 
 
 def test_answers_are_as_the_document_says(client: TestClient, coloured: TestClient) -> None:
     document = client.get("/openapi.json").json()
-    schema = {"$ref": "#/components/schemas/SearchAnswer", "components": document["components"]}
+    schema = {
+        "$ref": "#/components/schemas/LinkedSearchAnswer",
+        "components": document["components"],
+    }
     checker = jsonschema.Draft202012Validator(schema)
     seen = 0
     for asked in (
@@ -118,7 +130,7 @@ def test_answers_are_as_the_document_says(client: TestClient, coloured: TestClie
         for one in (client, coloured):
             told = searched(one, **asked)
             checker.validate(told)
-            SearchAnswer.model_validate(told)
+            ANSWER.validate_python(told)
             seen += told["total"]
     assert seen > 20
 
@@ -276,9 +288,7 @@ def test_a_file_is_an_example(
     with known.open("rb") as file:
         answer = client.post("/v1/search", files={**SEARCH, "file": ("x.jpg", file)})
     hits = library.search(queries.file(known))
-    assert [plain(hit) for hit in answer.json()["hits"]] == [
-        serialization.hit_object(hit) for hit in hits
-    ]
+    assert [plain(hit) for hit in answer.json()["hits"]] == [as_told(hit) for hit in hits]
     assert answer.json()["query"] == "x.jpg"
     new = sample_data / "photos/IMG_0032.jpg"
     new = new if new.is_file() else sorted((sample_data / "photos").glob("*.jpg"))[-1]
@@ -357,14 +367,14 @@ def test_the_name_of_a_file_is_no_path(
     coloured: TestClient, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[Path] = []
-    receive = uploads.receive
+    receive = uploads.read_multipart
 
-    async def noted(*args: Any, **named: Any) -> uploads.Received:
+    async def noted(*args: Any, **named: Any) -> uploads.MultipartSearch:
         received = await receive(*args, **named)
-        seen.extend(one.path for one in received.uploads)
+        seen.extend(one.path for one in received.parts)
         return received
 
-    monkeypatch.setattr("mmsearch.server.http.search.uploads.receive", noted)
+    monkeypatch.setattr("mmsearch.server.http.search.uploads.read_multipart", noted)
     body = (
         b'--x\r\nContent-Disposition: form-data; name="request"\r\n\r\n{}\r\n'
         b'--x\r\nContent-Disposition: form-data; name="file"; filename="'
@@ -491,4 +501,4 @@ def test_whatever_is_asked_is_answered_or_refused(
     answer = coloured.post("/v1/search", json=asked)
     assert answer.status_code in (200, 400, 404, 422), answer.text
     if answer.status_code == 200:
-        SearchAnswer.model_validate(answer.json())
+        ANSWER.validate_python(answer.json())

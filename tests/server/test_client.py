@@ -21,14 +21,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from mmsearch import serialization
 from mmsearch.client import RemoteLibrary, parsing
-from mmsearch.client.address import Address, parse
+from mmsearch.client.address import ServerAddress, parse_address
 from mmsearch.client.http import ANSWER_BYTES
 from mmsearch.errors import ConfigError, MissingExtra, MmsearchError, QueryError, StoreError
 from mmsearch.library.library import Library
 from mmsearch.query import algebra as queries
 from mmsearch.query.ranking import Ranking
+from mmsearch.serialization.answers import build_hit, build_search
+from mmsearch.serialization.json_format import JsonShapeError, write_json
+from mmsearch.serialization.rounding import round_hit
 from mmsearch.types import (
     Asset,
     Box,
@@ -177,12 +179,11 @@ def test_a_hit_that_was_told_is_the_hit_as_it_is_shown(
         1, score, "/film.mp4", Asset("a" * 32, Modality.VIDEO, 0, Metadata()), segment,
         {"image": SpaceScore(1, other, score)}, (moment,),
     )  # fmt: skip
-    shown = serialization.rounded(hit)
-    sent = serialization.hit_object(hit)
-    sent["spaces"]["image"]["similarity"] = shown.spaces["image"].similarity
-    (told,) = parsing.hits({"hits": [sent]})
+    shown = round_hit(hit)
+    sent = json.loads(write_json(build_hit(hit, explains=True)))
+    (told,) = parsing.read_hits({"hits": [sent]})
 
-    assert told == shown == serialization.rounded(shown)
+    assert told == shown == round_hit(shown)
 
 
 def test_folders_are_those_of_this_machine(
@@ -322,25 +323,25 @@ def test_the_token_comes_from_a_file_or_the_environment(url: str, cli: Cli, tmp_
 
 def test_addresses_are_read() -> None:
     for written, expected in (
-        ("http://127.0.0.1:8100", Address("http", "127.0.0.1", 8100)),
-        ("http://localhost/", Address("http", "localhost", 80)),
-        (" https://Example.org/a/b/ ", Address("https", "example.org", 443, "/a/b")),
-        ("http://[::1]:81", Address("http", "::1", 81)),
+        ("http://127.0.0.1:8100", ServerAddress("http", "127.0.0.1", 8100)),
+        ("http://localhost/", ServerAddress("http", "localhost", 80)),
+        (" https://Example.org/a/b/ ", ServerAddress("https", "example.org", 443, "/a/b")),
+        ("http://[::1]:81", ServerAddress("http", "::1", 81)),
     ):
-        assert parse(written) == expected
-        assert parse(str(expected)) == expected
+        assert parse_address(written) == expected
+        assert parse_address(str(expected)) == expected
     for written in ("", "localhost:8100", "ftp://a", "file:///etc/passwd", "http://", "http://a:b",
                     "http://a:99999", "http://u:p@a", "http://a?q=1", "http://a#f", "http://a b",
                     "http://a/\r\nX: y", "http://ä", "//a", "http://[::1", "unix:/x"):  # fmt: skip
         with pytest.raises(ConfigError):
-            parse(written)
+            parse_address(written)
 
 
 @settings(deadline=None)
 @given(st.text(max_size=60))
 def test_no_text_crashes_the_reading_of_an_address(written: str) -> None:
     with contextlib.suppress(ConfigError):
-        found = parse("http://" + written)
+        found = parse_address("http://" + written)
         assert found.host
         assert "\n" not in str(found)
 
@@ -353,10 +354,10 @@ def test_a_proxy_is_for_other_machines_alone(
     monkeypatch.setenv("no_proxy", "near.example")
 
     for own in ("http://127.0.0.1", "http://127.8.8.8", "http://[::1]", "https://localhost"):
-        assert parse(own).proxy() is None
-    assert parse("http://far.example").proxy() == Address("http", "127.0.0.1", 1)
-    assert parse("https://far.example").proxy() == Address("http", "127.0.0.1", 2)
-    assert parse("http://near.example").proxy() is None
+        assert parse_address(own).proxy() is None
+    assert parse_address("http://far.example").proxy() == ServerAddress("http", "127.0.0.1", 1)
+    assert parse_address("https://far.example").proxy() == ServerAddress("http", "127.0.0.1", 2)
+    assert parse_address("http://near.example").proxy() is None
     assert cli("search", "kitten", "--server", url, env={"MMSEARCH_TOKEN": TOKEN}).returncode == 0
 
 
@@ -425,7 +426,7 @@ def problem(status: int, name: str, detail: str) -> bytes:
     return said(json.dumps(told).encode(), status=f"{status} X", kind="application/problem+json")
 
 
-NOTHING = said(json.dumps(serialization.answer_object("x", "mini", 1.0, [])).encode())
+NOTHING = said(write_json(build_search("x", "mini", 1.0, [])).encode())
 
 
 def asked(*answers: bytes | Iterator[bytes], timeout_s: float = 10) -> tuple[Any, Fake]:
@@ -576,10 +577,10 @@ def hits(small_library: Path) -> list[Hit]:
 
 
 def test_hits_come_back_as_they_were_told(hits: list[Hit]) -> None:
-    told = json.loads(serialization.json_text("q", "mini", 1.0, hits))
-    found = parsing.hits(told)
+    told = json.loads(write_json(build_search("q", "mini", 1.0, hits)))
+    found = parsing.read_hits(told)
 
-    assert serialization.json_text("q", "mini", 1.0, found) == json.dumps(told, ensure_ascii=False)
+    assert write_json(build_search("q", "mini", 1.0, found)) == json.dumps(told, ensure_ascii=False)
     assert len(found) == len(hits) > 5
     for one, other in zip(found, hits, strict=True):
         assert one.kind is other.kind
@@ -632,7 +633,7 @@ JSON = st.recursive(
 def test_any_change_to_an_answer_is_understood_or_refused(
     hits: list[Hit], data: st.DataObject
 ) -> None:
-    told = json.loads(serialization.json_text("q", "mini", 1.0, hits[:3]))
+    told = json.loads(write_json(build_search("q", "mini", 1.0, hits[:3])))
     at: Any = told
     while True:
         key = data.draw(st.sampled_from(list(at) if isinstance(at, dict) else range(len(at))))
@@ -642,15 +643,15 @@ def test_any_change_to_an_answer_is_understood_or_refused(
         at = deeper
     at[key] = data.draw(JSON)
 
-    with contextlib.suppress(parsing.NotUnderstood):
-        found = parsing.hits(told)
-        assert serialization.json_text("q", parsing.preset(told), 1.0, found)
+    with contextlib.suppress(JsonShapeError):
+        found = parsing.read_hits(told)
+        assert write_json(build_search("q", parsing.read_preset(told), 1.0, found))
 
 
 def test_halves_of_characters_become_whole(hits: list[Hit]) -> None:
-    told = json.loads(serialization.json_text("q", "mini", 1.0, hits[:1]))
+    told = json.loads(write_json(build_search("q", "mini", 1.0, hits[:1])))
     told["hits"][0]["path"] = "/a/\ud800.jpg"
 
-    (found,) = parsing.hits(told)
+    (found,) = parsing.read_hits(told)
 
     io.BytesIO().write(found.path.encode())

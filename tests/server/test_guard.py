@@ -18,11 +18,17 @@ from hypothesis import strategies as st
 from mmsearch.errors import ConfigError
 from mmsearch.server.guard import tokens
 from mmsearch.server.guard.guard import Guard
-from mmsearch.server.guard.hosts import ANY_ADDRESS, allowed_hosts, is_allowed, is_loopback, url
+from mmsearch.server.guard.hosts import (
+    ANY_ADDRESS,
+    format_url,
+    is_allowed_host,
+    is_loopback,
+    list_allowed_hosts,
+)
 from mmsearch.server.guard.refusals import HEAD_BYTES, HEAD_FIELDS, TARGET_BYTES
-from mmsearch.server.guard.tokens import GUESSES_AT_ONCE, Guesses, Token, read_token
+from mmsearch.server.guard.tokens import GUESSES_AT_ONCE, AccessToken, GuessLimiter, read_token
 
-HOSTS = allowed_hosts("127.0.0.1", 8765)
+HOSTS = list_allowed_hosts("127.0.0.1", 8765)
 TOKEN = "a-token-of-some-length"
 OWN = (("Host", "127.0.0.1:8765"),)
 Pairs = Sequence[tuple[str, str]]
@@ -171,35 +177,35 @@ def test_a_request_names_one_host(headers: Pairs) -> None:
 
 
 def test_names_can_be_added() -> None:
-    hosts = allowed_hosts("10.0.0.7", 8765, ["Search.example.org", "other.example:443"])
+    hosts = list_allowed_hosts("10.0.0.7", 8765, ["Search.example.org", "other.example:443"])
 
-    assert is_allowed("search.example.org", hosts)
-    assert is_allowed("search.example.org:1234", hosts)
-    assert is_allowed("10.0.0.7:8765", hosts)
-    assert is_allowed("other.example:443", hosts)
-    assert not is_allowed("other.example", hosts)
-    assert not is_allowed("10.0.0.8:8765", hosts)
+    assert is_allowed_host("search.example.org", hosts)
+    assert is_allowed_host("search.example.org:1234", hosts)
+    assert is_allowed_host("10.0.0.7:8765", hosts)
+    assert is_allowed_host("other.example:443", hosts)
+    assert not is_allowed_host("other.example", hosts)
+    assert not is_allowed_host("10.0.0.8:8765", hosts)
 
 
 def test_a_server_on_all_addresses_is_asked_for_by_any_address_but_no_name() -> None:
-    hosts = allowed_hosts("0.0.0.0", 8765)
+    hosts = list_allowed_hosts("0.0.0.0", 8765)
 
     assert ANY_ADDRESS in hosts
-    assert is_allowed("192.168.1.5:8765", hosts)
-    assert is_allowed("[fd00::5]:8765", hosts)
-    assert not is_allowed("evil.example:8765", hosts)
-    assert not is_allowed(ANY_ADDRESS, hosts)
+    assert is_allowed_host("192.168.1.5:8765", hosts)
+    assert is_allowed_host("[fd00::5]:8765", hosts)
+    assert not is_allowed_host("evil.example:8765", hosts)
+    assert not is_allowed_host(ANY_ADDRESS, hosts)
 
 
 def test_a_usual_port_need_not_be_written() -> None:
-    assert is_allowed("localhost", allowed_hosts("127.0.0.1", 80))
-    assert not is_allowed("localhost", allowed_hosts("127.0.0.1", 8080))
+    assert is_allowed_host("localhost", list_allowed_hosts("127.0.0.1", 80))
+    assert not is_allowed_host("localhost", list_allowed_hosts("127.0.0.1", 8080))
 
 
 @pytest.mark.parametrize("name", ["", "a b", "http://x", "x/y", "*", "*.example.org", "<address>"])
 def test_what_is_no_name_cannot_be_added(name: str) -> None:
     with pytest.raises(ConfigError, match="no name of a host"):
-        allowed_hosts("127.0.0.1", 8765, [name])
+        list_allowed_hosts("127.0.0.1", 8765, [name])
 
 
 def test_loopback_is_told_from_other_addresses() -> None:
@@ -207,14 +213,14 @@ def test_loopback_is_told_from_other_addresses() -> None:
         assert is_loopback(name), name
     for name in ("0.0.0.0", "::", "192.168.0.1", "localhost.example", "", "127.0.0.1.example"):
         assert not is_loopback(name), name
-    assert url("0.0.0.0", 1) == "http://127.0.0.1:1"
-    assert url("::", 1) == "http://[::1]:1"
-    assert url("fd00::1", 1) == "http://[fd00::1]:1"
+    assert format_url("0.0.0.0", 1) == "http://127.0.0.1:1"
+    assert format_url("::", 1) == "http://[::1]:1"
+    assert format_url("fd00::1", 1) == "http://[fd00::1]:1"
 
 
 @given(st.text(max_size=40))
 def test_only_what_was_allowed_is_answered_to(written: str) -> None:
-    assert is_allowed(written, HOSTS) == (written in HOSTS)
+    assert is_allowed_host(written, HOSTS) == (written in HOSTS)
 
 
 CROSS = (*OWN, ("Origin", "http://evil.example"))
@@ -342,7 +348,7 @@ def test_nothing_else_opens(written: str) -> None:
 
     assert answer.status == 401
     assert answer.problem == "wrong-token"
-    assert guard.guesses == 1
+    assert guard.wrong_token_count == 1
     assert refused == {"wrong-token": 1}
     assert TOKEN.encode() not in answer.body
 
@@ -391,10 +397,10 @@ def test_guessing_is_slow_and_the_right_token_is_not(monkeypatch: pytest.MonkeyP
 
     counts = Counter(answer.problem for answer in answers)
     assert counts == {"wrong-token": GUESSES_AT_ONCE, "many-guesses": 200 - GUESSES_AT_ONCE}
-    assert guard.guesses == GUESSES_AT_ONCE  # the others were not even looked at
+    assert guard.wrong_token_count == GUESSES_AT_ONCE  # the others were not even looked at
     assert delays == [tokens.WRONG_S] * GUESSES_AT_ONCE
     assert other.status == 200
-    assert not guard._guesses._waiting  # nothing is kept of who is not there any more
+    assert not guard._limiter._waiting  # nothing is kept of who is not there any more
 
 
 @given(st.binary(max_size=60))
@@ -402,7 +408,7 @@ def test_only_the_token_is_right(given_value: bytes) -> None:
     scheme, _, rest = given_value.partition(b" ")
     is_it = scheme.lower() == b"bearer" and rest.strip() == TOKEN.encode()
 
-    assert Token(TOKEN).is_shown_by(given_value) == is_it
+    assert AccessToken(TOKEN).matches(given_value) == is_it
 
 
 def test_tokens_are_compared_in_constant_time(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -414,20 +420,20 @@ def test_tokens_are_compared_in_constant_time(monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setattr(tokens.hmac, "compare_digest", compare)
     for written in (b"", b"Bearer x", b"Bearer " + TOKEN.encode(), b"Basic " + b"y" * 5000):
-        Token(TOKEN).is_shown_by(written)
+        AccessToken(TOKEN).matches(written)
 
     assert compared == [(32, 32)] * 4  # always, and whatever its length
 
 
 def test_memory_of_guesses_is_bounded_by_those_who_wait() -> None:
     async def many() -> int:
-        guesses = Guesses()
-        tasks = [asyncio.create_task(guesses.wrong(str(n))) for n in range(500)]
+        guesses = GuessLimiter()
+        tasks = [asyncio.create_task(guesses.delay_answer(str(n))) for n in range(500)]
         await asyncio.sleep(0)
         for task in tasks:  # the clients leave
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        assert guesses.count == 500
+        assert guesses.wrong_count == 500
         return len(guesses._waiting)
 
     assert asyncio.run(many()) == 0

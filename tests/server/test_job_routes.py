@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import FastAPI
+from pydantic import TypeAdapter
 from starlette.testclient import TestClient
 
 from mmsearch.jobs import Jobs
@@ -51,8 +52,8 @@ def root(tmp_path: Path) -> Path:
 
 def client_of(jobs: Jobs, *, allow_write: bool = True) -> TestClient:
     app = FastAPI()
-    app.include_router(routes.router(lambda: jobs, allow_write=allow_write))
-    problems.install(app)
+    app.include_router(routes.create_router(lambda: jobs, allow_write=allow_write))
+    problems.install_handlers(app)
     return TestClient(app)
 
 
@@ -88,14 +89,14 @@ def ended(client: TestClient, job_id: str) -> dict[str, Any]:
 
 def test_a_job_is_started_and_told_to_its_end(client: TestClient, root: Path) -> None:
     told = start(client, root / "inside", prune=True, kinds=["text"], retry_failed=True)
-    assert JobAnswer.model_validate(told).state == "running"
+    assert TypeAdapter(JobAnswer).validate_python(told).state == "running"
     last = ended(client, told["id"])
 
-    assert JobAnswer.model_validate(last).state == "done"
+    assert TypeAdapter(JobAnswer).validate_python(last).state == "done"
     assert last["counts"]["indexed"] == 3
     assert [one["path"] for one in last["failures"]] == ["/broken", "/broken too"]
     listed = client.get("/v1/jobs").json()
-    assert [job.id for job in JobsAnswer.model_validate(listed).jobs] == [told["id"]]
+    assert [job.id for job in TypeAdapter(JobsAnswer).validate_python(listed).jobs] == [told["id"]]
 
 
 @pytest.mark.slow
@@ -256,7 +257,7 @@ def test_events_tell_of_progress_failures_and_the_end(client: TestClient, root: 
     assert [data["path"] for name, _, data in found if name == "failure"] == [
         "/broken", "/broken too",
     ]  # fmt: skip
-    assert JobAnswer.model_validate(found[-1][2]).state == "done"
+    assert TypeAdapter(JobAnswer).validate_python(found[-1][2]).state == "done"
     assert "failures" not in found[0][2] or names[0] == "failure"
 
 
@@ -313,14 +314,14 @@ SERVER = """
 import sys
 from fastapi import FastAPI
 from mmsearch.jobs import Jobs
-from mmsearch.server import jobs as routes
-from mmsearch.server import problems
+from mmsearch.server.http import jobs as routes
+from mmsearch.server.http import problems
 from mmsearch.server.guard.runner import serve
 routes.HEARTBEAT_S = 0.3
 with Jobs(sys.argv[1], roots=[sys.argv[2]], command=(sys.executable, "-c", sys.argv[3])) as jobs:
     app = FastAPI()
-    app.include_router(routes.router(lambda: jobs, allow_write=True))
-    problems.install(app)
+    app.include_router(routes.create_router(lambda: jobs, allow_write=True))
+    problems.install_handlers(app)
     serve(app, on_bound=lambda url: print(url, flush=True))
 """
 

@@ -17,12 +17,12 @@ import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from mmsearch_indexers.discovery import Selection, discover
+from mmsearch_indexers.discovery import FileSelection, discover_files
 
 from mmsearch.errors import ConfigError, QueryError
-from mmsearch.jobs import Job, Jobs, OutsideRoots, State, TooManyJobs
-from mmsearch.jobs.job import SHOWN_FAILURES, Record
-from mmsearch.jobs.process import LINE_BYTES, Lines, Run
+from mmsearch.jobs import Job, Jobs, JobState, OutsideRoots, TooManyJobs
+from mmsearch.jobs.job import SHOWN_FAILURES, JobRecord
+from mmsearch.jobs.process import LINE_BYTES, JobProcess, LineSplitter
 from mmsearch.jobs.runner import AT_MOST_WAITING
 from mmsearch.library.library import Library
 from mmsearch.store.writer import Lock
@@ -84,10 +84,10 @@ def test_a_job_indexes_a_folder_and_tells_how(texts: Path, tmp_path: Path) -> No
     (texts / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"\x00" * 50)
     with Jobs(tmp_path / "library") as jobs:
         job = jobs.start([texts])
-        assert job.state is State.RUNNING
+        assert job.state is JobState.RUNNING
         done = ended(jobs, job)
 
-    assert done.state is State.DONE, done.message
+    assert done.state is JobState.DONE, done.message
     assert (done.done, done.total) == (5, 5)
     assert done.counts["indexed"] == 4
     assert done.counts["failed"] == 1
@@ -121,7 +121,7 @@ def test_names_that_look_like_options_are_files(tmp_path: Path) -> None:
     with Jobs(tmp_path / "library") as jobs:
         done = ended(jobs, jobs.start([folder]))
 
-    assert done.state is State.DONE, done.message
+    assert done.state is JobState.DONE, done.message
     assert done.counts["indexed"] == 1
 
 
@@ -130,7 +130,7 @@ def test_a_locked_library_is_told_as_the_command_tells_it(texts: Path, tmp_path:
     with Lock(tmp_path / "library"), Jobs(tmp_path / "library") as jobs:
         job = ended(jobs, jobs.start([texts]))
 
-    assert job.state is State.FAILED
+    assert job.state is JobState.FAILED
     assert "another process" in job.message
     assert not job.message.startswith("mmsearch:")
 
@@ -164,12 +164,12 @@ def test_a_cancelled_job_keeps_what_it_has_finished(tmp_path: Path) -> None:
         jobs.cancel(job.id)
         job = ended(jobs, job)
 
-        assert job.state is State.CANCELLED
+        assert job.state is JobState.CANCELLED
         assert job.total == 400
         assert 0 < job.done < 400
         rest = ended(jobs, jobs.start([folder]))  # neither locked nor broken
 
-    assert rest.state is State.DONE, rest.message
+    assert rest.state is JobState.DONE, rest.message
     assert rest.counts["skipped"] + rest.counts["indexed"] == 400
     assert rest.counts["skipped"] > 0
 
@@ -178,7 +178,7 @@ def test_a_process_that_dies_is_a_failed_job(running: Started, texts: Path) -> N
     killed = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
     job = ended(jobs := running(killed), jobs.start([texts]))
 
-    assert job.state is State.FAILED
+    assert job.state is JobState.FAILED
     assert "SIGKILL" in job.message
     assert "memory" in job.message
 
@@ -189,7 +189,7 @@ def test_a_process_that_ends_early_is_a_failed_job(running: Started, texts: Path
     missing = Jobs(texts / "library", command=("/nonexistent/program",))
     unborn = ended(missing, missing.start([texts]))
 
-    assert {job.state for job in (silent, crashed, unborn)} == {State.FAILED}
+    assert {job.state for job in (silent, crashed, unborn)} == {JobState.FAILED}
     assert "code 0" in silent.message
     assert crashed.message == "RuntimeError: so what"
     assert "/nonexistent/program" in unborn.message
@@ -206,7 +206,7 @@ sys.stderr.write("noise " * 100_000)
 """
     job = ended(jobs := running(program), jobs.start([texts]))
 
-    assert job.state is State.DONE, job.message
+    assert job.state is JobState.DONE, job.message
     assert job.counts["indexed"] == 2
     assert job.failures == ()
 
@@ -244,7 +244,7 @@ time.sleep(100)
         jobs, jobs.start([texts]), lambda now: now.step.startswith("building") or now.is_over
     )
 
-    assert (job.done, job.total, job.state) == (50, 50, State.RUNNING)
+    assert (job.done, job.total, job.state) == (50, 50, JobState.RUNNING)
     assert job.step == "building the index of text, 25%"
     assert job.rate_per_s is not None
     assert 5 < job.rate_per_s < 60
@@ -256,13 +256,13 @@ def test_one_runs_and_the_others_wait_their_turn(running: Started, texts: Path) 
     until(jobs, first, lambda now: now.done == 1)
 
     assert [job.id for job in jobs.all()] == [third.id, second.id, first.id]
-    assert (second.state, third.state) == (State.QUEUED, State.QUEUED)
+    assert (second.state, third.state) == (JobState.QUEUED, JobState.QUEUED)
     cancelled = jobs.cancel(second.id)
     assert cancelled is not None
-    assert cancelled.state is State.CANCELLED  # at once: it had not begun
+    assert cancelled.state is JobState.CANCELLED  # at once: it had not begun
     jobs.cancel(first.id)
-    assert ended(jobs, first).state is State.CANCELLED
-    until(jobs, third, lambda now: now.state is State.RUNNING)
+    assert ended(jobs, first).state is JobState.CANCELLED
+    until(jobs, third, lambda now: now.state is JobState.RUNNING)
 
 
 def test_only_so_many_wait_and_only_so_many_are_kept(running: Started, texts: Path) -> None:
@@ -303,7 +303,7 @@ time.sleep(100)
     job = until(jobs, jobs.start([texts]), lambda now: now.done > 0)
     jobs.cancel(job.id)
 
-    assert ended(jobs, job).state is State.CANCELLED
+    assert ended(jobs, job).state is JobState.CANCELLED
     wait_until(lambda: not is_alive(job.done))
 
 
@@ -318,7 +318,7 @@ def test_close_ends_all_and_nothing_starts_afterwards(running: Started, texts: P
     closing.join(WAIT_S)
 
     assert not closing.is_alive()
-    assert {job.state for job in jobs.all()} == {State.CANCELLED}
+    assert {job.state for job in jobs.all()} == {JobState.CANCELLED}
     assert jobs.get(second.id) is not None
     with pytest.raises(ConfigError, match="about to end"):
         jobs.start([texts])
@@ -383,14 +383,14 @@ def test_waiting_for_a_change_ends_with_the_time(running: Started, texts: Path) 
 def test_lines_are_the_same_however_they_come(lines: list[bytes], cuts: list[int]) -> None:
     data = b"".join(line + b"\n" for line in lines)
     edges = [0, *sorted(min(cut, len(data)) for cut in cuts), len(data)]
-    cutter = Lines()
+    cutter = LineSplitter()
     found = [line for a, b in itertools.pairwise(edges) for line in cutter.feed(data[a:b])]
 
     assert found == lines
 
 
 def test_a_line_without_end_takes_no_memory() -> None:
-    cutter = Lines()
+    cutter = LineSplitter()
     for _ in range(100):
         assert cutter.feed(b"x" * LINE_BYTES) == []
     assert sum(len(part) for part in (cutter._begun,)) <= LINE_BYTES
@@ -416,10 +416,10 @@ EVENTS = st.one_of(
 
 @given(st.lists(EVENTS, max_size=30))
 def test_counts_are_those_of_the_events_and_seq_grows(events: list[dict[str, object]]) -> None:
-    record = Record(("/",), ())
+    record = JobRecord(("/",), ())
     last = record.snapshot()
     for event in events:
-        record.take(event)
+        record.update(event)
         now = record.snapshot()
         assert now.seq > last.seq
         last = now
@@ -433,7 +433,9 @@ def test_counts_are_those_of_the_events_and_seq_grows(events: list[dict[str, obj
 
 def test_a_run_that_is_given_up_leaves_no_process() -> None:
     """As when the thread that reads it fails."""
-    run = Run(command(f"import os; {PID_AND_SLEEP}"), is_cancelled=lambda: False, grace_s=1.0)
+    run = JobProcess(
+        command(f"import os; {PID_AND_SLEEP}"), is_cancelled=lambda: False, grace_s=1.0
+    )
     events = run.events()
     (event,) = next(events)
     events.close()  # type: ignore[attr-defined]
@@ -467,7 +469,7 @@ def test_no_link_is_followed_out_of_the_folders_that_are_meant(tmp_path: Path) -
     (tmp_path / "way in").symlink_to(root / "deep")
 
     def names(within: tuple[str, ...], *roots: Path) -> set[str]:
-        return {Path(one.path).name for one in discover(roots, Selection(within=within))}
+        return {Path(one.path).name for one in discover_files(roots, FileSelection(within=within))}
 
     assert names((str(root),), root) == {"own.txt", "own link.txt"}
     assert names((str(root), str(outside)), root) > {"own.txt", "own link.txt", "file.txt"}

@@ -24,7 +24,7 @@ from PIL import Image
 from mmsearch.errors import ConfigError
 from mmsearch.library.library import Library
 from mmsearch.server.mcp.answers import EXCERPT_CHARS, MOMENT_CHARS, NOTE
-from mmsearch.server.mcp.server import INSTRUCTIONS, Settings
+from mmsearch.server.mcp.server import INSTRUCTIONS, MCPSettings
 from tests.conftest import ROOT, Cli
 from tests.fakes import write_text
 
@@ -439,8 +439,8 @@ def test_a_signal_ends_it_though_it_waits_for_a_line(small_library: Path, number
 
 UNHEARD = """
 import os, signal, threading
-from mmsearch.server.mcp.server import Opened, Settings, _end_on_signals
-_end_on_signals(Opened(Settings({path!r})))
+from mmsearch.server.mcp.server import LazyLibrary, MCPSettings, _end_on_signals
+_end_on_signals(LazyLibrary(MCPSettings({path!r})))
 wait, _ = os.pipe()
 kill = lambda: signal.pthread_kill(threading.get_ident(), {number})
 threading.Timer(0.2, kill).start()
@@ -480,9 +480,9 @@ def test_without_the_extra_the_pip_line_is_told(cli: Cli, tmp_path: Path) -> Non
 
 def test_settings_that_do_not_go_together_are_refused(tmp_path: Path) -> None:
     for settings, expected in (
-        (Settings(tmp_path, allow_write=True), "--allow-write needs --root"),
-        (Settings(tmp_path, roots=(tmp_path,)), "--root goes with --allow-write"),
-        (Settings(tmp_path, allow_write=True, roots=(tmp_path / "none",)), "no such folder"),
+        (MCPSettings(tmp_path, allow_write=True), "--allow-write needs --root"),
+        (MCPSettings(tmp_path, roots=(tmp_path,)), "--root goes with --allow-write"),
+        (MCPSettings(tmp_path, allow_write=True, roots=(tmp_path / "none",)), "no such folder"),
     ):
         with pytest.raises(ConfigError, match=expected):
             settings.checked()

@@ -27,12 +27,16 @@ from starlette.testclient import TestClient
 
 from mmsearch.errors import LibraryNotFound
 from mmsearch.library.library import Library
-from mmsearch.media.files import content_hash
+from mmsearch.media.files import hash_content
 from mmsearch.media.isolation import Decoder
 from mmsearch.previews import Previews, workers
 from mmsearch.server.media import file_responses
-from mmsearch.server.media.filetypes import disposition, playable, served_as
-from mmsearch.server.media.routes import routes
+from mmsearch.server.media.filetypes import (
+    choose_content_type,
+    format_content_disposition,
+    is_playable,
+)
+from mmsearch.server.media.routes import create_media_routes
 from mmsearch.types import Asset, Metadata, Modality
 from tests.fakes import fake_library, write_film, write_picture, write_sound, write_text
 from tests.patience import HANG_S
@@ -52,7 +56,7 @@ class Served:
     media: Path
 
     def id(self, name: str) -> str:
-        return content_hash(self.media / name)
+        return hash_content(self.media / name)
 
     def url(self, name: str, what: str = "media") -> str:
         return f"/v1/assets/{self.id(name)}/{what}"
@@ -72,7 +76,7 @@ def serve(root: Path) -> Iterator[Served]:
     media = filled(root / "media")
     with fake_library(root / "library") as library, Previews(library) as previews:
         library.index(media)
-        app = Starlette(routes=routes(lambda: library, lambda: previews, "/v1"))
+        app = Starlette(routes=create_media_routes(lambda: library, lambda: previews, "/v1"))
         with TestClient(app) as client:
             yield Served(client, library, previews, media)
 
@@ -231,7 +235,7 @@ def of(modality: Modality, form: str) -> Asset:
 @pytest.mark.parametrize("modality", Modality)
 @given(form=st.text() | st.sampled_from(["html", "svg", "xml", "xhtml", "pdf", "docx", "XBM"]))
 def test_no_form_is_sent_as_a_page(modality: Modality, form: str) -> None:
-    served = served_as(of(modality, form), "a.html")
+    served = choose_content_type(of(modality, form), "a.html")
 
     assert served.media_type.split("/")[0] in ("image", "audio", "video", "text", "application")
     assert not any(word in served.media_type for word in ("html", "svg", "xml", "javascript"))
@@ -246,7 +250,7 @@ def test_no_form_is_sent_as_a_page(modality: Modality, form: str) -> None:
 @given(st.text())
 def test_any_name_makes_one_header(name: str) -> None:
     for is_inline in (True, False):
-        value = disposition(name, is_inline=is_inline)
+        value = format_content_disposition(name, is_inline=is_inline)
         value.encode("latin-1")
         assert "\r" not in value
         assert "\n" not in value
@@ -265,13 +269,13 @@ def test_what_browsers_play_is_told(standing: Served) -> None:
     film, photo = of(Modality.VIDEO, "mov"), of(Modality.IMAGE, "JPEG")
     matroska = of(Modality.VIDEO, "matroska")
 
-    assert all(map(playable, (film, photo, matroska, of(Modality.AUDIO, "flac"))))
-    assert playable(matroska, "a.webm")
-    assert not playable(matroska, "a.mkv")
-    assert not playable(of(Modality.VIDEO, "avi"))
-    assert not playable(of(Modality.IMAGE, "TIFF"))
-    assert not playable(of(Modality.TEXT, "pdf"))
-    assert served_as(matroska, "a.webm").media_type == "video/webm"
+    assert all(map(is_playable, (film, photo, matroska, of(Modality.AUDIO, "flac"))))
+    assert is_playable(matroska, "a.webm")
+    assert not is_playable(matroska, "a.mkv")
+    assert not is_playable(of(Modality.VIDEO, "avi"))
+    assert not is_playable(of(Modality.IMAGE, "TIFF"))
+    assert not is_playable(of(Modality.TEXT, "pdf"))
+    assert choose_content_type(matroska, "a.webm").media_type == "video/webm"
     said = standing.client.head(standing.url("film.mp4")).headers["mmsearch-playable"]
     assert said == "?1"
     said = standing.client.head(standing.url("page.html")).headers["mmsearch-playable"]
@@ -442,7 +446,7 @@ def test_a_library_that_cannot_be_opened_is_no_crash() -> None:
     def none() -> Any:
         raise LibraryNotFound("there is no library at /home/somebody/secret")
 
-    with TestClient(Starlette(routes=routes(none, none))) as client:
+    with TestClient(Starlette(routes=create_media_routes(none, none))) as client:
         for what in ("media", "thumbnail"):
             response = client.get(f"/assets/{UNKNOWN}/{what}")
             problem(response, 503)
@@ -458,12 +462,14 @@ def large(served: Served) -> str:
     path = served.media / "large.bmp"
     Image.new("RGB", (2500, 2500)).save(path)
     served.library.index(served.media)
-    return f"/v1/assets/{content_hash(path)}/media"
+    return f"/v1/assets/{hash_content(path)}/media"
 
 
 @pytest.fixture
 def port(served: Served) -> Iterator[int]:
-    app = Starlette(routes=routes(lambda: served.library, lambda: served.previews, "/v1"))
+    app = Starlette(
+        routes=create_media_routes(lambda: served.library, lambda: served.previews, "/v1")
+    )
     with socket.create_server(("127.0.0.1", 0)) as listening:
         server = uvicorn.Server(uvicorn.Config(app, log_level="critical"))
         thread = threading.Thread(

@@ -14,7 +14,7 @@ from starlette.routing import Mount, Route
 from starlette.testclient import TestClient
 
 from mmsearch.jobs import Jobs
-from mmsearch.server.http.metrics import MAX_NAMES, Measured, Metrics
+from mmsearch.server.http.metrics import MAX_NAMES, MeteredApp, Metrics
 
 
 async def asset(request: Request) -> Response:
@@ -36,17 +36,17 @@ def client(metrics: Metrics) -> TestClient:
         routes=[
             Route("/v1/assets/{asset_id}", asset, methods=["GET", "DELETE"]),
             Mount("/mm", routes=[Route("/{asset_id}", asset)]),
-            metrics.route(),
+            metrics.create_route(),
         ]
     )
-    app.add_middleware(Measured, metrics=metrics)
+    app.add_middleware(MeteredApp, metrics=metrics)
     return TestClient(app, raise_server_exceptions=False)
 
 
 def figures(metrics: Metrics) -> dict[tuple[str, ...], float]:
     return {
         (sample.name, *(sample.labels[key] for key in sorted(sample.labels))): sample.value
-        for family in text_string_to_metric_families(metrics.text().decode())
+        for family in text_string_to_metric_families(metrics.format_text().decode())
         for sample in family.samples
     }
 
@@ -76,21 +76,21 @@ def test_a_client_cannot_make_series(client: TestClient, metrics: Metrics) -> No
         client.get(f"/{number}")
         client.get(f"/v1/assets/{number}/x")
         client.request(f"METHOD{number}", "/nothing")
-        metrics.refused(f"reason {number}")
+        metrics.record_refusal(f"reason {number}")
 
     found = figures(metrics)
     assert len(found) - before < 2 * MAX_NAMES + 50
     assert found["mmsearch_requests_total", "GET", "other", "4xx"] == 601
     assert found["mmsearch_requests_total", "other", "other", "4xx"] == 300
     assert found["mmsearch_refused_total", "other"] > 200
-    assert "/299" not in metrics.text().decode()
+    assert "/299" not in metrics.format_text().decode()
 
 
 def test_searches_and_refusals_are_counted(metrics: Metrics) -> None:
-    metrics.began(0.02)
-    metrics.began(0.3)
-    metrics.ended()
-    metrics.refused("full")
+    metrics.record_start(0.02)
+    metrics.record_start(0.3)
+    metrics.record_end()
+    metrics.record_refusal("full")
     found = figures(metrics)
 
     assert found["mmsearch_searches_in_flight",] == 1
@@ -102,7 +102,7 @@ def test_searches_and_refusals_are_counted(metrics: Metrics) -> None:
 def test_jobs_are_counted_when_asked(metrics: Metrics, tmp_path: Path) -> None:
     command = (sys.executable, "-c", "import time; time.sleep(100)")
     with Jobs(tmp_path / "library", command=command) as jobs:
-        metrics.jobs(jobs)
+        metrics.observe_jobs(jobs)
         jobs.start([tmp_path])
         jobs.start([tmp_path])
         found = figures(metrics)
@@ -123,7 +123,7 @@ def test_figures_are_served_as_prometheus_reads_them(client: TestClient) -> None
 
 def test_two_servers_in_a_process_count_each_for_itself() -> None:
     one, other = Metrics(), Metrics()
-    one.refused("full")
+    one.record_refusal("full")
 
     assert ("mmsearch_refused_total", "full") in figures(one)
     assert ("mmsearch_refused_total", "full") not in figures(other)

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmsearch.server.media.ranges import Part, Unsatisfiable, Version, part_of
+from mmsearch.server.media.ranges import ByteRange, FileVersion, UnsatisfiableRange, parse_range
 
-NOW = Version('"abc"', 1_700_000_000.75)
+NOW = FileVersion('"abc"', 1_700_000_000.75)
 SECOND = 1_700_000_000
 
 
@@ -18,29 +18,29 @@ SECOND = 1_700_000_000
 def test_a_range_is_the_slice_that_it_says(size: int, first: int, length: int) -> None:
     header = f"bytes={first}-{first + length}"
     if first >= size:
-        with pytest.raises(Unsatisfiable):
-            part_of(header, size)
+        with pytest.raises(UnsatisfiableRange):
+            parse_range(header, size)
     else:
-        assert part_of(header, size) == Part(first, min(size, first + length + 1))
+        assert parse_range(header, size) == ByteRange(first, min(size, first + length + 1))
 
 
 @given(st.integers(1, 10**6), st.integers(0, 10**7))
 def test_open_and_suffix_ranges_meet_the_end(size: int, count: int) -> None:
     if count == 0:
-        with pytest.raises(Unsatisfiable):
-            part_of("bytes=-0", size)
+        with pytest.raises(UnsatisfiableRange):
+            parse_range("bytes=-0", size)
     else:
-        assert part_of(f"bytes=-{count}", size) == Part(max(0, size - count), size)
+        assert parse_range(f"bytes=-{count}", size) == ByteRange(max(0, size - count), size)
     if count < size:
-        assert part_of(f"bytes={count}-", size) == Part(count, size)
+        assert parse_range(f"bytes={count}-", size) == ByteRange(count, size)
 
 
 @given(st.text(max_size=40), st.integers(1, 1000))
 def test_any_header_gives_a_part_of_the_file_or_the_whole(header: str, size: int) -> None:
     for text in (header, "bytes=" + header):
         try:
-            part = part_of(text, size)
-        except Unsatisfiable:
+            part = parse_range(text, size)
+        except UnsatisfiableRange:
             continue
         assert part is None or 0 <= part.start < part.end <= size
 
@@ -51,24 +51,24 @@ def test_any_header_gives_a_part_of_the_file_or_the_whole(header: str, size: int
      "bytes=0x1-2", "bytes=+1-2", "bytes=1_0-20", "bytes=0-1,oops", "bytes=,", "bytes=٣-٤"],
 )  # fmt: skip
 def test_what_is_no_range_is_as_if_it_were_not_there(header: str) -> None:
-    assert part_of(header, 10) is None
+    assert parse_range(header, 10) is None
 
 
 def test_several_ranges_are_answered_with_the_whole() -> None:
-    assert part_of("bytes=0-1,4-5", 10) is None
-    assert part_of("bytes=0-1, 90-", 10) is None
-    with pytest.raises(Unsatisfiable):
-        part_of("bytes=20-30,40-", 10)
+    assert parse_range("bytes=0-1,4-5", 10) is None
+    assert parse_range("bytes=0-1, 90-", 10) is None
+    with pytest.raises(UnsatisfiableRange):
+        parse_range("bytes=20-30,40-", 10)
 
 
 def test_the_unit_is_known_in_any_case_and_blanks_are_passed_over() -> None:
-    assert part_of("BYTES= 2-3 ", 10) == Part(2, 4)
-    assert part_of("bytes=,2-3,", 10) == Part(2, 4)
+    assert parse_range("BYTES= 2-3 ", 10) == ByteRange(2, 4)
+    assert parse_range("bytes=,2-3,", 10) == ByteRange(2, 4)
 
 
 def test_numbers_without_end_are_understood() -> None:
-    assert part_of("bytes=1-" + "9" * 40, 10) == Part(1, 10)
-    assert part_of("bytes=1-" + "9" * 5000, 10) is None
+    assert parse_range("bytes=1-" + "9" * 40, 10) == ByteRange(1, 10)
+    assert parse_range("bytes=1-" + "9" * 5000, 10) is None
 
 
 # conditions
@@ -100,25 +100,25 @@ def test_numbers_without_end_are_understood() -> None:
     ],
 )
 def test_conditions_are_asked_in_their_order(headers: dict[str, str], status: int) -> None:
-    assert NOW.status_for(headers) == status
+    assert NOW.evaluate_conditions(headers) == status
 
 
 @given(st.text(max_size=60))
 def test_no_condition_breaks_anything(text: str) -> None:
     for name in ("if-match", "if-none-match", "if-modified-since", "if-unmodified-since"):
-        assert NOW.status_for({name: text}) in (200, 304, 412)
-    assert NOW.has_part_of(text) in (True, False)
+        assert NOW.evaluate_conditions({name: text}) in (200, 304, 412)
+    assert NOW.matches_if_range(text) in (True, False)
 
 
 def test_a_part_continues_only_what_the_client_has() -> None:
-    assert NOW.has_part_of(None)
-    assert NOW.has_part_of('"abc"')
-    assert NOW.has_part_of(formatdate(SECOND, usegmt=True))
-    assert not NOW.has_part_of('W/"abc"')
-    assert not NOW.has_part_of('"x"')
-    assert not NOW.has_part_of(formatdate(SECOND + 1, usegmt=True))
+    assert NOW.matches_if_range(None)
+    assert NOW.matches_if_range('"abc"')
+    assert NOW.matches_if_range(formatdate(SECOND, usegmt=True))
+    assert not NOW.matches_if_range('W/"abc"')
+    assert not NOW.matches_if_range('"x"')
+    assert not NOW.matches_if_range(formatdate(SECOND + 1, usegmt=True))
 
 
 def test_a_time_that_no_date_can_say_is_left_out() -> None:
-    assert Version('"a"', -5.0).last_modified is None
-    assert Version('"a"', 1e18).last_modified is None
+    assert FileVersion('"a"', -5.0).last_modified is None
+    assert FileVersion('"a"', 1e18).last_modified is None

@@ -32,7 +32,7 @@ def opened() -> Iterator[Open]:
     """The page over a library, run once, with a view chosen."""
 
     def start(library: Path, view: str = "Overview") -> AppTest:
-        shared_state.use(library)
+        shared_state.use_library(library)
         page = AppTest.from_function(script, default_timeout=RUN_S)
         page.query_params["view"] = view
         page.run()
@@ -40,7 +40,7 @@ def opened() -> Iterator[Open]:
         return page
 
     yield start
-    shared_state.close()
+    shared_state.close_all()
 
 
 def mounted(page: AppTest, name: str) -> list[dict[str, Any]]:

@@ -33,7 +33,7 @@ def opened() -> Iterator[Open]:
     """The page over a library, run once, with a view chosen."""
 
     def start(library: Path, view: str = "Folders") -> AppTest:
-        shared_state.use(library)
+        shared_state.use_library(library)
         page = AppTest.from_function(script, default_timeout=RUN_S)
         page.query_params["view"] = view
         page.run()
@@ -41,7 +41,7 @@ def opened() -> Iterator[Open]:
         return page
 
     yield start
-    shared_state.close()
+    shared_state.close_all()
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +67,7 @@ def texts(page: AppTest) -> str:
 
 def wait_for_jobs() -> None:
     end = time.monotonic() + JOB_S
-    while any(not job.is_over for job in shared_state.jobs().all()):
+    while any(not job.is_over for job in shared_state.get_jobs().all()):
         assert time.monotonic() < end
         time.sleep(0.2)
 
@@ -80,7 +80,7 @@ def test_a_wrong_path_is_said_and_starts_nothing(opened: Open, tmp_path: Path) -
 
     assert "does not exist" in page.error[0].value.replace("\\", "")
     assert "*none*" not in page.error[0].value  # escaped
-    assert shared_state.jobs().all() == []
+    assert shared_state.get_jobs().all() == []
 
 
 @pytest.mark.slow
@@ -98,7 +98,7 @@ def test_a_folder_whose_name_is_no_utf_8_can_be_chosen_and_is_told_to_be_renamed
     page.button(key="index").click().run()
 
     assert not page.exception
-    (job,) = shared_state.jobs().all()
+    (job,) = shared_state.get_jobs().all()
     assert job.paths == (str(folder),)
     wait_for_jobs()
     page.run()
@@ -117,7 +117,7 @@ def test_a_folder_is_indexed_into_a_new_library(
 
     page.text_input(key="add_path").set_value(str(tmp_path / "media"))
     page.button(key="index").click().run()
-    (job,) = shared_state.jobs().all()
+    (job,) = shared_state.get_jobs().all()
     assert job.paths == (str(tmp_path / "media"),)
     wait_for_jobs()
     page.run()
@@ -133,7 +133,6 @@ def test_folders_are_entered_and_left(opened: Open, mixed: Path) -> None:
     (row,) = page.dataframe[0].value.to_dict("records")
     assert row == {"folder": str(mixed / "media"), "files": 3, "failed": 1, "size": row["size"]}
 
-    page.session_state["folder_here"] = str(mixed / "media")
     page.session_state["folder_trail"] = [str(mixed / "media")]
     page.run()
     assert list(page.dataframe[0].value["folder"]) == [":red[sub] <b>"]
@@ -161,13 +160,13 @@ def test_another_try_counts_the_file_again(opened: Open, mixed: Path) -> None:
     page = opened(mixed / "library", "Failed files")
 
     page.button(key="retry").click().run()
-    (job,) = shared_state.jobs().all()
+    (job,) = shared_state.get_jobs().all()
     assert job.paths == (str(mixed / "media/:red[sub] <b>/`broken` <i>.jpg"),)
     wait_for_jobs()
     page.run()
 
     assert not page.exception
-    (job,) = shared_state.jobs().all()
+    (job,) = shared_state.get_jobs().all()
     assert job.counts["failed"] == 1
     assert "1 file could not be indexed" in [one.label for one in page.expander]
 
@@ -218,7 +217,7 @@ def test_a_folder_is_taken_out_only_when_that_is_confirmed(
     opened: Open, mixed: Path, tmp_path: Path
 ) -> None:
     shutil.copytree(mixed / "library", tmp_path / "library")
-    shared_state.use(tmp_path / "library")
+    shared_state.use_library(tmp_path / "library")
     page = AppTest.from_function(removing, default_timeout=RUN_S).run()
     assert "3 files" in texts(page)
     assert len(shared_state.open_library().snapshot().asset_keys) == 2
@@ -237,6 +236,6 @@ def removing() -> None:
     from mmsearch import analytics
 
     library = shared_state.open_library()
-    found = analytics.folders(library.snapshot())
+    found = analytics.list_folders(library.snapshot())
     if found:
-        library_sections._confirm(library, found[0])
+        library_sections._confirm_removal(library, found[0])

@@ -24,13 +24,13 @@ def opened() -> Iterator[Open]:
     """The page over a library, run once."""
 
     def start(library: Path) -> AppTest:
-        shared_state.use(library)
+        shared_state.use_library(library)
         page = AppTest.from_file(SCRIPT, default_timeout=RUN_S).run()
         assert not page.exception
         return page
 
     yield start
-    shared_state.close()
+    shared_state.close_all()
 
 
 def asked(page: AppTest, line: str) -> AppTest:

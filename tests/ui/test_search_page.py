@@ -1,4 +1,4 @@
-"""What is clicked in the grid is done once, however often it is said."""
+"""An event of the grid is handled once, however often it is sent."""
 
 from __future__ import annotations
 
@@ -14,55 +14,56 @@ from mmsearch_ui.search_runner import SearchOutcome
 
 @pytest.fixture
 def state(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """What a session knows."""
-    known: dict[str, Any] = {"limit": 200}
-    monkeypatch.setattr(search_page.st, "session_state", known)
-    return known
+    """The state of a session."""
+    values: dict[str, Any] = {"limit": 200}
+    monkeypatch.setattr("streamlit.session_state", values)
+    return values
 
 
-def say(state: dict[str, Any], what: str, value: object, times: int, tries: int = 1) -> None:
-    state["grid"] = {"act": {"what": what, "value": value, "times": times, "tries": tries}}
-    search_page._act(SearchOutcome())
+def send(state: dict[str, Any], name: str, value: object, number: int, attempt: int = 1) -> None:
+    event = {"name": name, "value": value, "number": number, "attempt": attempt}
+    state["grid"] = {"event": event}
+    search_page._do_action(SearchOutcome())
 
 
-def test_what_is_said_again_is_done_once(state: dict[str, Any]) -> None:
-    say(state, "more", 0, 1)
-    say(state, "more", 0, 1, tries=2)
+def test_a_repeated_event_is_handled_once(state: dict[str, Any]) -> None:
+    send(state, "more", 0, 1)
+    send(state, "more", 0, 1, attempt=2)
     assert state["limit"] == 400
-    assert event_acknowledgement.heard("grid") == 1
-    say(state, "more", 0, 2)
+    assert event_acknowledgement.count_acknowledged("grid") == 1
+    send(state, "more", 0, 2)
     assert state["limit"] == 600
 
 
 def test_more_of_an_answer_that_is_gone_is_not_wanted(state: dict[str, Any]) -> None:
-    say(state, "more", 200, 1)
+    send(state, "more", 200, 1)
     assert state["limit"] == 200
     assert "wants_more" not in state
 
 
 def test_a_hit_is_opened(state: dict[str, Any]) -> None:
-    say(state, "opened", "one", 1)
-    viewer.close()
-    say(state, "opened", "one", 1, tries=2)
+    send(state, "opened", "one", 1)
+    viewer.close_viewer()
+    send(state, "opened", "one", 1, attempt=2)
     assert viewer.VIEWED not in state
-    say(state, "opened", "one", 2)
+    send(state, "opened", "one", 2)
     assert state[viewer.VIEWED] == "one"
 
 
-def test_nothing_said_is_nothing_done(state: dict[str, Any]) -> None:
+def test_no_event_is_no_action(state: dict[str, Any]) -> None:
     state["grid"] = {}
-    search_page._act(SearchOutcome())
-    assert not event_acknowledgement.heard("grid")
+    search_page._do_action(SearchOutcome())
+    assert not event_acknowledgement.count_acknowledged("grid")
 
 
-def test_each_component_is_heard_for_itself(state: dict[str, Any]) -> None:
-    said = {"what": "opened", "value": "one", "times": 3, "tries": 1}
-    state |= {"grid": {"act": said}, "viewer": {"act": said | {"times": 1}}}
-    assert event_acknowledgement.news("grid") == said
-    assert event_acknowledgement.news("grid") is None
-    assert event_acknowledgement.news("viewer") is not None
+def test_each_component_is_acknowledged_by_itself(state: dict[str, Any]) -> None:
+    event = {"name": "opened", "value": "one", "number": 3, "attempt": 1}
+    state |= {"grid": {"event": event}, "viewer": {"event": event | {"number": 1}}}
+    assert event_acknowledgement.take_event("grid") == event
+    assert event_acknowledgement.take_event("grid") is None
+    assert event_acknowledgement.take_event("viewer") is not None
     assert (
-        event_acknowledgement.heard("grid"),
-        event_acknowledgement.heard("viewer"),
-        event_acknowledgement.heard("cards"),
+        event_acknowledgement.count_acknowledged("grid"),
+        event_acknowledgement.count_acknowledged("viewer"),
+        event_acknowledgement.count_acknowledged("cards"),
     ) == (3, 1, 0)

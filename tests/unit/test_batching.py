@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmsearch.errors import ModelError
-from mmsearch.runtime.batching import TRIALS, GrowingBatch, compute
+from mmsearch.runtime.batching import TRIALS, BatchSizer, compute_in_batches
 
 
 class Full(Exception):
@@ -62,7 +62,7 @@ class Rows:
     def has_room(self) -> bool:
         return max(map(len, self.begun)) * 2 <= self._room
 
-    def advice(self) -> str:
+    def format_advice(self) -> str:
         return "take a smaller model"
 
 
@@ -70,13 +70,13 @@ def joined(parts: list[list[int]]) -> list[int]:
     return [row for part in parts for row in part]
 
 
-def grow(batch: GrowingBatch, rate: Callable[[int], float]) -> list[int]:
+def grow(batch: BatchSizer, rate: Callable[[int], float]) -> list[int]:
     """The sizes that a batch goes through until it settles."""
     sizes = [batch.size]
     for _ in range(200):
         if batch.is_settled:
             return sizes
-        batch.took(batch.size, rate(batch.size))
+        batch.record_batch(batch.size, rate(batch.size))
         if batch.size != sizes[-1]:
             sizes.append(batch.size)
     pytest.fail("it never settles")
@@ -86,7 +86,7 @@ def grow(batch: GrowingBatch, rate: Callable[[int], float]) -> list[int]:
 
 
 def test_a_batch_doubles_while_that_pays_and_goes_back_to_the_last_that_did() -> None:
-    batch = GrowingBatch(8)
+    batch = BatchSizer(8)
 
     sizes = grow(batch, lambda size: min(size, 64))
 
@@ -95,7 +95,7 @@ def test_a_batch_doubles_while_that_pays_and_goes_back_to_the_last_that_did() ->
 
 @pytest.mark.parametrize(("gain", "size"), [(1.04, 16), (1.06, 32)])
 def test_a_gain_of_a_few_percent_is_worth_no_memory(gain: float, size: int) -> None:
-    batch = GrowingBatch(16, most=32)
+    batch = BatchSizer(16, most=32)
 
     grow(batch, lambda size: 100 * (gain if size > 16 else 1))
 
@@ -104,57 +104,57 @@ def test_a_gain_of_a_few_percent_is_worth_no_memory(gain: float, size: int) -> N
 
 def test_the_first_batch_of_a_size_is_not_counted() -> None:
     """It pays for what is set up once."""
-    batch = GrowingBatch(8)
-    batch.took(8, 1000.0)
+    batch = BatchSizer(8)
+    batch.record_batch(8, 1000.0)
     for _ in range(TRIALS):
-        batch.took(8, 10.0)
-    batch.took(16, 1.0)
+        batch.record_batch(8, 10.0)
+    batch.record_batch(16, 1.0)
     for _ in range(TRIALS):
-        batch.took(16, 20.0)
+        batch.record_batch(16, 20.0)
 
     assert batch.size == 32
 
 
 def test_batches_that_are_not_full_say_nothing() -> None:
-    batch = GrowingBatch(8)
+    batch = BatchSizer(8)
     for _ in range(50):
-        batch.took(5, 1000.0)
+        batch.record_batch(5, 1000.0)
 
     assert batch.size == 8
     assert not batch.is_settled
 
 
 def test_a_batch_does_not_grow_without_room() -> None:
-    batch = GrowingBatch(8)
+    batch = BatchSizer(8)
     for _ in range(10):
-        batch.took(8, 10.0, has_room=False)
+        batch.record_batch(8, 10.0, has_room=False)
 
     assert batch.size == 8
     assert batch.is_settled
 
 
 def test_a_batch_does_not_grow_beyond_the_most() -> None:
-    batch = GrowingBatch(8, most=20)
+    batch = BatchSizer(8, most=20)
 
     assert grow(batch, float) == [8, 16, 20]
 
 
 def test_a_batch_that_begins_beyond_the_most_begins_there() -> None:
-    assert GrowingBatch(64, most=20).size == 20
-    assert GrowingBatch(0).size == 1
+    assert BatchSizer(64, most=20).size == 20
+    assert BatchSizer(0).size == 1
 
 
 def test_full_memory_halves_a_batch_for_good() -> None:
-    batch = GrowingBatch(8)
+    batch = BatchSizer(8)
     for _ in range(TRIALS + 1):
-        batch.took(8, 10.0)
+        batch.record_batch(8, 10.0)
     assert batch.size == 16
 
-    batch.overflowed(16)
+    batch.record_overflow(16)
     for _ in range(10):
-        batch.took(8, 1000.0)
+        batch.record_batch(8, 1000.0)
 
-    assert (batch.size, batch.ceiling) == (8, 8)
+    assert (batch.size, batch.max_size) == (8, 8)
     assert batch.is_settled
 
 
@@ -166,14 +166,14 @@ def test_full_memory_halves_a_batch_for_good() -> None:
 def test_a_batch_is_never_empty_and_never_beyond_what_overflowed(
     first: int, most: int, told: list[tuple[bool, float, bool]]
 ) -> None:
-    batch = GrowingBatch(first, most=most)
+    batch = BatchSizer(first, most=most)
     too_many = most + 1
     for overflowed, rate, has_room in told:
         if overflowed and batch.size > 1:
             too_many = min(too_many, batch.size)
-            batch.overflowed(batch.size)
+            batch.record_overflow(batch.size)
         else:
-            batch.took(batch.size, rate, has_room=has_room)
+            batch.record_batch(batch.size, rate, has_room=has_room)
         assert 1 <= batch.size < too_many
 
 
@@ -202,9 +202,9 @@ def test_no_row_is_lost_or_moved_whatever_memory_does(
         fails=begin_fails,
         fetch_fails=lambda rows: rows > 1 and chance.random() < 0.05,
     )
-    batch = GrowingBatch(first)
+    batch = BatchSizer(first)
 
-    parts = compute(total, batch, steps)
+    parts = compute_in_batches(total, batch, steps)
 
     assert joined(parts) == list(range(total))
     assert all(len(part) <= limit for part in parts)
@@ -215,7 +215,7 @@ def test_no_row_is_lost_or_moved_whatever_memory_does(
 def test_the_same_rows_are_repeated_in_halves_after_memory_was_given_back(depth: int) -> None:
     steps = Rows(depth=depth, fails=lambda rows, _company: rows > 4)
 
-    parts = compute(20, GrowingBatch(16), steps)
+    parts = compute_in_batches(20, BatchSizer(16), steps)
 
     assert joined(parts) == list(range(20))
     assert steps.begun[0] == range(4)
@@ -227,14 +227,14 @@ def test_one_row_that_memory_is_too_small_for_is_an_error_that_says_what_to_do(d
     steps = Rows(depth=depth, fails=lambda _rows, _company: True)
 
     with pytest.raises(ModelError, match="take a smaller model") as raised:
-        compute(20, GrowingBatch(16), steps)
+        compute_in_batches(20, BatchSizer(16), steps)
     assert isinstance(raised.value.__cause__, Full)
 
 
 def test_one_row_that_fails_beside_another_is_tried_alone() -> None:
     steps = Rows(depth=2, fails=lambda _rows, company: company > 0)
 
-    assert joined(compute(5, GrowingBatch(1), steps)) == list(range(5))
+    assert joined(compute_in_batches(5, BatchSizer(1), steps)) == list(range(5))
     assert steps.most_flying == 1
 
 
@@ -244,13 +244,13 @@ def test_an_error_that_is_not_about_memory_is_left_as_it_is() -> None:
             raise ValueError(f"{start} {stop}")
 
     with pytest.raises(ValueError, match="0 8"):
-        compute(20, GrowingBatch(8), Broken())
+        compute_in_batches(20, BatchSizer(8), Broken())
 
 
 def test_a_device_is_given_the_next_batch_before_the_first_is_fetched() -> None:
     steps = Rows(depth=2)
 
-    compute(64, GrowingBatch(8, most=8), steps)
+    compute_in_batches(64, BatchSizer(8, most=8), steps)
 
     assert steps.most_flying == 2
 
@@ -267,11 +267,11 @@ def ticking(steps: Rows, overhead_s: float, row_s: float) -> Iterator[float]:
 
 
 def test_the_batch_grows_over_calls_by_the_time_that_batches_take() -> None:
-    batch = GrowingBatch(8)
+    batch = BatchSizer(8)
     for _ in range(30):
         steps = Rows()
         clock = ticking(steps, overhead_s=0.032, row_s=0.001)
-        compute(batch.size * 2, batch, steps, clock=clock.__next__)
+        compute_in_batches(batch.size * 2, batch, steps, clock=clock.__next__)
 
     # A batch of 256 takes 288 ms, 889 rows a second; of 512 544 ms, 941; of 1024 1056 ms, 970.
     assert batch.is_settled
@@ -279,10 +279,10 @@ def test_the_batch_grows_over_calls_by_the_time_that_batches_take() -> None:
 
 
 def test_the_batch_does_not_outgrow_the_memory() -> None:
-    batch = GrowingBatch(8)
+    batch = BatchSizer(8)
     for _ in range(30):
         steps = Rows(room=64)
         clock = ticking(steps, overhead_s=1.0, row_s=0.0)
-        compute(batch.size * 2, batch, steps, clock=clock.__next__)
+        compute_in_batches(batch.size * 2, batch, steps, clock=clock.__next__)
 
     assert batch.size == 64

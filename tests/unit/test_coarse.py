@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from mmsearch.index import exact_index
 from mmsearch.index.base import NO_ROW
-from mmsearch.index.coarse_copy import Coarse, Question
+from mmsearch.index.coarse_copy import CoarseCopy, QuantizedQuery
 from mmsearch.index.exact_index import ExactIndex
 from mmsearch.index.vector_matrix import Matrix
 from mmsearch.search import dense
@@ -51,7 +51,9 @@ def test_products_are_within_their_slack(
     rows = rows_of(kind, count, dim, rng)
     query = rows_of("spread", 1, dim, rng)[0].astype(np.float32) * np.float32(length)
 
-    products, slack = Coarse.of(Matrix.of(rows)).scores(Question.of(query), 0, count)
+    products, slack = CoarseCopy.from_matrix(Matrix.from_array(rows)).score(
+        QuantizedQuery.quantize(query), 0, count
+    )
 
     true = rows.astype(np.float64) @ query.astype(np.float64)
     assert products.dtype == slack.dtype == np.float32
@@ -85,7 +87,7 @@ def test_search_with_it_finds_what_search_without_it_finds(
 def test_it_is_made_after_a_few_queries_and_gives_the_same_answers() -> None:
     rng = np.random.default_rng(0)
     rows = rows_of("spread", 40_000, 64, rng)
-    index = ExactIndex(Matrix.of(rows))
+    index = ExactIndex(Matrix.from_array(rows))
     query = rows_of("spread", 1, 64, rng).astype(np.float32)
     before = index.nearest(query, 100)
     assert index._coarse is None
@@ -93,7 +95,7 @@ def test_it_is_made_after_a_few_queries_and_gives_the_same_answers() -> None:
         index.nearest(query, 100)
     assert index._coarse is not None
     assert index._coarse.result(60).size_bytes == 40_000 * (64 + 8)
-    assert index._ready() is not None
+    assert index._get_coarse_copy() is not None
     after = index.nearest(query, 100)
     assert after.rows.tolist() == before.rows.tolist()
     assert after.similarities.tolist() == before.similarities.tolist()
@@ -102,12 +104,12 @@ def test_it_is_made_after_a_few_queries_and_gives_the_same_answers() -> None:
 def test_few_rows_and_very_many_have_none(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = rows_of("spread", 1000, 8, np.random.default_rng(0))
     query = rows[:1].astype(np.float32)
-    few = ExactIndex(Matrix.of(rows), coarse_after=0)
+    few = ExactIndex(Matrix.from_array(rows), coarse_after=0)
     few.nearest(query, 1)
     assert few._coarse is None
     monkeypatch.setattr(exact_index, "ALONE_BYTES", 0)
     monkeypatch.setattr(exact_index, "COARSE_BYTES", 7999)
-    many = ExactIndex(Matrix.of(rows), coarse_after=0)
+    many = ExactIndex(Matrix.from_array(rows), coarse_after=0)
     many.nearest(query, 1)
     assert many._coarse is None
 
@@ -116,23 +118,25 @@ def test_where_it_tells_little_it_is_given_up(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(exact_index, "ALONE_BYTES", 0)
     rng = np.random.default_rng(0)
     rows = rows_of("near each other", 2000, 32, rng)
-    index = with_coarse(Matrix.of(rows))
+    index = with_coarse(Matrix.from_array(rows))
     query = rows_of("spread", 1, 32, rng).astype(np.float32)
     found = index.nearest(query, 10)
     assert not index._wants_coarse
-    assert found.rows.tolist() == ExactIndex(Matrix.of(rows)).nearest(query, 10).rows.tolist()
+    assert (
+        found.rows.tolist() == ExactIndex(Matrix.from_array(rows)).nearest(query, 10).rows.tolist()
+    )
     assert (found.rows != NO_ROW).all()
 
 
 def test_without_memory_for_it_search_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    def none(_matrix: Matrix) -> Coarse:
+    def none(_matrix: Matrix) -> CoarseCopy:
         raise MemoryError
 
     monkeypatch.setattr(exact_index, "ALONE_BYTES", 0)
-    monkeypatch.setattr(exact_index.Coarse, "of", none)
+    monkeypatch.setattr(exact_index.CoarseCopy, "from_matrix", none)
     rows = rows_of("spread", 100, 8, np.random.default_rng(0))
     query = rows[:1].astype(np.float32)
-    index = ExactIndex(Matrix.of(rows), coarse_after=0)
+    index = ExactIndex(Matrix.from_array(rows), coarse_after=0)
     for _ in range(3):
         assert index.nearest(query, 1).rows[0, 0] == 0
     assert index._coarse is not None
@@ -145,6 +149,8 @@ def test_a_similarity_does_not_depend_on_how_many_are_asked_for() -> None:
     rng = np.random.default_rng(0)
     vectors = rng.standard_normal((301, 384)).astype(np.float32)
     queries = rng.standard_normal((3, 384)).astype(np.float32)
-    whole = dense._best(vectors, queries)
+    whole = dense._max_similarity(vectors, queries)
     for first, end in ((0, 1), (0, 7), (5, 18), (0, 300), (100, 301)):
-        assert dense._best(vectors[first:end], queries).tolist() == whole[first:end].tolist()
+        assert (
+            dense._max_similarity(vectors[first:end], queries).tolist() == whole[first:end].tolist()
+        )

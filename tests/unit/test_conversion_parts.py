@@ -18,7 +18,7 @@ from onnx import helper, numpy_helper
 
 from mmsearch.errors import ConfigError, MissingExtra, ModelError
 from mmsearch.models.conversion import process, quantization, sample_images, tuning
-from mmsearch.models.conversion.parity import compare, cosines
+from mmsearch.models.conversion.parity import compare_vectors, compute_cosines
 from mmsearch.runtime.onnx import OnnxModel
 
 TAGGER = Path(str(resources.files("mmsearch") / "models/data/mini/tagger.onnx"))
@@ -72,10 +72,10 @@ def test_a_product_in_int8_is_near_that_in_float(
         weights = weights.T if turned else weights
     source = save(tmp_path / "a.onnx", nodes, {"w": weights, "b": bias}, {"x": 1})
 
-    assert quantization.to_int8(source, tmp_path / "b.onnx", kernel=kernel) == 1
+    assert quantization.quantize_network(source, tmp_path / "b.onnx", kernel=kernel) == 1
     exact, small = run_one(source, x=x), run_one(tmp_path / "b.onnx", x=x)
 
-    assert cosines(exact, small).min() > 0.9998
+    assert compute_cosines(exact, small).min() > 0.9998
     assert exact.shape == small.shape
 
 
@@ -86,7 +86,7 @@ def quantised_product(folder: Path, weights: np.ndarray) -> Path:
         helper.make_node("MatMul", ["f", "w"], ["y"]),
     ]
     source = save(folder / "a.onnx", nodes, {"w": weights}, {"x": 2})
-    assert quantization.to_int8(source, folder / "b.onnx") == 1
+    assert quantization.quantize_network(source, folder / "b.onnx") == 1
     return folder / "b.onnx"
 
 
@@ -128,7 +128,7 @@ def test_no_pair_of_products_saturates_int16(tmp_path: Path, depth: int, spread:
     }[spread]
     nodes = [helper.make_node("MatMul", ["x", "w"], ["y"])]
     source = save(tmp_path / "a.onnx", nodes, {"w": weights}, {"x": 1})
-    quantization.to_int8(source, tmp_path / "b.onnx")
+    quantization.quantize_network(source, tmp_path / "b.onnx")
 
     (small,) = products_of_int8(tmp_path / "b.onnx")
     assert small.dtype == np.int8
@@ -146,7 +146,7 @@ def test_no_pair_of_products_of_the_packaged_tagger_saturates_int16() -> None:
 def test_products_in_int8_are_those_of_integers(tmp_path: Path, rows: int) -> None:
     weights = np.abs(RANDOM.normal(size=(DEPTH, WIDTH)))  # of like sign: pairs are large
     network = quantised_product(tmp_path, weights)
-    values, scales = quantization.columns_int8(weights.astype(np.float32))
+    values, scales = quantization.quantize_columns(weights.astype(np.float32))
     pixels = RANDOM.integers(200, 256, (rows, DEPTH)).astype(np.uint8)
 
     expected = (pixels.astype(np.int64) @ values.astype(np.int64)) * scales
@@ -160,7 +160,7 @@ def test_products_in_blocks_are_those_of_integers(tmp_path: Path, rows: int, sig
     weights = sign * RANDOM.integers(100, 128, (DEPTH, WIDTH))
     weights[:: quantization.BLOCK] = 127  # a step is 1
     source = save(tmp_path / "a.onnx", nodes, {"w": weights}, {"x": 1})
-    quantization.to_int8(source, tmp_path / "b.onnx", kernel="blocks")
+    quantization.quantize_network(source, tmp_path / "b.onnx", kernel="blocks")
     x = RANDOM.integers(100, 128, (rows, DEPTH)).astype(np.float32)
     x[:, :: quantization.BLOCK] = 127
 
@@ -170,7 +170,7 @@ def test_products_in_blocks_are_those_of_integers(tmp_path: Path, rows: int, sig
 def test_a_row_in_int8_does_not_depend_on_the_others(tmp_path: Path) -> None:
     nodes = [helper.make_node("MatMul", ["x", "w"], ["y"])]
     source = save(tmp_path / "a.onnx", nodes, {"w": RANDOM.normal(size=(DEPTH, WIDTH))}, {"x": 1})
-    quantization.to_int8(source, tmp_path / "b.onnx")
+    quantization.quantize_network(source, tmp_path / "b.onnx")
     x = RANDOM.normal(size=(6, 3, DEPTH)).astype(np.float32)
     x[0] *= 1000  # an outlier that would leave the others three steps
 
@@ -183,7 +183,7 @@ def test_a_row_in_int8_does_not_depend_on_the_others(tmp_path: Path) -> None:
 def test_zeros_stay_zeros(tmp_path: Path) -> None:
     nodes = [helper.make_node("MatMul", ["x", "w"], ["y"])]
     source = save(tmp_path / "a.onnx", nodes, {"w": np.zeros((DEPTH, WIDTH))}, {"x": 1})
-    quantization.to_int8(source, tmp_path / "b.onnx")
+    quantization.quantize_network(source, tmp_path / "b.onnx")
 
     assert not run_one(tmp_path / "b.onnx", x=np.zeros((2, DEPTH), np.float32)).any()
     assert not run_one(tmp_path / "b.onnx", x=np.ones((2, DEPTH), np.float32)).any()
@@ -195,12 +195,15 @@ def test_pixels_are_multiplied_as_they_are(tmp_path: Path) -> None:
         helper.make_node("MatMul", ["f", "w"], ["y"]),
     ]
     source = save(tmp_path / "a.onnx", nodes, {"w": RANDOM.normal(size=(DEPTH, WIDTH))}, {"x": 2})
-    quantization.to_int8(source, tmp_path / "b.onnx")
+    quantization.quantize_network(source, tmp_path / "b.onnx")
     pixels = RANDOM.integers(0, 256, (4, DEPTH)).astype(np.uint8)
 
     kinds = [node.op_type for node in onnx.load(tmp_path / "b.onnx").graph.node]
     assert kinds == ["MatMulIntegerToFloat"]
-    assert cosines(run_one(source, x=pixels), run_one(tmp_path / "b.onnx", x=pixels)).min() > 0.999
+    assert (
+        compute_cosines(run_one(source, x=pixels), run_one(tmp_path / "b.onnx", x=pixels)).min()
+        > 0.999
+    )
 
 
 def test_a_large_table_is_kept_as_int8_beside_the_network(tmp_path: Path) -> None:
@@ -208,12 +211,12 @@ def test_a_large_table_is_kept_as_int8_beside_the_network(tmp_path: Path) -> Non
     table = RANDOM.normal(size=(ROWS, WIDTH)) * RANDOM.uniform(0.1, 9, (ROWS, 1))
     source = save(tmp_path / "a.onnx", nodes, {"w": table}, {"x": 7})
 
-    assert quantization.to_int8(source, tmp_path / "b.onnx") == 1
+    assert quantization.quantize_network(source, tmp_path / "b.onnx") == 1
     ids = np.array([[0, 7], [ROWS - 1, 7]])
 
     looked_up = run_one(tmp_path / "b.onnx", x=ids)
     np.testing.assert_allclose(looked_up, table[ids], atol=0.2)
-    assert cosines(looked_up.reshape(4, -1), table[ids].reshape(4, -1)).min() > 0.999
+    assert compute_cosines(looked_up.reshape(4, -1), table[ids].reshape(4, -1)).min() > 0.999
     assert (tmp_path / "b.onnx").stat().st_size < 10_000
     assert (tmp_path / "b.onnx.data").stat().st_size < 1.1 * ROWS * (WIDTH + 4)
 
@@ -221,7 +224,7 @@ def test_a_large_table_is_kept_as_int8_beside_the_network(tmp_path: Path) -> Non
 def test_what_has_no_products_is_not_written(tmp_path: Path) -> None:
     source = save(tmp_path / "a.onnx", [helper.make_node("Abs", ["x"], ["y"])], {}, {"x": 1})
 
-    assert quantization.to_int8(source, tmp_path / "b.onnx") == 0
+    assert quantization.quantize_network(source, tmp_path / "b.onnx") == 0
     assert not (tmp_path / "b.onnx").exists()
 
 
@@ -232,8 +235,8 @@ def test_rows_and_columns_come_back_within_half_a_step(rows: int, width: int, sc
         np.float32
     )
 
-    by_row, row_scale = quantization.rows_int8(values)
-    by_column, column_scale = quantization.columns_int8(values)
+    by_row, row_scale = quantization.quantize_rows(values)
+    by_column, column_scale = quantization.quantize_columns(values)
 
     assert (np.abs(by_row * row_scale - values) <= 0.51 * row_scale).all()
     assert (np.abs(by_column * column_scale - values) <= 0.51 * column_scale).all()
@@ -248,7 +251,7 @@ def unit(rows: np.ndarray) -> np.ndarray:
 
 def test_equal_vectors_agree_in_everything() -> None:
     rows = unit(RANDOM.normal(size=(30, 16)))
-    found = compare(rows, rows, alone=rows[:4])
+    found = compare_vectors(rows, rows, alone=rows[:4])
 
     assert found.is_exact
     assert found.is_close
@@ -259,7 +262,7 @@ def test_a_common_part_does_not_hide_that_neighbours_are_lost() -> None:
     common = 50 * np.ones(16)
     rows = unit(common + RANDOM.normal(size=(40, 16)))
     others = unit(common + RANDOM.normal(size=(40, 16)))
-    found = compare(rows, others)
+    found = compare_vectors(rows, others)
 
     assert found.cosine_mean > 0.999
     assert found.overlap < 0.6
@@ -268,12 +271,12 @@ def test_a_common_part_does_not_hide_that_neighbours_are_lost() -> None:
 
 def test_vectors_that_depend_on_their_batch_are_refused() -> None:
     rows = unit(RANDOM.normal(size=(30, 16)))
-    assert not compare(rows, rows, alone=unit(rows[:4] + 0.1)).is_close
+    assert not compare_vectors(rows, rows, alone=unit(rows[:4] + 0.1)).is_close
 
 
 def test_sets_of_different_size_are_a_mistake() -> None:
     with pytest.raises(ValueError, match="3 rows"):
-        compare(np.ones((3, 2), np.float32), np.ones((2, 2), np.float32))
+        compare_vectors(np.ones((3, 2), np.float32), np.ones((2, 2), np.float32))
 
 
 # Measuring
@@ -291,26 +294,26 @@ def test_a_network_is_measured_and_its_settings_are_among_those_tried(tmp_path: 
 
 @pytest.mark.parametrize(("cpus", "expected"), [(1, [1]), (2, [2, 1]), (3, [3, 1]), (8, [8, 4, 2])])
 def test_thread_counts_are_all_half_and_a_quarter(cpus: int, expected: list[int]) -> None:
-    assert tuning.thread_counts(cpus) == expected
+    assert tuning.list_thread_counts(cpus) == expected
 
 
 # Probes
 
 
 def test_probes_are_the_same_each_time_and_differ_from_each_other() -> None:
-    pictures = sample_images.pictures(32)
+    pictures = sample_images.make_images(32)
 
     assert pictures.shape == (sample_images.COUNT, 32, 32, 3)
     assert pictures.dtype == np.uint8
-    assert (pictures == sample_images.pictures(32)).all()
+    assert (pictures == sample_images.make_images(32)).all()
     assert len({picture.tobytes() for picture in pictures}) == sample_images.COUNT
     assert len(set(sample_images.SENTENCES)) == len(sample_images.SENTENCES) >= 64
 
 
 def test_photographs_take_the_place_of_made_pictures(sample_data: Path) -> None:
     paths = sorted((sample_data / "photos").glob("*.jpg"))[:3]
-    assert len(sample_images.pictures(32, paths)) == sample_images.COUNT
-    assert not (sample_images.pictures(32, paths)[0] == sample_images.pictures(32)[0]).all()
+    assert len(sample_images.make_images(32, paths)) == sample_images.COUNT
+    assert not (sample_images.make_images(32, paths)[0] == sample_images.make_images(32)[0]).all()
 
 
 # The worker
@@ -339,7 +342,7 @@ def test_errors_of_the_worker_are_raised_under_their_names(
 
     def answers(line: str) -> None:
         script.write_text(f"import sys, json\njson.load(sys.stdin)\n{line}\n")
-        process.run("clap", tmp_path, tmp_path, on_progress=lambda *_: None)
+        process.run_conversion("clap", tmp_path, tmp_path, on_progress=lambda *_: None)
 
     with pytest.raises(MissingExtra, match="needs torch"):
         answers("""print('{"error": "MissingExtra", "message": "needs torch"}')""")
@@ -367,7 +370,7 @@ def test_progress_is_passed_on_and_the_worker_ends_with_its_listener(
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        process.run("clap", tmp_path, tmp_path, on_progress=listen)
+        process.run_conversion("clap", tmp_path, tmp_path, on_progress=listen)
     assert heard == [("a", 0.5)]
 
 

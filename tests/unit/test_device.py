@@ -11,7 +11,7 @@ import pytest
 
 from mmsearch.errors import ConfigError
 from mmsearch.runtime import gpus
-from mmsearch.runtime.device import CPU, Choice, Device, resolve
+from mmsearch.runtime.device import CPU, Device, DeviceChoice, resolve_device
 from mmsearch.runtime.gpus import Gpu, Machine, TorchBuild
 
 LARGE = Gpu(0, "NVIDIA H100", 80 * 2**30, (9, 0))
@@ -66,24 +66,24 @@ def test_a_device_is_written_as_it_is_parsed(text: str) -> None:
 def test_the_cpu_is_taken_where_it_is_asked_for_without_a_look_at_the_machine(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("mmsearch.runtime.device.look", lambda: pytest.fail("looked"))
+    monkeypatch.setattr("mmsearch.runtime.device.inspect_machine", lambda: pytest.fail("looked"))
 
-    assert resolve("cpu") == Choice(CPU)
+    assert resolve_device("cpu") == DeviceChoice(CPU)
 
 
 def test_auto_takes_a_gpu_that_can_be_used() -> None:
-    assert resolve("auto", machine=GOOD) == Choice(Device("cuda", 0), LARGE)
+    assert resolve_device("auto", machine=GOOD) == DeviceChoice(Device("cuda", 0), LARGE)
 
 
 def test_auto_takes_the_cpu_where_there_is_no_gpu_and_says_nothing() -> None:
-    assert resolve("auto", machine=BARE) == Choice(CPU)
+    assert resolve_device("auto", machine=BARE) == DeviceChoice(CPU)
 
 
 def test_auto_passes_over_a_gpu_that_torch_cannot_use() -> None:
     second = Gpu(1, LARGE.name, LARGE.memory_bytes, LARGE.capability)
     machine = Machine((OLD, second), driver_cuda=(13, 2), torch=CUDA_TORCH)
 
-    assert resolve("auto", machine=machine).device == Device("cuda", 1)
+    assert resolve_device("auto", machine=machine).device == Device("cuda", 1)
 
 
 UNUSABLE = [
@@ -96,7 +96,7 @@ UNUSABLE = [
 
 @pytest.mark.parametrize(("machine", "reason"), UNUSABLE)
 def test_auto_falls_back_to_the_cpu_and_says_why(machine: Machine, reason: str) -> None:
-    choice = resolve("auto", machine=machine)
+    choice = resolve_device("auto", machine=machine)
 
     assert choice.device == CPU
     assert choice.gpu is None
@@ -110,28 +110,28 @@ def test_a_gpu_that_was_asked_for_and_cannot_be_used_is_an_error(
     machine: Machine, reason: str
 ) -> None:
     with pytest.raises(ConfigError, match=rf"--device cuda: .* is there, but .*{reason}"):
-        resolve("cuda", machine=machine)
+        resolve_device("cuda", machine=machine)
 
 
 def test_an_old_gpu_serves_an_older_torch() -> None:
     machine = with_torch(TorchBuild("2.6.0+cu124", (12, 4)), gpu=OLD, driver=12)
 
-    assert resolve("auto", machine=machine).device == Device("cuda", 0)
+    assert resolve_device("auto", machine=machine).device == Device("cuda", 0)
 
 
 @pytest.mark.parametrize(("machine", "_reason"), UNUSABLE)
 def test_what_needs_no_torch_takes_the_gpu_all_the_same(machine: Machine, _reason: str) -> None:
-    assert resolve("auto", needs_torch=False, machine=machine).device == Device("cuda", 0)
+    assert resolve_device("auto", needs_torch=False, machine=machine).device == Device("cuda", 0)
 
 
 def test_cuda_without_a_gpu_says_what_was_found_and_what_to_do() -> None:
     with pytest.raises(ConfigError, match=r"no NVIDIA driver was found.*or use --device cpu"):
-        resolve("cuda:0", machine=BARE)
+        resolve_device("cuda:0", machine=BARE)
 
 
 def test_a_gpu_beyond_the_last_is_refused_with_those_there_are() -> None:
     with pytest.raises(ConfigError, match=r"cuda:1: .*there are: cuda:0 \(NVIDIA H100, 80 GiB\)"):
-        resolve("cuda:1", machine=GOOD)
+        resolve_device("cuda:1", machine=GOOD)
 
 
 # What the driver says
@@ -184,14 +184,14 @@ def tell(target: object, value: object) -> int:
 @pytest.fixture
 def fresh(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """The machine is looked at anew."""
-    monkeypatch.setattr(gpus, "look", gpus.look.__wrapped__)
+    monkeypatch.setattr(gpus, "inspect_machine", gpus.inspect_machine.__wrapped__)
     return monkeypatch
 
 
 def test_the_driver_tells_name_memory_and_capability(fresh: pytest.MonkeyPatch) -> None:
     second = Gpu(1, "RTX 5090", 32 * 2**30, (12, 0))
     fresh.setattr(ctypes, "CDLL", lambda _name: Driver((LARGE, second)))
-    found = gpus.look()
+    found = gpus.inspect_machine()
 
     assert found.gpus == (LARGE, second)
     assert found.driver_cuda == (13, 2)
@@ -212,11 +212,11 @@ def test_a_driver_without_a_gpu_tells_why(
     fresh: pytest.MonkeyPatch, driver: object, told: str
 ) -> None:
     fresh.setattr(ctypes, "CDLL", lambda _name: driver)
-    found = gpus.look()
+    found = gpus.inspect_machine()
 
     assert found.gpus == ()
     with pytest.raises(ConfigError, match=told):
-        resolve("cuda", machine=found)
+        resolve_device("cuda", machine=found)
 
 
 def test_no_driver_is_told(fresh: pytest.MonkeyPatch) -> None:
@@ -225,7 +225,7 @@ def test_no_driver_is_told(fresh: pytest.MonkeyPatch) -> None:
 
     fresh.setattr(ctypes, "CDLL", fail)
 
-    assert "no NVIDIA driver was found" in gpus.look().without_gpu
+    assert "no NVIDIA driver was found" in gpus.inspect_machine().without_gpu
 
 
 # What is installed
@@ -262,12 +262,12 @@ def test_the_cuda_of_torch_is_read_from_its_files(
     (packages / "torch/__init__.py").write_text("raise ImportError('torch was imported')")
     (packages / "torch/version.py").write_text(version)
 
-    assert gpus.installed_torch() == build
+    assert gpus.find_torch_build() == build
 
 
 def test_torch_may_be_missing(packages: Path) -> None:
     assert packages.is_dir()
-    assert gpus.installed_torch() is None
+    assert gpus.find_torch_build() is None
 
 
 def test_cublas_is_found_in_its_package(packages: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -302,8 +302,8 @@ def test_a_missing_cublas_is_told_with_what_to_install(
 def test_settling_on_a_device_imports_nothing_heavy() -> None:
     script = (
         "import sys\n"
-        "from mmsearch.runtime.device import resolve\n"
-        "choice = resolve('auto')\n"
+        "from mmsearch.runtime.device import resolve_device\n"
+        "choice = resolve_device('auto')\n"
         "heavy = {'torch', 'ctranslate2', 'numpy', 'faster_whisper'} & set(sys.modules)\n"
         "sys.exit(f'{heavy} imported' if heavy else 0)\n"
     )

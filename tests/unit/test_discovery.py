@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from mmsearch_indexers.discovery import Found, Selection, discover
-from mmsearch_indexers.plan import plan
+from mmsearch_indexers.discovery import DiscoveredFile, FileSelection, discover_files
+from mmsearch_indexers.plan import plan_run
 
 from mmsearch.errors import ConfigError
-from mmsearch.media.files import absolute, content_hash, is_gone, storable
+from mmsearch.media.files import hash_content, is_gone, make_absolute, make_storable
 from mmsearch.store.rows import FileRow
 from tests.fakes import write_text
 from tests.patience import HANG_S
@@ -25,7 +25,7 @@ def names(
     root: Path, *roots: Path, outside: Path | None = None, **globs: tuple[str, ...]
 ) -> list[str]:
     """What is found, relative to the first root."""
-    found = discover([root, *roots], Selection(**globs), outside=outside)
+    found = discover_files([root, *roots], FileSelection(**globs), outside=outside)
     return [os.path.relpath(file.path, root) for file in found]
 
 
@@ -38,12 +38,12 @@ def tree(root: Path, *paths: str) -> Path:
 def test_files_come_once_in_the_order_of_names_with_size_and_time(tmp_path: Path) -> None:
     tree(tmp_path, "b.txt", "a.txt", "c/2.txt", "c/1.txt", "B.txt")
 
-    found = list(discover([tmp_path], Selection()))
+    found = list(discover_files([tmp_path], FileSelection()))
 
     relative = [os.path.relpath(file.path, tmp_path) for file in found]
     assert relative == ["B.txt", "a.txt", "b.txt", "c/1.txt", "c/2.txt"]
     info = (tmp_path / "a.txt").stat()
-    assert found[1] == Found(str(tmp_path / "a.txt"), info.st_size, info.st_mtime_ns)
+    assert found[1] == DiscoveredFile(str(tmp_path / "a.txt"), info.st_size, info.st_mtime_ns)
 
 
 def test_hidden_and_foreign_folders_are_not_entered(tmp_path: Path) -> None:
@@ -94,7 +94,7 @@ def test_a_root_that_is_a_link_keeps_its_own_name(tmp_path: Path) -> None:
     tree(tmp_path, "real/a.txt")
     (tmp_path / "link").symlink_to(tmp_path / "real")
 
-    assert [file.path for file in discover([tmp_path / "link"], Selection())] == [
+    assert [file.path for file in discover_files([tmp_path / "link"], FileSelection())] == [
         str(tmp_path / "link/a.txt")
     ]
 
@@ -204,13 +204,13 @@ def test_only_what_is_surely_not_there_is_gone(
 
 def test_a_root_that_is_not_there_is_an_error_before_anything_is_found(tmp_path: Path) -> None:
     tree(tmp_path, "a.txt")
-    found = discover([tmp_path, tmp_path / "none"], Selection())
+    found = discover_files([tmp_path, tmp_path / "none"], FileSelection())
 
     with pytest.raises(ConfigError, match="none does not exist"):
         next(found)
     (tmp_path / "dangling").symlink_to(tmp_path / "none")
     with pytest.raises(ConfigError):
-        list(discover([tmp_path / "dangling"], Selection()))
+        list(discover_files([tmp_path / "dangling"], FileSelection()))
 
 
 def test_the_folder_outside_is_not_entered_by_any_name(tmp_path: Path) -> None:
@@ -238,7 +238,7 @@ def test_roots_that_overlap_give_each_file_once(tmp_path: Path) -> None:
 @given(st.binary(min_size=1).filter(lambda raw: b"\0" not in raw))
 def test_a_stored_name_is_text_and_keeps_what_is_utf8(raw: bytes) -> None:
     name = os.fsdecode(raw)
-    stored = storable(name)
+    stored = make_storable(name)
 
     stored.encode()
     try:
@@ -256,8 +256,8 @@ def test_an_absolute_path_has_no_dots_and_keeps_links(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
 
-    assert absolute(Path("link/../link/./a")) == str(tmp_path / "link/a")
-    assert absolute(Path("~/b")) == str(tmp_path / "b")
+    assert make_absolute(Path("link/../link/./a")) == str(tmp_path / "link/a")
+    assert make_absolute(Path("~/b")) == str(tmp_path / "b")
 
 
 @given(st.binary(max_size=100), st.binary(max_size=100))
@@ -268,9 +268,9 @@ def test_a_content_hash_is_of_the_content_alone(
     (folder / "one").write_bytes(one)
     (folder / "other").write_bytes(other)
 
-    same = content_hash(folder / "one") == content_hash(folder / "other")
+    same = hash_content(folder / "one") == hash_content(folder / "other")
     assert same == (one == other)
-    assert len(content_hash(folder / "one")) == 32
+    assert len(hash_content(folder / "one")) == 32
 
 
 # The plan
@@ -278,7 +278,7 @@ def test_a_content_hash_is_of_the_content_alone(
 roots = st.lists(st.sampled_from(["/a", "/a/b", "/c", "/"]), max_size=2)
 some_paths = st.sampled_from(["/a/1", "/a/2", "/a/b/1", "/ab/1", "/c/1", "/c/b/2", "/a"])
 found_files = st.dictionaries(some_paths, st.tuples(st.integers(0, 1), st.integers(0, 1))).map(
-    lambda made: [Found(path, *state) for path, state in made.items()]
+    lambda made: [DiscoveredFile(path, *state) for path, state in made.items()]
 )
 known_rows = st.dictionaries(
     some_paths, st.tuples(st.integers(0, 1), st.integers(0, 1), st.booleans())
@@ -292,12 +292,12 @@ known_rows = st.dictionaries(
 
 @given(found_files, known_rows, roots, st.booleans())
 def test_every_file_is_exactly_one_of_job_or_unchanged(
-    found: list[Found],
+    found: list[DiscoveredFile],
     known: list[FileRow],
     below: list[str],
     retry: bool,
 ) -> None:
-    made = plan(found, known, below, retry_failed=retry)
+    made = plan_run(found, known, below, retry_failed=retry)
 
     jobs = [job.found.path for job in made.jobs]
     unchanged = [row.path for row in made.unchanged]
@@ -313,9 +313,9 @@ def test_every_file_is_exactly_one_of_job_or_unchanged(
 
 @given(found_files, known_rows, roots)
 def test_a_row_is_missing_exactly_when_it_is_below_a_root_and_was_not_found(
-    found: list[Found], known: list[FileRow], below: list[str]
+    found: list[DiscoveredFile], known: list[FileRow], below: list[str]
 ) -> None:
-    made = plan(found, known, below)
+    made = plan_run(found, known, below)
 
     seen = {file.path for file in found}
     inside = {
@@ -327,18 +327,18 @@ def test_a_row_is_missing_exactly_when_it_is_below_a_root_and_was_not_found(
 
 
 def test_an_unchanged_failed_file_is_a_job_only_when_asked_to_retry() -> None:
-    found = [Found("/a/1", 3, 4)]
+    found = [DiscoveredFile("/a/1", 3, 4)]
     known = [FileRow("/a/1", None, 3, 4, "DecodeError", "broken")]
 
-    assert plan(found, known, ["/a"]).jobs == ()
-    assert len(plan(found, known, ["/a"], retry_failed=True).jobs) == 1
+    assert plan_run(found, known, ["/a"]).jobs == ()
+    assert len(plan_run(found, known, ["/a"], retry_failed=True).jobs) == 1
 
 
 def test_a_name_that_is_no_utf8_is_known_by_its_stored_form() -> None:
-    found = [Found("/a/caf\udce9", 3, 4)]
+    found = [DiscoveredFile("/a/caf\udce9", 3, 4)]
     known = [FileRow("/a/caf\\xe9", None, 3, 4, "UnsupportedMedia", "its name")]
 
-    made = plan(found, known, ["/a"])
+    made = plan_run(found, known, ["/a"])
 
     assert made.jobs == made.missing == ()
     assert made.unchanged == tuple(known)

@@ -14,21 +14,21 @@ from hypothesis import strategies as st
 
 from mmsearch.errors import ConfigError, MissingExtra
 from mmsearch.evaluation import (
-    Answer,
-    HeldFile,
+    JudgedHit,
     KnownQuery,
-    class_accuracy,
+    LibraryFile,
+    build_report,
+    compute_class_accuracy,
+    compute_iou,
     evaluate,
-    intersection_over_union,
-    judge,
-    located,
+    import_ir_measures,
+    locate_queries,
     overlaps_by_half,
     read_queries,
-    report,
-    require_measures,
+    run_queries,
 )
-from mmsearch.evaluation.measures import Found, found_in, ranked
-from mmsearch.evaluation.report import auroc
+from mmsearch.evaluation.measures import RankingJudgement, compute_measures, judge_ranking
+from mmsearch.evaluation.report import compute_auroc
 from mmsearch.types import (
     Asset,
     Hit,
@@ -49,12 +49,12 @@ spans = st.tuples(st.floats(0, 100), st.floats(0.01, 100)).map(
 
 
 def measured(right: Sequence[bool], relevant: int) -> dict[str, float]:
-    values = ranked([Found(tuple(right), relevant)])
+    values = compute_measures([RankingJudgement(tuple(right), relevant)])
     return {name: float(row[0]) for name, row in values.items()}
 
 
-def answer(*paths: str, score: float = 0.5, spans: tuple[Span, ...] = ()) -> Answer:
-    return Answer(paths, score, spans)
+def answer(*paths: str, score: float = 0.5, spans: tuple[Span, ...] = ()) -> JudgedHit:
+    return JudgedHit(paths, score, spans)
 
 
 # rankings
@@ -122,19 +122,21 @@ def test_nothing_found_scores_0(right: list[bool]) -> None:
 def test_what_one_answer_shows_together_is_one_right_file() -> None:
     answers = [answer("/x"), answer("/a", "/a resized"), answer("/b")]
 
-    assert found_in(answers, {"/a", "/a resized", "/b", "/gone"}) == Found((False, True, True), 3)
+    assert judge_ranking(answers, {"/a", "/a resized", "/b", "/gone"}) == RankingJudgement(
+        (False, True, True), 3
+    )
 
 
 def test_a_right_file_that_comes_again_is_neither_right_nor_wrong() -> None:
     answers = [answer("/a"), answer("/a"), answer("/x"), answer("/x"), answer("/b")]
 
-    assert found_in(answers, {"/a", "/b"}) == Found((True, False, False, True), 2)
+    assert judge_ranking(answers, {"/a", "/b"}) == RankingJudgement((True, False, False, True), 2)
 
 
 def test_right_files_of_another_kind_are_passed_over() -> None:
     answers = [answer("/film"), answer("/x"), answer("/photo")]
 
-    assert found_in(answers, {"/photo"}, {"/film"}) == Found((False, True), 1)
+    assert judge_ranking(answers, {"/photo"}, {"/film"}) == RankingJudgement((False, True), 1)
 
 
 def test_without_the_library_of_measures_the_extra_is_named(
@@ -143,7 +145,7 @@ def test_without_the_library_of_measures_the_extra_is_named(
     monkeypatch.setitem(sys.modules, "ir_measures", None)
 
     with pytest.raises(MissingExtra, match=r"mmsearch\[evaluate\]"):
-        require_measures()
+        import_ir_measures()
 
 
 # moments
@@ -164,16 +166,16 @@ def test_a_span_is_hit_when_one_covers_half_of_the_other(found: Span, *, expecte
      (Span(20, 30), 0.0)],
 )  # fmt: skip
 def test_overlap_is_intersection_over_union(found: Span, expected: float) -> None:
-    assert intersection_over_union(found, Span(10, 20)) == pytest.approx(expected)
+    assert compute_iou(found, Span(10, 20)) == pytest.approx(expected)
 
 
 @given(spans, spans)
 def test_overlap_is_symmetric_and_between_0_and_1(one: Span, other: Span) -> None:
-    overlap = intersection_over_union(one, other)
+    overlap = compute_iou(one, other)
 
     assert 0.0 <= overlap <= 1.0 + 1e-9
-    assert overlap == pytest.approx(intersection_over_union(other, one))
-    assert intersection_over_union(one, one) == pytest.approx(1.0)
+    assert overlap == pytest.approx(compute_iou(other, one))
+    assert compute_iou(one, one) == pytest.approx(1.0)
     assert (overlap > 0) <= (one.overlap_s(other) > 0)
 
 
@@ -212,9 +214,9 @@ def test_an_answer_takes_the_stretch_of_a_moment_before_its_segment() -> None:
         moments=moments, also_at=("/copy",), duplicates=("/smaller",),
     )  # fmt: skip
 
-    got = Answer.of(hit)
+    got = JudgedHit.from_hit(hit)
 
-    assert got == Answer(("/a", "/copy", "/smaller"), 0.7, (Span(0, 9), Span(5, 6)))
+    assert got == JudgedHit(("/a", "/copy", "/smaller"), 0.7, (Span(0, 9), Span(5, 6)))
 
 
 # no match
@@ -241,7 +243,7 @@ def test_refusals_are_counted_on_both_sides() -> None:
 def test_what_scores_the_cut_off_is_shown_and_nothing_at_all_is_refused() -> None:
     queries = [KnownQuery("unicorn", frozenset())]
 
-    def share(answers: list[Answer]) -> float | None:
+    def share(answers: list[JudgedHit]) -> float | None:
         return evaluate(queries, lambda *_: answers, cut_off=0.1).no_match.recall
 
     assert share([answer("/a", score=0.1)]) == 0.0
@@ -273,12 +275,12 @@ scores = st.lists(st.integers(0, 8).map(float), min_size=1, max_size=12)
 def test_auroc_is_the_share_of_pairs_in_order(high: list[float], low: list[float]) -> None:
     pairs = [(one > other) + (one == other) / 2 for one in high for other in low]
 
-    assert auroc(np.array(high), np.array(low)) == pytest.approx(sum(pairs) / len(pairs))
+    assert compute_auroc(np.array(high), np.array(low)) == pytest.approx(sum(pairs) / len(pairs))
 
 
 def test_an_area_needs_both_sides() -> None:
-    assert auroc(np.array([]), np.array([1.0])) is None
-    assert auroc(np.array([1.0]), np.array([])) is None
+    assert compute_auroc(np.array([]), np.array([1.0])) is None
+    assert compute_auroc(np.array([1.0]), np.array([])) is None
 
 
 # reports
@@ -311,9 +313,9 @@ def test_an_evaluation_means_over_queries() -> None:
 
 def test_kinds_are_those_of_the_right_files() -> None:
     held = {
-        "/photo": HeldFile("p", Modality.IMAGE),
-        "/film": HeldFile("f", Modality.VIDEO),
-        "/song": HeldFile("s", Modality.AUDIO),
+        "/photo": LibraryFile("p", Modality.IMAGE),
+        "/film": LibraryFile("f", Modality.VIDEO),
+        "/song": LibraryFile("s", Modality.AUDIO),
     }
     queries = [
         KnownQuery("rocket", frozenset({"/photo", "/film"})),
@@ -322,7 +324,7 @@ def test_kinds_are_those_of_the_right_files() -> None:
     ]
     ranking = [answer("/photo"), answer("/film"), answer("/song")]
 
-    got = report(judge(queries, lambda *_: ranking, held=held)).kinds
+    got = build_report(run_queries(queries, lambda *_: ranking, files=held)).kinds
 
     assert list(got) == ["image", "audio", "video"]
     assert [one.queries for one in got.values()] == [1, 1, 1]
@@ -333,16 +335,16 @@ def test_kinds_are_those_of_the_right_files() -> None:
 def test_the_first_query_warms_up_and_its_time_is_not_counted() -> None:
     queries = [KnownQuery(str(number), frozenset({"/a"})) for number in range(5)]
 
-    judged = judge(queries, lambda *_: [])
+    judged = run_queries(queries, lambda *_: [])
 
     assert judged.latencies_ms.shape == (4,)
-    assert judge(queries[:1], lambda *_: []).latencies_ms.shape == (1,)
+    assert run_queries(queries[:1], lambda *_: []).latencies_ms.shape == (1,)
     assert (judged.latencies_ms > 0).all()
 
 
 def test_percentiles_are_times_that_were_taken() -> None:
-    judged = judge([KnownQuery("a", frozenset({"/a"}))] * 3, lambda *_: [])
-    got = report(judged)
+    judged = run_queries([KnownQuery("a", frozenset({"/a"}))] * 3, lambda *_: [])
+    got = build_report(judged)
 
     times = judged.latencies_ms.tolist()
     assert {got.latency_ms_p50, got.latency_ms_p95, got.latency_ms_p99} <= set(times)
@@ -363,7 +365,9 @@ def test_a_file_is_of_the_class_that_it_scores_highest_for() -> None:
         ],
     }
 
-    got = class_accuracy(queries, lambda query, limit: rankings[query.query][:limit], limit=4)
+    got = compute_class_accuracy(
+        queries, lambda query, limit: rankings[query.query][:limit], limit=4
+    )
 
     assert got == 2 / 4  # dog 2 was taken for rain, rain 2 was not found
 
@@ -372,14 +376,14 @@ def test_a_file_is_of_the_class_that_it_scores_highest_for() -> None:
 
 
 def test_files_that_are_not_in_the_library_are_told_and_not_counted() -> None:
-    held = {"/a": HeldFile("1", Modality.IMAGE), "/b": HeldFile("2", Modality.VIDEO)}
+    held = {"/a": LibraryFile("1", Modality.IMAGE), "/b": LibraryFile("2", Modality.VIDEO)}
     queries = [
         KnownQuery("half", frozenset({"/a", "/gone"}), spans=(("/gone", Span(0, 1)),)),
         KnownQuery("none", frozenset({"/away", "/gone"})),
         KnownQuery("unicorn", frozenset()),
     ]
 
-    got = located(queries, held)
+    got = locate_queries(queries, held)
 
     assert got.queries == (KnownQuery("half", frozenset({"/a"})), queries[2])
     assert got.missing == ("/away", "/gone")
@@ -387,10 +391,10 @@ def test_files_that_are_not_in_the_library_are_told_and_not_counted() -> None:
 
 
 def test_copies_are_one_right_file() -> None:
-    held = {path: HeldFile("same", Modality.IMAGE) for path in ("/a", "/copy of a")}
+    held = {path: LibraryFile("same", Modality.IMAGE) for path in ("/a", "/copy of a")}
     query = KnownQuery("cat", frozenset(held))
 
-    (got,) = located([query], held).queries
+    (got,) = locate_queries([query], held).queries
 
     assert evaluate([got], lambda *_: [answer("/a", "/copy of a")]).recall["5"] == 1.0
     assert len(got.relevant) == 1
@@ -398,10 +402,10 @@ def test_copies_are_one_right_file() -> None:
 
 def test_a_library_without_any_right_file_is_an_error() -> None:
     with pytest.raises(ConfigError, match=r"none of the 1 right files.*/gone.*--media"):
-        located([KnownQuery("cat", frozenset({"/gone"}))], {})
+        locate_queries([KnownQuery("cat", frozenset({"/gone"}))], {})
 
     unanswerable = [KnownQuery("unicorn", frozenset())]
-    assert located(unanswerable, {}).queries == tuple(unanswerable)
+    assert locate_queries(unanswerable, {}).queries == tuple(unanswerable)
 
 
 def test_the_queries_of_the_sample_data_name_files_that_are_there() -> None:

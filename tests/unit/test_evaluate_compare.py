@@ -7,15 +7,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmsearch.evaluation import Answer, Judged, KnownQuery, differences, judge, verdict
-from mmsearch.evaluation.comparison import paired_bootstrap
+from mmsearch.evaluation import (
+    JudgedHit,
+    Judgements,
+    KnownQuery,
+    compare_judgements,
+    run_queries,
+    write_verdict,
+)
+from mmsearch.evaluation.comparison import compute_paired_bootstrap
 from mmsearch.evaluation.measures import MRR, NDCG
 from mmsearch.types import Span
 
 RANDOM = np.random.default_rng(5)
 
 
-def side(ranks: list[int], *, refused: int = 0) -> Judged:
+def side(ranks: list[int], *, refused: int = 0) -> Judgements:
     """A judgement of a query a rank, at which the right file was found; 0 where it was not.
 
     Three more queries have no answer, of which `refused` were refused.
@@ -23,21 +30,21 @@ def side(ranks: list[int], *, refused: int = 0) -> Judged:
     queries = [KnownQuery(str(rank), frozenset({"/right"})) for rank in ranks]
     queries += [KnownQuery(f"nothing {number}", frozenset()) for number in range(3)]
 
-    def search(query: KnownQuery, limit: int) -> list[Answer]:
+    def search(query: KnownQuery, limit: int) -> list[JudgedHit]:
         if not query.relevant:
             is_refused = int(query.query.split()[1]) < refused
-            return [] if is_refused else [Answer(("/wrong",), 0.5, ())]
+            return [] if is_refused else [JudgedHit(("/wrong",), 0.5, ())]
         rank = int(query.query)
         names = ["/right" if rank == at else f"/{at}" for at in range(1, limit + 1)]
-        return [Answer((name,), 0.5, ()) for name in names]
+        return [JudgedHit((name,), 0.5, ()) for name in names]
 
-    return judge(queries, search, cut_off=0.1)
+    return run_queries(queries, search, cut_off=0.1)
 
 
 def test_a_clear_gain_is_told_from_chance() -> None:
     gains = RANDOM.normal(0.1, 0.1, size=(200, 1))
 
-    ((low, high, p_value),) = paired_bootstrap(gains)
+    ((low, high, p_value),) = compute_paired_bootstrap(gains)
 
     assert 0 < low < gains.mean() < high
     assert p_value < 0.001
@@ -47,7 +54,7 @@ def test_the_interval_is_that_of_the_normal_distribution_for_many_queries() -> N
     gains = RANDOM.normal(0.02, 0.3, size=(400, 1))
     error = gains.std() / np.sqrt(len(gains))
 
-    ((low, high, _),) = paired_bootstrap(gains)
+    ((low, high, _),) = compute_paired_bootstrap(gains)
 
     assert low == pytest.approx(gains.mean() - 1.96 * error, abs=0.15 * error)
     assert high == pytest.approx(gains.mean() + 1.96 * error, abs=0.15 * error)
@@ -57,7 +64,9 @@ def test_without_a_difference_the_p_value_is_below_a_twentieth_one_time_in_twent
     trials = 300
     gains = RANDOM.normal(0.0, 1.0, size=(80, trials))
 
-    p_values = np.array([p_value for _, _, p_value in paired_bootstrap(gains, resamples=1000)])
+    p_values = np.array(
+        [p_value for _, _, p_value in compute_paired_bootstrap(gains, resamples=1000)]
+    )
 
     # Binomial(300, 0.05): 15 with a standard deviation of 3.8.
     assert 2 <= np.count_nonzero(p_values < 0.05) <= 32
@@ -69,8 +78,8 @@ def test_without_a_difference_the_p_value_is_below_a_twentieth_one_time_in_twent
 def test_the_interval_holds_the_mean_and_swapping_sides_turns_it_over(gains: list[float]) -> None:
     column = np.array(gains)[:, None]
 
-    ((low, high, p_value),) = paired_bootstrap(column, resamples=500)
-    ((low_back, high_back, p_back),) = paired_bootstrap(-column, resamples=500)
+    ((low, high, p_value),) = compute_paired_bootstrap(column, resamples=500)
+    ((low_back, high_back, p_back),) = compute_paired_bootstrap(-column, resamples=500)
 
     assert min(gains) <= low <= high <= max(gains)
     assert (low_back, high_back) == (pytest.approx(-high), pytest.approx(-low))
@@ -81,16 +90,16 @@ def test_the_interval_holds_the_mean_and_swapping_sides_turns_it_over(gains: lis
 def test_the_same_seed_gives_the_same_figures() -> None:
     gains = RANDOM.normal(size=(50, 2))
 
-    assert paired_bootstrap(gains) == paired_bootstrap(gains)
-    assert paired_bootstrap(gains) != paired_bootstrap(gains, seed=1)
+    assert compute_paired_bootstrap(gains) == compute_paired_bootstrap(gains)
+    assert compute_paired_bootstrap(gains) != compute_paired_bootstrap(gains, seed=1)
 
 
 def test_many_queries_are_drawn_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     gains = RANDOM.normal(0.1, 1.0, size=(300, 1))
-    ((low, high, _),) = paired_bootstrap(gains, resamples=2000)
+    ((low, high, _),) = compute_paired_bootstrap(gains, resamples=2000)
     monkeypatch.setattr("mmsearch.evaluation.comparison.DRAWN_AT_ONCE", 1000)
 
-    ((low_in_parts, high_in_parts, _),) = paired_bootstrap(gains, resamples=2000)
+    ((low_in_parts, high_in_parts, _),) = compute_paired_bootstrap(gains, resamples=2000)
 
     assert low_in_parts == pytest.approx(low, abs=0.01)
     assert high_in_parts == pytest.approx(high, abs=0.01)
@@ -99,7 +108,7 @@ def test_many_queries_are_drawn_in_parts(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_every_measure_is_compared_over_the_queries_it_applies_to() -> None:
     a, b = side([1, 2, 3, 0] * 10, refused=1), side([1, 1, 1, 2] * 10, refused=3)
 
-    compared = {one.measure: one for one in differences(a, b)}
+    compared = {one.measure: one for one in compare_judgements(a, b)}
 
     assert compared[MRR].queries == 40
     assert compared[MRR].a == pytest.approx((1 + 1 / 2 + 1 / 3) / 4)
@@ -114,10 +123,10 @@ def test_spans_are_compared_over_the_queries_that_have_one() -> None:
     timed = KnownQuery("timed", frozenset({"/a"}), spans=(("/a", Span(0, 10)),))
     queries = [timed, timed, KnownQuery("other", frozenset({"/a"}))]
 
-    def found(span: Span) -> Judged:
-        return judge(queries, lambda *_: [Answer(("/a",), 0.5, (span,))])
+    def found(span: Span) -> Judgements:
+        return run_queries(queries, lambda *_: [JudgedHit(("/a",), 0.5, (span,))])
 
-    compared = differences(found(Span(50, 60)), found(Span(0, 5)))
+    compared = compare_judgements(found(Span(50, 60)), found(Span(0, 5)))
     overlap = next(one for one in compared if one.measure == "span IoU")
 
     assert (overlap.queries, overlap.a, overlap.b) == (2, 0.0, 0.5)
@@ -125,14 +134,14 @@ def test_spans_are_compared_over_the_queries_that_have_one() -> None:
 
 def test_other_queries_cannot_be_compared() -> None:
     with pytest.raises(ValueError, match="the same"):
-        differences(side([1, 2]), side([1, 2, 3]))
+        compare_judgements(side([1, 2]), side([1, 2, 3]))
 
 
 def test_the_verdict_names_the_better_side() -> None:
     worse, better = side([3, 4, 5, 0] * 10), side([1, 1, 2, 2] * 10)
 
-    forward = verdict(differences(worse, better))
-    backward = verdict(differences(better, worse), a="clip", b="mini")
+    forward = write_verdict(compare_judgements(worse, better))
+    backward = write_verdict(compare_judgements(better, worse), a="clip", b="mini")
 
     assert forward.startswith("B is better: nDCG@10 ")
     assert backward.startswith("clip is better: nDCG@10 ")
@@ -141,13 +150,15 @@ def test_the_verdict_names_the_better_side() -> None:
 
 def test_the_verdict_says_when_it_may_be_chance() -> None:
     a, b = side([1, 2, 1, 2, 1, 2]), side([1, 2, 1, 2, 2, 1])
-    assert verdict(differences(a, b)).startswith("The difference between A and B may be chance")
+    assert write_verdict(compare_judgements(a, b)).startswith(
+        "The difference between A and B may be chance"
+    )
 
-    assert verdict(differences(a, a)).startswith("A and B rank alike")
+    assert write_verdict(compare_judgements(a, a)).startswith("A and B rank alike")
 
 
 def test_without_answers_the_verdict_goes_by_refusals() -> None:
-    told = verdict(differences(side([], refused=3), side([], refused=0)))
+    told = write_verdict(compare_judgements(side([], refused=3), side([], refused=0)))
 
     assert "no match, rightly 1.000 and 0.000" in told
-    assert verdict([]) == "Nothing was measured."
+    assert write_verdict([]) == "Nothing was measured."

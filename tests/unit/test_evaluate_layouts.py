@@ -13,17 +13,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mmsearch.errors import ConfigError
-from mmsearch.evaluation import HeldFile, KnownQuery, readers
-from mmsearch.evaluation.file_lookup import Finder
-from mmsearch.evaluation.layouts import LAYOUTS, detected, read, read_queries
-from mmsearch.evaluation.sounds import clip_stems
+from mmsearch.evaluation import KnownQuery, LibraryFile, readers
+from mmsearch.evaluation.file_lookup import FileFinder
+from mmsearch.evaluation.layouts import LAYOUTS, detect_layout, read_layout, read_queries
+from mmsearch.evaluation.sounds import list_clip_stems
 from mmsearch.types import Modality, Span
 
-Files = dict[str, HeldFile]
+Files = dict[str, LibraryFile]
 
 
 def held(*paths: Path | str, kind: Modality = Modality.IMAGE) -> Files:
-    return {str(path): HeldFile(f"asset {path}", kind) for path in paths}
+    return {str(path): LibraryFile(f"asset {path}", kind) for path in paths}
 
 
 def written(path: Path, content: str | bytes | dict[str, Any]) -> Path:
@@ -62,7 +62,7 @@ def test_a_query_file_is_read_with_paths_beside_it(tmp_path: Path) -> None:
 def test_the_media_may_lie_elsewhere(tmp_path: Path) -> None:
     path = written(tmp_path / "queries.jsonl", '{"query": "x", "relevant": ["a/../b.jpg"]}')
 
-    layout, known = read(path, {}, media=tmp_path / "media")
+    layout, known = read_layout(path, {}, media=tmp_path / "media")
 
     assert (layout, pairs(known)) == ("jsonl", [("x", [str(tmp_path / "media/b.jpg")])])
 
@@ -73,7 +73,7 @@ def test_a_library_made_through_the_real_folder_is_met_through_a_link(tmp_path: 
     written(real / "b.jpg", b"")
     (tmp_path / "link").symlink_to(real)
 
-    _, known = read(tmp_path / "link" / path.name, held(real / "b.jpg"))
+    _, known = read_layout(tmp_path / "link" / path.name, held(real / "b.jpg"))
 
     assert known[0].relevant == {str(real / "b.jpg")}
 
@@ -133,21 +133,21 @@ def test_a_file_without_queries_is_an_error(tmp_path: Path, content: bytes) -> N
 @pytest.mark.parametrize("name", [".", "none.jsonl", "none.json", "none.csv"])
 def test_what_is_no_file_is_an_error(tmp_path: Path, name: str) -> None:
     with pytest.raises(ConfigError, match="cannot be read"):
-        read(tmp_path / name, {})
+        read_layout(tmp_path / name, {})
 
 
 @pytest.mark.skipif(not Path("/dev/zero").exists(), reason="there is no endless device here")
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_a_device_without_an_end_is_refused(layout: str) -> None:
     with pytest.raises(ConfigError, match="it is no file"):
-        read(Path("/dev/zero"), {}, layout=layout)
+        read_layout(Path("/dev/zero"), {}, layout=layout)
 
 
 def test_a_pipe_without_a_writer_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "queries.jsonl")
 
     with pytest.raises(ConfigError, match="it is no file"):
-        read(tmp_path / "queries.jsonl", {})
+        read_layout(tmp_path / "queries.jsonl", {})
 
 
 def test_a_line_without_an_end_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -164,7 +164,7 @@ def test_a_file_that_is_too_large_is_refused_unread(tmp_path: Path, name: str) -
         stream.truncate(readers.MAX_FILE_BYTES + 1)
 
     with pytest.raises(ConfigError, match="larger than"):
-        read(tmp_path / name, {}, layout="coco" if name.endswith(".json") else "jsonl")
+        read_layout(tmp_path / name, {}, layout="coco" if name.endswith(".json") else "jsonl")
 
 
 # COCO
@@ -191,7 +191,7 @@ def test_every_caption_of_coco_is_a_query(tmp_path: Path, indent: int | None) ->
     )
     there = held(*(tmp_path / "val2017" / image["file_name"] for image in COCO["images"]))
 
-    layout, known = read(annotation, there)
+    layout, known = read_layout(annotation, there)
 
     seven, nine = sorted(there)
     assert layout == "coco"
@@ -223,7 +223,7 @@ def test_a_broken_annotation_of_coco_is_an_error(
     content = {"images": images, "annotations": notes} | change
 
     with pytest.raises(ConfigError, match=told):
-        read(written(tmp_path / "captions.json", content), {})
+        read_layout(written(tmp_path / "captions.json", content), {})
 
 
 @pytest.mark.parametrize(
@@ -231,7 +231,7 @@ def test_a_broken_annotation_of_coco_is_an_error(
 )
 def test_json_that_is_none_is_an_error(tmp_path: Path, content: bytes) -> None:
     with pytest.raises(ConfigError, match="is no JSON"):
-        read(written(tmp_path / "captions.json", content), {}, layout="coco")
+        read_layout(written(tmp_path / "captions.json", content), {}, layout="coco")
 
 
 # Karpathy's splits
@@ -259,9 +259,9 @@ def test_the_test_split_is_taken_where_there_is_one(tmp_path: Path) -> None:
     path = written(tmp_path / "dataset_flickr30k.json", karpathy("train", "test", "val", "test"))
     there = held(*(f"/photos/{number}.jpg" for number in range(4)))
 
-    _, known = read(path, there, media=Path("/photos"))
-    _, val = read(path, there, split="val", layout="flickr")
-    _, every = read(path, there, split="all")
+    _, known = read_layout(path, there, media=Path("/photos"))
+    _, val = read_layout(path, there, split="val", layout="flickr")
+    _, every = read_layout(path, there, split="all")
 
     assert pairs(known) == [
         ("test 1 a", ["/photos/1.jpg"]),
@@ -277,8 +277,8 @@ def test_a_split_that_there_is_not_is_an_error_that_lists_them(tmp_path: Path) -
     path = written(tmp_path / "dataset.json", karpathy("train", "val"))
 
     with pytest.raises(ConfigError, match=r"no split 'test'.*train, val, all"):
-        read(path, {}, split="test")
-    assert len(read(path, {})[1]) == 4
+        read_layout(path, {}, split="test")
+    assert len(read_layout(path, {})[1]) == 4
 
 
 @pytest.mark.parametrize(
@@ -288,7 +288,7 @@ def test_a_split_that_there_is_not_is_an_error_that_lists_them(tmp_path: Path) -
 )  # fmt: skip
 def test_a_broken_split_is_an_error(tmp_path: Path, images: list[Any]) -> None:
     with pytest.raises(ConfigError):
-        read(written(tmp_path / "dataset.json", {"images": images}), {})
+        read_layout(written(tmp_path / "dataset.json", {"images": images}), {})
 
 
 # Flickr, a caption a line
@@ -309,7 +309,7 @@ def test_a_broken_split_is_an_error(tmp_path: Path, images: list[Any]) -> None:
 def test_captions_a_line_are_read(tmp_path: Path, name: str, content: str) -> None:
     there = held("/photos/1.jpg", "/photos/2.jpg")
 
-    layout, known = read(written(tmp_path / name, content), there, media=Path("/photos"))
+    layout, known = read_layout(written(tmp_path / name, content), there, media=Path("/photos"))
 
     assert layout == "flickr"
     assert pairs(known) == [
@@ -323,7 +323,7 @@ def test_a_line_that_is_no_caption_is_named(tmp_path: Path) -> None:
     path = written(tmp_path / "a.token", "1.jpg#0\tTwo men\nwhat is this\n")
 
     with pytest.raises(ConfigError, match="line 2: is no name of a photograph"):
-        read(path, {})
+        read_layout(path, {})
 
 
 # sounds
@@ -337,7 +337,7 @@ def test_every_caption_of_clotho_is_a_query(tmp_path: Path) -> None:
     )
     there = held("/clips/Creek 2.1.wav", "/clips/Door.flac", kind=Modality.AUDIO)
 
-    layout, known = read(path, there, media=Path("/clips"))
+    layout, known = read_layout(path, there, media=Path("/clips"))
 
     assert layout == "clotho"
     assert pairs(known) == [
@@ -362,7 +362,7 @@ def test_clips_of_audiocaps_are_found_by_the_names_they_go_by(tmp_path: Path, na
     )
     there = held(f"/clips/{name}", "/clips/other.wav", kind=Modality.AUDIO)
 
-    layout, known = read(path, there)
+    layout, known = read_layout(path, there)
 
     if name == "103549.wav":  # a number is of one caption: its clip goes by several
         known = known[:1]
@@ -375,7 +375,7 @@ def test_a_clip_with_its_start_goes_before_one_without(tmp_path: Path) -> None:
     path = written(tmp_path / "test.csv", header + "1,abc,30,first\n2,abc,60,second\n")
     there = held("/clips/abc_30.wav", "/clips/abc_60.wav", "/clips/abc.wav", kind=Modality.AUDIO)
 
-    assert pairs(read(path, there)[1]) == [
+    assert pairs(read_layout(path, there)[1]) == [
         ("first", ["/clips/abc_30.wav"]),
         ("second", ["/clips/abc_60.wav"]),
     ]
@@ -385,7 +385,7 @@ def test_a_clip_that_is_not_there_is_named_as_it_should_be(tmp_path: Path) -> No
     header = "audiocap_id,youtube_id,start_time,caption\n"
     path = written(tmp_path / "test.csv", header + "1,abc,30,first\n")
 
-    (query,) = read(path, {}, media=Path("/clips"))[1]
+    (query,) = read_layout(path, {}, media=Path("/clips"))[1]
 
     assert query.relevant == {"/clips/abc_30.000_40.000.wav"}
 
@@ -393,7 +393,7 @@ def test_a_clip_that_is_not_there_is_named_as_it_should_be(tmp_path: Path) -> No
 @pytest.mark.parametrize("start", ["", "x", "nan", "inf", "1e999"])
 def test_a_start_that_is_none_is_an_error(start: str) -> None:
     with pytest.raises(ValueError, match="no start"):
-        list(clip_stems("abc", start, "1"))
+        list(list_clip_stems("abc", start, "1"))
 
 
 ESC50 = (
@@ -408,14 +408,14 @@ def test_a_category_of_esc50_is_answered_by_all_its_clips(tmp_path: Path) -> Non
     path = written(tmp_path / "meta/esc50.csv", ESC50)
     clips = [f"{tmp_path}/audio/{line.split(',')[0]}" for line in ESC50.splitlines()[1:]]
 
-    layout, known = read(path, held(*clips, kind=Modality.AUDIO))
-    _, fold = read(path, held(*clips), split="2")
+    layout, known = read_layout(path, held(*clips, kind=Modality.AUDIO))
+    _, fold = read_layout(path, held(*clips), split="2")
 
     assert layout == "esc50"
     assert pairs(known) == [("dog", [clips[0], clips[2]]), ("chirping birds", [clips[1]])]
     assert pairs(fold) == [("dog", [clips[2]])]
     with pytest.raises(ConfigError, match="no fold '9'"):
-        read(path, {}, split="9")
+        read_layout(path, {}, split="9")
 
 
 # tables
@@ -446,13 +446,13 @@ def test_a_broken_table_is_an_error_that_names_the_line(
     tmp_path: Path, layout: str, content: str | bytes, told: str
 ) -> None:
     with pytest.raises(ConfigError, match=told):
-        read(written(tmp_path / "table.csv", content), {}, layout=layout)
+        read_layout(written(tmp_path / "table.csv", content), {}, layout=layout)
 
 
 @pytest.mark.parametrize("layout", ["jsonl", "clotho", "audiocaps"])
 def test_a_split_of_what_has_none_is_an_error(tmp_path: Path, layout: str) -> None:
     with pytest.raises(ConfigError, match="no splits"):
-        read(written(tmp_path / "x", "x"), {}, layout=layout, split="test")
+        read_layout(written(tmp_path / "x", "x"), {}, layout=layout, split="test")
 
 
 # layouts
@@ -461,22 +461,22 @@ def test_a_split_of_what_has_none_is_an_error(tmp_path: Path, layout: str) -> No
 def test_a_layout_is_known_by_its_file(tmp_path: Path) -> None:
     line = '{"query": "x", "relevant": ["a"]}\n'
 
-    assert detected(written(tmp_path / "a.jsonl", "junk")) == "jsonl"
-    assert detected(written(tmp_path / "a.json", line + line)) == "jsonl"
-    assert detected(written(tmp_path / "a.txt", line)) == "jsonl"
-    assert detected(written(tmp_path / "b.json", COCO)) == "coco"
-    assert detected(written(tmp_path / "c.csv", ESC50)) == "esc50"
+    assert detect_layout(written(tmp_path / "a.jsonl", "junk")) == "jsonl"
+    assert detect_layout(written(tmp_path / "a.json", line + line)) == "jsonl"
+    assert detect_layout(written(tmp_path / "a.txt", line)) == "jsonl"
+    assert detect_layout(written(tmp_path / "b.json", COCO)) == "coco"
+    assert detect_layout(written(tmp_path / "c.csv", ESC50)) == "esc50"
 
 
 @pytest.mark.parametrize("content", ["", "hello\n", "a,b\n1,2\n", "\n{}"])
 def test_an_unknown_layout_is_asked_for(tmp_path: Path, content: str) -> None:
     with pytest.raises(ConfigError, match="--layout, which can be jsonl, coco, flickr"):
-        read(written(tmp_path / "a.txt", content), {})
+        read_layout(written(tmp_path / "a.txt", content), {})
 
 
 def test_a_layout_that_there_is_not_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no layout 'msmarco': it can be auto, jsonl"):
-        read(written(tmp_path / "a", "x"), {}, layout="msmarco")
+        read_layout(written(tmp_path / "a", "x"), {}, layout="msmarco")
 
 
 @settings(
@@ -502,7 +502,7 @@ def test_any_file_is_read_or_refused_with_an_error_of_ours(
 ) -> None:
     path = written(tmp_path / "queries", content)
     with contextlib.suppress(ConfigError):
-        _, known = read(path, {}, layout=layout)
+        _, known = read_layout(path, {}, layout=layout)
         assert known
         assert all(query.query and "\0" not in query.query for query in known)
 
@@ -514,26 +514,26 @@ def test_a_name_that_two_files_have_asks_for_the_folder() -> None:
     there = held("/one/a.jpg", "/two/a.jpg")
 
     with pytest.raises(ConfigError, match=r"/one/a\.jpg and at /two/a\.jpg.*--media"):
-        Finder(there, Path("/notes/x.json")).named("a.jpg")
-    assert Finder(there, Path("/notes/x.json"), Path("/two")).named("a.jpg") == "/two/a.jpg"
-    assert Finder(there, Path("/one/x.json")).named("a.jpg") == "/one/a.jpg"
+        FileFinder(there, Path("/notes/x.json")).find("a.jpg")
+    assert FileFinder(there, Path("/notes/x.json"), Path("/two")).find("a.jpg") == "/two/a.jpg"
+    assert FileFinder(there, Path("/one/x.json")).find("a.jpg") == "/one/a.jpg"
 
 
 def test_a_name_that_copies_share_is_no_question() -> None:
-    there = {path: HeldFile("same", Modality.IMAGE) for path in ("/one/a.jpg", "/two/a.jpg")}
+    there = {path: LibraryFile("same", Modality.IMAGE) for path in ("/one/a.jpg", "/two/a.jpg")}
 
-    assert Finder(there, Path("/notes/x.json")).named("a.jpg") == "/one/a.jpg"
+    assert FileFinder(there, Path("/notes/x.json")).find("a.jpg") == "/one/a.jpg"
 
 
 def test_only_files_below_the_media_are_meant() -> None:
     there = held("/elsewhere/a.jpg")
 
-    finder = Finder(there, Path("/notes/x.json"), Path("/media"))
+    finder = FileFinder(there, Path("/notes/x.json"), Path("/media"))
 
-    assert finder.named("a.jpg") == "/media/a.jpg"
+    assert finder.find("a.jpg") == "/media/a.jpg"
 
 
 def test_a_name_is_met_however_its_letters_are_composed() -> None:
     there = held("/clips/Cafe\u0301.wav")
 
-    assert Finder(there, Path("/x.csv")).named("Caf\u00e9.wav") == "/clips/Cafe\u0301.wav"
+    assert FileFinder(there, Path("/x.csv")).find("Caf\u00e9.wav") == "/clips/Cafe\u0301.wav"

@@ -19,14 +19,20 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mmsearch.errors import ConfigError, QueryError
-from mmsearch.export.clips import clips, file_uri
-from mmsearch.export.edl import reel_names, to_edl
-from mmsearch.export.fcpxml import to_fcpxml
-from mmsearch.export.formats import Cut, Form, exported, form_named, form_of
-from mmsearch.export.play_command import play_arguments, play_command
-from mmsearch.export.playlist import to_m3u
-from mmsearch.export.table import COLUMNS, guarded, to_csv
-from mmsearch.export.timecode import frame_at, nominal, parse_rate, rational, timecode
+from mmsearch.export.clips import list_clips, to_file_uri
+from mmsearch.export.edl import assign_reel_names, write_edl
+from mmsearch.export.fcpxml import write_fcpxml
+from mmsearch.export.formats import ClipLayout, ExportFormat, detect_format, export_hits, get_format
+from mmsearch.export.play_command import build_play_arguments, format_play_command
+from mmsearch.export.playlist import write_m3u
+from mmsearch.export.table import COLUMNS, guard_formula, write_csv
+from mmsearch.export.timecode import (
+    format_rational,
+    format_timecode,
+    nominal_rate,
+    parse_rate,
+    to_frame,
+)
 from mmsearch.types import (
     Asset,
     Hit,
@@ -93,15 +99,15 @@ def hostile_hits() -> list[Hit]:
 def seconds_of(code: str, rate: Fraction) -> int:
     """The frame of a timecode, by its definition."""
     hours, minutes, seconds, frames = map(int, code.split(":"))
-    return ((hours * 60 + minutes) * 60 + seconds) * nominal(rate) + frames
+    return ((hours * 60 + minutes) * 60 + seconds) * nominal_rate(rate) + frames
 
 
 @given(st.sampled_from(RATES), st.integers(0, 24 * 3600 * 24 - 1))
 def test_a_timecode_says_which_frame_it_is(rate: Fraction, frame: int) -> None:
-    code = timecode(frame, rate)
+    code = format_timecode(frame, rate)
     assert re.fullmatch(r"\d\d:[0-5]\d:[0-5]\d:\d\d", code)
     assert seconds_of(code, rate) == frame
-    assert int(code[-2:]) < nominal(rate)
+    assert int(code[-2:]) < nominal_rate(rate)
 
 
 @given(
@@ -110,27 +116,27 @@ def test_a_timecode_says_which_frame_it_is(rate: Fraction, frame: int) -> None:
     st.floats(0, 80_000, allow_nan=False),
 )
 def test_what_is_later_has_no_earlier_timecode(rate: Fraction, one: float, two: float) -> None:
-    early, late = sorted((frame_at(one, rate), frame_at(two, rate)))
-    assert timecode(early, rate) <= timecode(late, rate)
-    assert (one <= two) == (frame_at(one, rate) <= frame_at(two, rate)) or early == late
+    early, late = sorted((to_frame(one, rate), to_frame(two, rate)))
+    assert format_timecode(early, rate) <= format_timecode(late, rate)
+    assert (one <= two) == (to_frame(one, rate) <= to_frame(two, rate)) or early == late
 
 
 @given(st.sampled_from(RATES), st.floats(0, 80_000, allow_nan=False))
 def test_a_frame_lies_within_half_of_one_of_its_time(rate: Fraction, seconds: float) -> None:
-    assert abs(frame_at(seconds, rate) / rate - Fraction(seconds)) <= 1 / (2 * rate)
+    assert abs(to_frame(seconds, rate) / rate - Fraction(seconds)) <= 1 / (2 * rate)
 
 
 @given(st.sampled_from(RATES), st.integers(0, 10_000_000))
 def test_a_rational_time_is_exact(rate: Fraction, frame: int) -> None:
-    written = rational(frame, rate)
+    written = format_rational(frame, rate)
     assert written.endswith("s")
     assert Fraction(written[:-1]) == frame / rate
 
 
 def test_rational_times_are_written_as_fcpxml_has_them() -> None:
-    assert rational(1, NTSC) == "1001/30000s"
-    assert rational(50, Fraction(25)) == "2s"
-    assert rational(0, NTSC) == "0s"
+    assert format_rational(1, NTSC) == "1001/30000s"
+    assert format_rational(50, Fraction(25)) == "2s"
+    assert format_rational(0, NTSC) == "0s"
 
 
 @pytest.mark.parametrize(
@@ -159,9 +165,9 @@ def test_what_is_no_rate_is_refused(written: str) -> None:
 
 
 def test_a_day_has_no_25th_hour() -> None:
-    assert timecode(24 * 3600 * 25 - 1, Fraction(25)) == "23:59:59:24"
+    assert format_timecode(24 * 3600 * 25 - 1, Fraction(25)) == "23:59:59:24"
     with pytest.raises(ValueError, match="24 hours"):
-        timecode(24 * 3600 * 25, Fraction(25))
+        format_timecode(24 * 3600 * 25, Fraction(25))
 
 
 # Clips
@@ -169,17 +175,17 @@ def test_a_day_has_no_25th_hour() -> None:
 
 def test_the_stretch_that_matches_goes_before_that_of_the_segment() -> None:
     one = hit("/m/a.mp4", moment("a", 10.0, 12.0, span=Span(8.0, 20.0)))
-    assert [clip.span for clip in clips([one])] == [Span(8.0, 20.0)]
+    assert [clip.span for clip in list_clips([one])] == [Span(8.0, 20.0)]
 
 
 def test_what_lies_within_a_better_moment_is_left_out() -> None:
     one = hit("/m/a.mp4", *(moment("a", a, b) for a, b in [(10, 20), (12, 14), (10, 20), (5, 30)]))
-    assert [clip.span for clip in clips([one])] == [Span(10, 20), Span(5, 30)]
+    assert [clip.span for clip in list_clips([one])] == [Span(10, 20), Span(5, 30)]
 
 
 def test_a_picture_is_one_clip_and_a_text_is_none() -> None:
     pages = (moment("a", None), moment("b", None))
-    found = clips(
+    found = list_clips(
         [hit("/m/a.tiff", *pages, kind=Modality.IMAGE), hit("/m/a.txt", kind=Modality.TEXT)]
     )
     assert [(clip.path, clip.span) for clip in found] == [("/m/a.tiff", None)]
@@ -188,13 +194,13 @@ def test_a_picture_is_one_clip_and_a_text_is_none() -> None:
 def test_a_film_without_moments_is_played_whole() -> None:
     known = hit("/m/a.mp4", metadata=Metadata(duration_s=9.5))
     unknown = hit("/m/b.mp4", moment("a", None, span=Span(float("nan"), 1.0)))
-    assert [clip.span for clip in clips([known, unknown])] == [Span(0.0, 9.5), None]
+    assert [clip.span for clip in list_clips([known, unknown])] == [Span(0.0, 9.5), None]
 
 
 @given(st.binary(min_size=1, max_size=200).filter(lambda name: not {0, 47} & set(name)))
 @example(b"\xff\n\r%41 #?")
 def test_every_name_of_a_file_comes_back_from_its_address(name: bytes) -> None:
-    uri = file_uri("/media/" + os.fsdecode(name))
+    uri = to_file_uri("/media/" + os.fsdecode(name))
     assert uri.isascii()
     assert "\n" not in uri
     back = unquote_to_bytes(uri.removeprefix("file://"))
@@ -215,7 +221,7 @@ def read_csv(text: str) -> list[dict[str, str]]:
 @example('a,"b"\r\nc')
 def test_a_text_comes_back_from_csv_without_its_guard(text: str) -> None:
     one = hit("/m/a.mp4", moment("a", 1.0, 2.0, text=text))
-    (row,) = read_csv(to_csv([one]))
+    (row,) = read_csv(write_csv([one]))
     assert (row["text"][1:] if row["text"].startswith("'") else row["text"]) == text
     assert row["text"][:1] not in tuple("=+-@\t\r\n")
 
@@ -226,7 +232,7 @@ def test_csv_has_a_row_for_each_moment_and_ends_lines_as_the_standard_does() -> 
         moment("a", 1.0, 2.0, text="hello", tags=(Tag("dog", 0.9), Tag("sea", 0.5))),
         moment("a", 3.0, 4.0),
     )
-    text = to_csv([one])
+    text = write_csv([one])
     assert text.split("\r\n")[0] == ",".join(COLUMNS)
     assert text.endswith("\r\n")
     first, second = read_csv(text)
@@ -237,11 +243,11 @@ def test_csv_has_a_row_for_each_moment_and_ends_lines_as_the_standard_does() -> 
 
 @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r", "\n", "＝", "'"])
 def test_no_text_of_a_file_is_a_formula(start: str) -> None:
-    assert guarded(start + "1+1") == "'" + start + "1+1"
+    assert guard_formula(start + "1+1") == "'" + start + "1+1"
 
 
 def test_csv_of_hostile_names_reads_back() -> None:
-    rows = read_csv(exported(hostile_hits(), Form.CSV, Cut()))
+    rows = read_csv(export_hits(hostile_hits(), ExportFormat.CSV, ClipLayout()))
     assert len(rows) == len(HOSTILE)
     assert rows[0]["path"] == "/media/two\nlines.mp4"
 
@@ -251,8 +257,8 @@ def test_csv_of_hostile_names_reads_back() -> None:
 
 def test_a_playlist_plays_moments() -> None:
     song = Metadata(artist="Ann\nOther", title="Air", duration_s=60.0)
-    text = to_m3u(
-        clips(
+    text = write_m3u(
+        list_clips(
             [
                 hit("/m/a.mp4", moment("a", 12.1, 15.0)),
                 hit("/m/b.mp3", kind=Modality.AUDIO, metadata=song),
@@ -279,7 +285,7 @@ def test_a_playlist_plays_moments() -> None:
 
 
 def test_no_name_adds_a_line_to_a_playlist() -> None:
-    lines = to_m3u(clips(hostile_hits())).split("\n")
+    lines = write_m3u(list_clips(hostile_hits())).split("\n")
     assert len(lines) == 1 + 4 * len(HOSTILE) + 1
     assert all(line.startswith(("#EXT", "file:///media/")) or not line for line in lines)
     named = [unquote_to_bytes(line) for line in lines if line.startswith("file:")]
@@ -305,8 +311,8 @@ def events(text: str, rate: Fraction) -> list[tuple[str, str, list[int]]]:
 
 
 def test_an_edl_is_as_written() -> None:
-    text = to_edl(
-        clips(
+    text = write_edl(
+        list_clips(
             [
                 hit(
                     "/m/MVI_0007.mp4",
@@ -340,9 +346,9 @@ def test_events_follow_each_other_and_are_as_long_as_what_they_show(
     stretches: list[tuple[float, float]], rate: Fraction
 ) -> None:
     hits = [hit(f"/m/{i}.mp4", moment("a", *one)) for i, one in enumerate(stretches)]
-    found = events(to_edl(clips(hits), rate=rate), rate)
+    found = events(write_edl(list_clips(hits), rate=rate), rate)
     assert len(found) == len(stretches)
-    at = 3600 * nominal(rate)
+    at = 3600 * nominal_rate(rate)
     for _, _, (source_in, source_out, record_in, record_out) in found:
         assert source_in < source_out
         assert record_in == at
@@ -351,7 +357,7 @@ def test_events_follow_each_other_and_are_as_long_as_what_they_show(
 
 
 def test_no_name_adds_an_event() -> None:
-    text = to_edl(clips(hostile_hits()), title="x\n001  AX       V     C")
+    text = write_edl(list_clips(hostile_hits()), title="x\n001  AX       V     C")
     lines = text.splitlines()
     assert len(events(text, Fraction(25))) == len(HOSTILE)
     assert all(
@@ -366,7 +372,7 @@ def test_no_name_adds_an_event() -> None:
 @example(["AX.mp4", "ax.mov", "日本.mp4", "中国.mp4", *(f"same name {i}.mp4" for i in range(30))])
 def test_every_file_has_a_reel_of_its_own(names: list[str]) -> None:
     paths = [f"/m/{name}" for name in names]
-    reels = reel_names(paths)
+    reels = assign_reel_names(paths)
     assert set(reels) == set(paths)
     assert len(set(reels.values())) == len(reels)
     assert all(re.fullmatch(r"[A-Z0-9]{1,8}", reel) for reel in reels.values())
@@ -375,21 +381,21 @@ def test_every_file_has_a_reel_of_its_own(names: list[str]) -> None:
 
 def test_one_file_has_one_reel() -> None:
     one = hit("/m/a.mp4", moment("a", 1, 2), moment("a", 5, 6))
-    reels = {reel for reel, _, _ in events(to_edl(clips([one])), Fraction(25))}
+    reels = {reel for reel, _, _ in events(write_edl(list_clips([one])), Fraction(25))}
     assert reels == {"A"}
 
 
 def test_an_edl_that_would_be_too_long_is_refused() -> None:
     many = [hit(f"/m/{i}.mp4", moment("a", 1, 2)) for i in range(1000)]
-    assert len(events(to_edl(clips(many[:999])), Fraction(25))) == 999
+    assert len(events(write_edl(list_clips(many[:999])), Fraction(25))) == 999
     with pytest.raises(QueryError, match=r"999 events.*--limit"):
-        to_edl(clips(many))
+        write_edl(list_clips(many))
     late = [hit("/m/a.mp4", moment("a", 24 * 3600 - 1, 24 * 3600 + 1))]
     with pytest.raises(QueryError, match="24 hours"):
-        to_edl(clips(late))
+        write_edl(list_clips(late))
     day = [hit(f"/m/{i}.mp4", moment("a", 0, 12 * 3600)) for i in range(2)]
     with pytest.raises(QueryError, match="24 hours"):
-        to_edl(clips(day))
+        write_edl(list_clips(day))
 
 
 # FCPXML
@@ -463,8 +469,8 @@ def checked(text: str) -> ET.Element:
 def test_fcpxml_refers_to_each_file_once_and_packs_its_clips() -> None:
     film = Metadata(duration_s=60.0, width_px=1280, height_px=720)
     root = checked(
-        to_fcpxml(
-            clips(
+        write_fcpxml(
+            list_clips(
                 [
                     hit(
                         "/m/a b.mp4",
@@ -510,7 +516,7 @@ def test_times_of_fcpxml_are_whole_frames_within_their_media(
 ) -> None:
     known = Metadata(duration_s=length_s)
     hits = [hit(f"/m/{name}.mp4", moment("a", *one), metadata=known) for name, one in stretches]
-    root = checked(to_fcpxml(clips(hits), rate=rate))
+    root = checked(write_fcpxml(list_clips(hits), rate=rate))
     lengths = {one.attrib["id"]: time_of(one.attrib["duration"]) for one in root.iter("asset")}
     at = Fraction(0)
     for clip in root.iter("asset-clip"):
@@ -530,11 +536,13 @@ def test_times_of_fcpxml_are_whole_frames_within_their_media(
 @example("]]><!--")
 def test_no_text_makes_fcpxml_unreadable(text: str) -> None:
     said = moment("a", 1.0, 2.0, text=text, kind=SegmentKind.SPEECH)
-    checked(to_fcpxml(clips([hit(f"/m/{text.replace('/', '')}x", said, why=text)]), title=text))
+    checked(
+        write_fcpxml(list_clips([hit(f"/m/{text.replace('/', '')}x", said, why=text)]), title=text)
+    )
 
 
 def test_hostile_names_come_back_from_fcpxml() -> None:
-    root = checked(exported(hostile_hits(), Form.FCPXML, Cut()))
+    root = checked(export_hits(hostile_hits(), ExportFormat.FCPXML, ClipLayout()))
     sources = [unquote_to_bytes(one.attrib["src"]) for one in root.iter("media-rep")]
     assert sources == [b"file:///media/" + os.fsencode(name) for name in HOSTILE]
 
@@ -542,43 +550,45 @@ def test_hostile_names_come_back_from_fcpxml() -> None:
 # Forms
 
 
-@pytest.mark.parametrize("form", [Form.CSV, Form.M3U, Form.EDL, Form.FCPXML])
-def test_every_form_can_be_written_as_utf8_and_of_nothing(form: Form) -> None:
-    assert exported(hostile_hits(), form, Cut(title="\udcff\n\x00")).encode()
-    assert exported([], form, Cut())
+@pytest.mark.parametrize(
+    "form", [ExportFormat.CSV, ExportFormat.M3U, ExportFormat.EDL, ExportFormat.FCPXML]
+)
+def test_every_form_can_be_written_as_utf8_and_of_nothing(form: ExportFormat) -> None:
+    assert export_hits(hostile_hits(), form, ClipLayout(title="\udcff\n\x00")).encode()
+    assert export_hits([], form, ClipLayout())
 
 
 def test_a_form_is_told_by_the_ending() -> None:
-    assert form_of(Path("a.b/x.M3U8")) is Form.M3U
-    assert form_named("fcpxml") is Form.FCPXML
+    assert detect_format(Path("a.b/x.M3U8")) is ExportFormat.M3U
+    assert get_format("fcpxml") is ExportFormat.FCPXML
     with pytest.raises(ConfigError, match=r"has no ending.*--export-as"):
-        form_of(Path("hits"))
+        detect_format(Path("hits"))
     with pytest.raises(ConfigError, match=r"no form 'xls'.*csv"):
-        form_of(Path("hits.xls"))
+        detect_format(Path("hits.xls"))
 
 
 # Playing
 
 
 def test_the_command_plays_the_moment() -> None:
-    assert play_command("/m/a b.mp4", Span(12.1, 15.0)) == (
+    assert format_play_command("/m/a b.mp4", Span(12.1, 15.0)) == (
         "mpv --start=12.1 --end=15 -- '/m/a b.mp4'"
     )
-    assert play_command("/m/a.mp4") == "mpv -- /m/a.mp4"
-    assert play_arguments("-x.mp4", Span(0.0, 0.0)) == ["mpv", "--start=0", "--", "-x.mp4"]
+    assert format_play_command("/m/a.mp4") == "mpv -- /m/a.mp4"
+    assert build_play_arguments("-x.mp4", Span(0.0, 0.0)) == ["mpv", "--start=0", "--", "-x.mp4"]
 
 
 @given(st.text(st.characters(categories=["L", "N", "P", "S"]), min_size=1))
 def test_a_shell_reads_the_same_words(name: str) -> None:
     span = Span(1.5, 2.25)
     if name.isprintable():
-        assert shlex.split(play_command(name, span)) == play_arguments(name, span)
+        assert shlex.split(format_play_command(name, span)) == build_play_arguments(name, span)
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash to ask")
 @pytest.mark.parametrize("name", HOSTILE)
 def test_bash_reads_the_same_words(name: str) -> None:
-    shown = play_command(name, Span(0.5, 1.0))
+    shown = format_play_command(name, Span(0.5, 1.0))
     assert shown.isprintable()
     ran = subprocess.run(
         ["bash", "-c", f"mpv() {{ printf '%s\\0' \"$@\"; }}; {shown}"],
@@ -587,5 +597,5 @@ def test_bash_reads_the_same_words(name: str) -> None:
         env={"LC_ALL": "C.UTF-8", "PATH": os.environ["PATH"]},
     )
     assert ran.stdout.split(b"\0")[:-1] == [
-        os.fsencode(word) for word in play_arguments(name, Span(0.5, 1.0))[1:]
+        os.fsencode(word) for word in build_play_arguments(name, Span(0.5, 1.0))[1:]
     ]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from mmsearch.index import exact_index
 from mmsearch.index.exact_index import ExactIndex
-from mmsearch.index.filtered_vectors import MOST, Filtered
+from mmsearch.index.filtered_vectors import MAX_FILTERS, FilterCache
 from mmsearch.index.vector_matrix import Matrix
 
 ROWS, DIM = 200, 8
@@ -58,45 +58,47 @@ def test_vectors_are_kept_when_a_filter_comes_again() -> None:
     assert index._filtered.size_bytes == 0
     index.nearest(query, 2, allowed=mask)
     assert index._filtered.size_bytes == 3 * DIM * 2
-    kept = index._filtered.by(mask, 3).vectors
+    kept = index._filtered.look_up(mask, 3).vectors
     assert kept is not None
-    assert kept.tolist() == vectors.stored(np.array([3, 80, 199])).tolist()
+    assert kept.tolist() == vectors.take_stored(np.array([3, 80, 199])).tolist()
 
 
 def test_one_of_as_many_rows_is_another_filter() -> None:
-    filtered = Filtered(matrix(0))
-    assert filtered.by(mask_of(1, 2), 2).rows.tolist() == [1, 2]
-    assert filtered.by(mask_of(2, 3), 2).rows.tolist() == [2, 3]
-    assert not filtered.by(mask_of(1, 2), 2).came_again
+    filtered = FilterCache(matrix(0))
+    assert filtered.look_up(mask_of(1, 2), 2).rows.tolist() == [1, 2]
+    assert filtered.look_up(mask_of(2, 3), 2).rows.tolist() == [2, 3]
+    assert not filtered.look_up(mask_of(1, 2), 2).is_repeated
 
 
 def test_a_mask_may_be_written_over_once_it_was_asked() -> None:
-    filtered = Filtered(matrix(0))
+    filtered = FilterCache(matrix(0))
     mask = mask_of(1, 2)
-    filtered.by(mask, 2)
+    filtered.look_up(mask, 2)
     mask[:] = mask_of(5, 6)
-    found = filtered.by(mask, 2)
-    assert (found.rows.tolist(), found.came_again) == ([5, 6], False)
+    found = filtered.look_up(mask, 2)
+    assert (found.rows.tolist(), found.is_repeated) == ([5, 6], False)
 
 
 def test_the_oldest_goes() -> None:
-    filtered = Filtered(matrix(0))
-    masks = [mask_of(*range(count)) for count in range(1, MOST + 2)]
+    filtered = FilterCache(matrix(0))
+    masks = [mask_of(*range(count)) for count in range(1, MAX_FILTERS + 2)]
     for mask in masks:
-        filtered.by(mask, int(mask.sum()))
-    assert not filtered.by(masks[0], 1).came_again  # which made the second the oldest, and it went
-    assert [filtered.by(one, int(one.sum())).came_again for one in masks[2:]] == [True] * 3
+        filtered.look_up(mask, int(mask.sum()))
+    assert not filtered.look_up(
+        masks[0], 1
+    ).is_repeated  # which made the second the oldest, and it went
+    assert [filtered.look_up(one, int(one.sum())).is_repeated for one in masks[2:]] == [True] * 3
 
 
 def test_no_more_is_kept_than_fits() -> None:
     one = ROWS + 10 * (8 + 2 * DIM)
-    filtered = Filtered(matrix(0), at_most_bytes=one + 5)
+    filtered = FilterCache(matrix(0), at_most_bytes=one + 5)
     for _ in range(2):
         for first in (0, 20):
             mask = mask_of(*range(first, first + 10 + first // 20))
-            left = filtered.by(mask, int(mask.sum()))
-            filtered.keep(left, matrix(0).stored(left.rows))
+            left = filtered.look_up(mask, int(mask.sum()))
+            filtered.keep_vectors(left, matrix(0).take_stored(left.rows))
             assert filtered.size_bytes <= one
     large = mask_of(*range(100))
-    filtered.by(large, 100)
-    assert not filtered.by(large, 100).came_again
+    filtered.look_up(large, 100)
+    assert not filtered.look_up(large, 100).is_repeated

@@ -12,16 +12,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmsearch.index.base import NO_ROW
-from mmsearch.search.dense import Evidence
-from mmsearch.search.fusion import RANK_CONSTANT, fused, noisy_or
+from mmsearch.search.fusion import RANK_CONSTANT, fuse, noisy_or
+from mmsearch.search.scores import TermScores
 
 
 def evidence(
     pairs: Sequence[tuple[int, float]], *, space: str = "image", term: int = 0
-) -> Evidence:
+) -> TermScores:
     """What a space says: (asset, score) for each of its segments."""
     scores = np.array([score for _, score in pairs], dtype=np.float32)
-    return Evidence(
+    return TermScores(
         space=space,
         term=term,
         assets=np.array([asset for asset, _ in pairs], dtype=np.int64),
@@ -29,7 +29,7 @@ def evidence(
         scores=scores,
         similarities=scores,
         boxes=None,
-        is_all=True,
+        is_complete=True,
     )
 
 
@@ -76,7 +76,7 @@ def test_one_space_alone_keeps_its_scores_and_its_order(pairs: list[tuple[int, f
     for asset, score in pairs:
         best[asset] = max(score, best.get(asset, 0.0))
 
-    found = fused([evidence(pairs)], [1.0])
+    found = fuse([evidence(pairs)], [1.0])
 
     assert set(found) == set(best)
     assert all(math.isclose(found[at], score, abs_tol=1e-9) for at, score in best.items())
@@ -84,7 +84,7 @@ def test_one_space_alone_keeps_its_scores_and_its_order(pairs: list[tuple[int, f
 
 @given(spaces)
 def test_the_best_of_each_space_is_joined(listed: list[list[tuple[int, float]]]) -> None:
-    found = fused([evidence(pairs, space=str(at)) for at, pairs in enumerate(listed)], [1.0])
+    found = fuse([evidence(pairs, space=str(at)) for at, pairs in enumerate(listed)], [1.0])
 
     for asset, score in found.items():
         best = [max((s for a, s in pairs if a == asset), default=0.0) for pairs in listed]
@@ -98,10 +98,10 @@ def test_more_evidence_never_lowers_a_score(
 ) -> None:
     weights = [1.0, 0.5]
     known = [evidence(pairs, space=str(at)) for at, pairs in enumerate(listed)]
-    before = fused(known, weights)
+    before = fuse(known, weights)
 
     added = evidence(more, space="more", term=1 if is_other_term else 0)
-    after = fused([*known, added], weights)
+    after = fuse([*known, added], weights)
 
     assert all(after[asset] >= score - 1e-9 for asset, score in before.items())
 
@@ -112,7 +112,7 @@ def test_the_weight_of_the_only_term_does_not_matter(
 ) -> None:
     known = [evidence(pairs, space=str(at)) for at, pairs in enumerate(listed)]
 
-    assert fused(known, [weight]) == fused(known, [1.0])
+    assert fuse(known, [weight]) == fuse(known, [1.0])
 
 
 # Several terms
@@ -128,8 +128,8 @@ def test_only_the_proportion_of_weights_counts(
     known = [evidence(pairs, term=term) for term, (pairs, _) in enumerate(listed)]
     weights = [weight for _, weight in listed]
 
-    found = fused(known, weights)
-    scaled = fused(known, [factor * weight for weight in weights])
+    found = fuse(known, weights)
+    scaled = fuse(known, [factor * weight for weight in weights])
 
     assert set(found) == set(scaled)
     assert all(math.isclose(score, scaled[at], abs_tol=1e-9) for at, score in found.items())
@@ -143,7 +143,7 @@ def test_terms_are_averaged_by_their_weights(
     known = [evidence(pairs, term=term) for term, (pairs, _) in enumerate(listed)]
     weights = [weight for _, weight in listed]
 
-    for asset, score in fused(known, weights).items():
+    for asset, score in fuse(known, weights).items():
         best = [max((s for a, s in pairs if a == asset), default=0.0) for pairs, _ in listed]
         mean = sum(w * s for w, s in zip(weights, best, strict=True)) / sum(weights)
         assert math.isclose(score, mean, abs_tol=1e-7)
@@ -153,7 +153,7 @@ def test_what_has_both_terms_is_before_what_has_one_of_them_well() -> None:
     sea = evidence([(0, 0.6), (1, 0.9)], term=0)
     dog = evidence([(0, 0.6), (2, 0.9)], term=1)
 
-    found = fused([sea, dog], [1.0, 1.0])
+    found = fuse([sea, dog], [1.0, 1.0])
 
     assert found[0] > found[1] == found[2]
 
@@ -161,7 +161,7 @@ def test_what_has_both_terms_is_before_what_has_one_of_them_well() -> None:
 def test_a_term_that_weighs_more_decides() -> None:
     sea, dog = evidence([(1, 0.9)], term=0), evidence([(2, 0.9)], term=1)
 
-    found = fused([sea, dog], [1.0, 3.0])
+    found = fuse([sea, dog], [1.0, 3.0])
 
     assert math.isclose(found[2], 3 * found[1], rel_tol=1e-6)
 
@@ -169,11 +169,11 @@ def test_a_term_that_weighs_more_decides() -> None:
 def test_a_term_to_avoid_takes_no_share_of_the_weight() -> None:
     sea = evidence([(1, 0.9)], term=1)
 
-    assert math.isclose(fused([sea], [-2.0, 1.0])[1], 0.9, abs_tol=1e-6)
+    assert math.isclose(fuse([sea], [-2.0, 1.0])[1], 0.9, abs_tol=1e-6)
 
 
 def test_a_term_that_nothing_answers_halves_what_the_other_finds() -> None:
-    assert math.isclose(fused([evidence([(1, 0.8)])], [1.0, 1.0])[1], 0.4, abs_tol=1e-6)
+    assert math.isclose(fuse([evidence([(1, 0.8)])], [1.0, 1.0])[1], 0.4, abs_tol=1e-6)
 
 
 # By rank
@@ -190,12 +190,12 @@ def test_ranks_know_nothing_of_how_high_scores_are(
     ]
     lower = [replace(one, scores=(one.scores * factor).astype(np.float32)) for one in known]
 
-    assert fused(known, [1.0], is_by_rank=True) == fused(lower, [1.0], is_by_rank=True)
+    assert fuse(known, [1.0], is_by_rank=True) == fuse(lower, [1.0], is_by_rank=True)
 
 
 @given(told)
 def test_by_rank_one_space_keeps_its_order(pairs: list[tuple[int, float]]) -> None:
-    found = fused([evidence(pairs)], [1.0], is_by_rank=True)
+    found = fuse([evidence(pairs)], [1.0], is_by_rank=True)
     best: dict[int, float] = {}
     for asset, score in pairs:
         best[asset] = max(score, best.get(asset, 0.0))
@@ -212,7 +212,7 @@ def test_reciprocal_ranks_are_added_up() -> None:
     seen = evidence([(5, 0.9), (5, 0.8), (6, 0.3)])
     said = evidence([(6, 0.2), (7, 0.1)], space="text")
 
-    found = fused([seen, said, evidence([], space="sound")], [1.0], is_by_rank=True)
+    found = fuse([seen, said, evidence([], space="sound")], [1.0], is_by_rank=True)
 
     first, second = 1.0, (RANK_CONSTANT + 1) / (RANK_CONSTANT + 2)
     assert found == pytest.approx({5: first / 2, 6: (first + second) / 2, 7: second / 2})
@@ -220,5 +220,5 @@ def test_reciprocal_ranks_are_added_up() -> None:
 
 def test_no_evidence_is_no_asset() -> None:
     for is_by_rank in (False, True):
-        assert fused([], [1.0], is_by_rank=is_by_rank) == {}
-        assert fused([evidence([])], [1.0, 2.0], is_by_rank=is_by_rank) == {}
+        assert fuse([], [1.0], is_by_rank=is_by_rank) == {}
+        assert fuse([evidence([])], [1.0, 2.0], is_by_rank=is_by_rank) == {}

@@ -13,10 +13,10 @@ from PIL import Image
 
 from benchmarks import drawn
 from mmsearch.duplicates import grouping
-from mmsearch.duplicates.grouping import grouped
-from mmsearch.duplicates.near_duplicates import Pictures
+from mmsearch.duplicates.grouping import group_thumbprints
+from mmsearch.duplicates.near_duplicates import ThumbprintPairs
 from mmsearch.media.thumbprint import THUMBPRINT_BYTES, compute_thumbprint
-from tests.unit.test_look import scenery
+from tests.unit.test_thumbprint import scenery
 
 SEEDS = range(40)
 
@@ -67,7 +67,9 @@ def looks_of(pictures: list[np.ndarray]) -> np.ndarray:
 
 
 def groups_of(pictures: list[np.ndarray], *, limit: int | None = None) -> dict[int, list[int]]:
-    return grouped(looks_of(pictures), np.arange(len(pictures)), len(pictures), limit=limit)
+    return group_thumbprints(
+        looks_of(pictures), np.arange(len(pictures)), len(pictures), limit=limit
+    )
 
 
 @pytest.fixture(scope="module")
@@ -137,17 +139,17 @@ def test_a_chain_of_small_steps_does_not_become_one_group() -> None:
     found = groups_of(chain)
 
     assert 1 < len(found) < len(chain)
-    pictures = Pictures(looks_of(chain))
+    pictures = ThumbprintPairs(looks_of(chain))
     for leader, members in found.items():
         if members:
             first = np.full(len(members), leader)
-            assert pictures.are_same(first, np.array(members)).all()
+            assert pictures.check_pairs(first, np.array(members)).all()
 
 
 def test_what_has_no_look_stays_alone_at_its_place(sceneries: list[np.ndarray]) -> None:
     looks = looks_of([sceneries[0], sceneries[0]])
 
-    found = grouped(looks, np.array([1, 3]), 5)
+    found = group_thumbprints(looks, np.array([1, 3]), 5)
 
     assert found == {0: [], 1: [3], 2: [], 4: []}
 
@@ -155,8 +157,8 @@ def test_what_has_no_look_stays_alone_at_its_place(sceneries: list[np.ndarray]) 
 def test_no_looks_at_all() -> None:
     looks = np.empty((0, THUMBPRINT_BYTES), dtype=np.uint8)
 
-    assert grouped(looks, np.empty(0, dtype=np.int64), 3) == {0: [], 1: [], 2: []}
-    assert grouped(looks, np.empty(0, dtype=np.int64), 0) == {}
+    assert group_thumbprints(looks, np.empty(0, dtype=np.int64), 3) == {0: [], 1: [], 2: []}
+    assert group_thumbprints(looks, np.empty(0, dtype=np.int64), 0) == {}
 
 
 @pytest.mark.parametrize("limit", [0, 1, 3, 40])
@@ -177,13 +179,13 @@ def test_no_more_pairs_are_compared_than_allowed(
     sceneries: list[np.ndarray], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     compared = []
-    honest = Pictures.are_same
+    honest = ThumbprintPairs.check_pairs
 
-    def counting(self: Pictures, ones: np.ndarray, others: np.ndarray) -> np.ndarray:
+    def counting(self: ThumbprintPairs, ones: np.ndarray, others: np.ndarray) -> np.ndarray:
         compared.append(len(ones))
         return honest(self, ones, others)
 
-    monkeypatch.setattr(Pictures, "are_same", counting)
+    monkeypatch.setattr(ThumbprintPairs, "check_pairs", counting)
     monkeypatch.setattr(grouping, "MAX_PAIRS", 20)
     versions = [one for pixels in sceneries for one in (pixels, resized(pixels, 0.5))]
 
@@ -204,9 +206,11 @@ def test_every_place_is_in_one_group_and_groups_keep_the_order(
         if name != "none"
     }
     places = [at for at, (_, name) in enumerate(wanted) if name != "none"]
-    looks = np.array([cache[wanted[at]] for at in places], dtype=np.uint8).reshape(-1, THUMBPRINT_BYTES)
+    looks = np.array([cache[wanted[at]] for at in places], dtype=np.uint8).reshape(
+        -1, THUMBPRINT_BYTES
+    )
 
-    found = grouped(looks, np.array(places, dtype=np.int64), len(wanted))
+    found = group_thumbprints(looks, np.array(places, dtype=np.int64), len(wanted))
 
     everything = sorted([*found, *(one for members in found.values() for one in members)])
     assert everything == list(range(len(wanted)))

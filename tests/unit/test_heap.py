@@ -11,8 +11,8 @@ import pytest
 
 HEAPS = """
 import re, threading
-from mmsearch.runtime.heap import share_heap
-print(share_heap())
+from mmsearch.runtime.heap import limit_malloc_arenas
+print(limit_malloc_arenas())
 kept, gate = [], threading.Barrier(9)
 def work():
     kept.append([bytearray(3000) for _ in range(50)])

@@ -15,12 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from mmsearch.cli.explanations import emphasised, reasons, where, wrapped
-from mmsearch.cli.heat_maps import check_folder, file_name, write_heat_maps
+from mmsearch.cli.explanations import describe_box, explain_hit, style_ranges, wrap_ranges
+from mmsearch.cli.heat_maps import check_folder, format_file_name, write_heat_maps
 from mmsearch.errors import ConfigError
-from mmsearch.library.heatmap import COLOURS, FULL_HEAT, GRID, HeatMap, spread
+from mmsearch.library.heatmap import COLOURS, FULL_HEAT, GRID, HeatMap, spread_heat
 from mmsearch.library.localization import MAX_ACROSS, SCALES, compute_heat, cut_into_boxes
-from mmsearch.models.presets import Calibration
+from mmsearch.models.calibration import Calibration
 from mmsearch.query.algebra import text
 from mmsearch.search.query_vectors import QueryVector, WeightedQueryVector
 from mmsearch.types import (
@@ -127,7 +127,7 @@ def test_a_map_is_between_0_and_1_and_as_long_as_its_picture(
     boxes = cut_into_boxes(width, height)
     heat = np.random.default_rng(seed).normal(0, 5, len(boxes)).astype(np.float32)
 
-    values = spread(heat, boxes, (width, height))
+    values = spread_heat(heat, boxes, (width, height))
 
     assert values.dtype == np.float32
     assert max(values.shape) == GRID
@@ -138,7 +138,7 @@ def test_a_map_is_between_0_and_1_and_as_long_as_its_picture(
         / max(1, round(GRID * width / max(width, height)))
     )
     # What all of the picture has in common says nothing of where.
-    np.testing.assert_allclose(values, spread(heat + 3, boxes, (width, height)), atol=1e-4)
+    np.testing.assert_allclose(values, spread_heat(heat + 3, boxes, (width, height)), atol=1e-4)
 
 
 def test_the_hottest_place_is_where_the_hot_crops_are() -> None:
@@ -149,7 +149,7 @@ def test_the_hottest_place_is_where_the_hot_crops_are() -> None:
             dtype=np.float32,
         )
 
-        found = HeatMap(spread(heat, boxes, (640, 480)), (640, 480)).hottest
+        found = HeatMap(spread_heat(heat, boxes, (640, 480)), (640, 480)).hottest
 
         assert np.hypot(found[0] - x, found[1] - y) < 0.15
 
@@ -160,12 +160,12 @@ def test_a_picture_that_is_alike_everywhere_stays_cool() -> None:
     slight = level.copy()
     slight[0] += FULL_HEAT / 4
 
-    assert spread(level, boxes, (300, 200)).max() < 1e-5
-    assert 0.0 < spread(slight, boxes, (300, 200)).max() < 0.26
+    assert spread_heat(level, boxes, (300, 200)).max() < 1e-5
+    assert 0.0 < spread_heat(slight, boxes, (300, 200)).max() < 0.26
 
 
 def test_a_map_of_no_boxes_is_cool() -> None:
-    assert not spread(np.empty(0, dtype=np.float32), [], (20, 10)).any()
+    assert not spread_heat(np.empty(0, dtype=np.float32), [], (20, 10)).any()
 
 
 # painting
@@ -267,7 +267,7 @@ def plain(line: str) -> str:
 
 def test_reasons_name_spaces_tags_place_and_other_moments(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
-    told = [plain(line).strip() for line in reasons(hit(tags=(Tag("tabby", 0.54),)), "kitten")]
+    told = [plain(line).strip() for line in explain_hit(hit(tags=(Tag("tabby", 0.54),)), "kitten")]
 
     assert told == [
         "seen:   tabby 54%",
@@ -286,7 +286,7 @@ def test_reasons_are_no_wider_than_the_terminal(
     text = "A kitten and 東京の子猫 and " + "x" * 200 + " at the end of a road of kittens. " * 9
     found = hit(kind=SegmentKind.TEXT, text=text)
 
-    lines = list(reasons(found, "kitten"))
+    lines = list(explain_hit(found, "kitten"))
 
     widest = min(max(int(columns), 72), 100)
     assert all(len(plain(line)) <= widest for line in lines)
@@ -307,14 +307,14 @@ def test_reasons_are_no_wider_than_the_terminal(
     ],
 )
 def test_a_box_is_said_in_words(box: Box | None, expected: str) -> None:
-    assert where(box) == expected
+    assert describe_box(box) == expected
 
 
 @given(st.text(st.sampled_from("ab 東e\u0301"), max_size=80), st.integers(2, 20))
 def test_wrapping_loses_nothing_but_spaces(written: str, columns: int) -> None:
     text = " ".join(written.split())
 
-    lines = wrapped(text, columns)
+    lines = wrap_ranges(text, columns)
 
     assert "".join(text[start:end] for start, end in lines).replace(" ", "") == text.replace(
         " ", ""
@@ -326,7 +326,7 @@ def test_wrapping_loses_nothing_but_spaces(written: str, columns: int) -> None:
 def test_emphasis_changes_no_character() -> None:
     text = "a kitten, two kittens"
 
-    shown = emphasised(text, [(2, 8), (14, 21)])
+    shown = style_ranges(text, [(2, 8), (14, 21)])
 
     assert plain(shown) == text
     assert typer.style("kittens", bold=True) in shown
@@ -336,11 +336,11 @@ def test_emphasis_changes_no_character() -> None:
 def test_names_of_heat_maps_stay_in_their_folder_and_differ(
     path: str, rank: int, other: int
 ) -> None:
-    name = file_name(hit(path=path, rank=rank))
+    name = format_file_name(hit(path=path, rank=rank))
 
     assert re.fullmatch(r"\d{3,5}-([A-Za-z0-9_-]+-)?a1b2c3d4\.png", name)
     assert len(name) < 100
-    assert (name == file_name(hit(path=path, rank=other))) == (rank == other)
+    assert (name == format_file_name(hit(path=path, rank=other))) == (rank == other)
 
 
 def test_a_folder_is_made_or_refused_by_name(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmsearch.search.highlight import bounded, highlights
+from mmsearch.search.highlight import clip_ranges, find_highlights
 
 ODD = st.sampled_from(
     ["é", "e\u0301", "\u0301", "ß", "İ", "½", "ﬁ", "㎏", "\u00ad", "\u200d", "\ud800", "\udfff",
@@ -20,7 +20,7 @@ TEXTS = st.one_of(st.text(max_size=60), st.lists(ODD, max_size=20).map("".join))
 
 
 def shown(text: str, query: str, *, is_stemmed: bool = True) -> list[str]:
-    return [text[start:end] for start, end in highlights(text, query, is_stemmed=is_stemmed)]
+    return [text[start:end] for start, end in find_highlights(text, query, is_stemmed=is_stemmed)]
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_without_stems_only_the_word_itself_matches() -> None:
 
 @given(TEXTS, TEXTS)
 def test_ranges_rise_are_disjoint_and_lie_inside_the_text(text: str, query: str) -> None:
-    ranges = highlights(text, query)
+    ranges = find_highlights(text, query)
 
     assert all(0 <= start < end <= len(text) for start, end in ranges)
     assert all(one[1] <= other[0] for one, other in pairwise(ranges))
@@ -99,7 +99,7 @@ def test_each_time_that_a_word_is_there_it_is_found(written: list[str], wanted: 
 def test_accents_and_case_of_the_query_make_no_difference(text: str, query: str) -> None:
     decomposed = unicodedata.normalize("NFD", query)
     if unicodedata.normalize("NFC", decomposed) == query:
-        assert highlights(text, query) == highlights(text, decomposed)
+        assert find_highlights(text, query) == find_highlights(text, decomposed)
 
 
 @given(TEXTS, TEXTS, st.integers(0, 30), st.integers(0, 30))
@@ -107,9 +107,9 @@ def test_bounded_ranges_cover_the_same_characters(
     text: str, query: str, start: int, length: int
 ) -> None:
     end = min(len(text), start + length)
-    ranges = highlights(text, query)
+    ranges = find_highlights(text, query)
     covered = {at for first, last in ranges for at in range(first, last) if start <= at < end}
 
-    cut = bounded(ranges, start, end)
+    cut = clip_ranges(ranges, start, end)
 
     assert {at + start for first, last in cut for at in range(first, last)} == covered

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from mmsearch.index import exact_index
-from mmsearch.index.base import NO_ROW, best_of, near_any
+from mmsearch.index.base import NO_ROW, find_nearest_to_any, select_best
 from mmsearch.index.exact_index import ExactIndex
 from mmsearch.index.vector_matrix import Matrix
 
@@ -40,7 +40,7 @@ def test_exact_search_is_brute_force(data: st.DataObject) -> None:
     k = data.draw(st.integers(1, 50))
     allowed = data.draw(st.none() | arrays.arrays(np.bool_, count))
 
-    found = near_any(ExactIndex(Matrix.of(vectors)), queries, k, allowed=allowed)
+    found = find_nearest_to_any(ExactIndex(Matrix.from_array(vectors)), queries, k, allowed=allowed)
 
     expected = oracle(vectors, queries, k, allowed)
     assert found.rows.tolist() == [row for row, _, _ in expected]
@@ -61,8 +61,8 @@ def test_exact_search_over_many_blocks_finds_the_nearest(seed: int, k: int) -> N
         patched.setattr(exact_index, "ALONE_BYTES", 10)
         patched.setattr(exact_index, "SCORED_ROWS", 7)
         index = ExactIndex(Matrix(blocks, 8))
-        found = near_any(index, query, k)
-        gathered = index.among(np.arange(50), query, k)
+        found = find_nearest_to_any(index, query, k)
+        gathered = index.search_among(np.arange(50), query, k)
     assert gathered.rows[0, : len(found.rows)].tolist() == found.rows.tolist()
 
     similarities = vectors.astype(np.float32) @ query[0]
@@ -77,7 +77,7 @@ def test_an_empty_index_and_an_empty_mask_find_nothing() -> None:
     empty = ExactIndex(Matrix([], 4)).nearest(query, 5)
     assert (empty.rows == NO_ROW).all()
     assert np.isneginf(empty.similarities).all()
-    full = ExactIndex(Matrix.of(np.ones((3, 4), dtype=np.float16)))
+    full = ExactIndex(Matrix.from_array(np.ones((3, 4), dtype=np.float16)))
     assert (full.nearest(query, 5, allowed=np.zeros(3, dtype=np.bool_)).rows == NO_ROW).all()
     assert full.count == 3
 
@@ -95,7 +95,7 @@ def test_the_best_are_chosen_in_their_order(
         rows[rng.random(rows.shape) < 0.4] = NO_ROW
     similarities = rng.integers(0, 4, rows.shape).astype(np.float32)  # many are equal
 
-    found = best_of(rows, similarities, k)
+    found = select_best(rows, similarities, k)
 
     assert found.rows.shape == found.similarities.shape == (queries, k)
     for at in range(queries):

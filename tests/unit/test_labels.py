@@ -13,20 +13,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as nps
 
-from mmsearch.encoders.stored_model import logit_scale
+from mmsearch.encoders.stored_model import read_logit_scale
 from mmsearch.errors import ConfigError
-from mmsearch.labels.classifier import Classifier, Prompts, classified, classifiers
+from mmsearch.labels.classifier import Classifier, Prompts, classify_vectors, make_classifiers
 from mmsearch.labels.label_files import (
-    LARGEST_FILE,
+    MAX_FILE_BYTES,
     MAX_LABELS,
-    checked_labels,
-    checked_templates,
+    check_labels,
+    check_templates,
     read_labels,
 )
-from mmsearch.labels.tagging import Keep
+from mmsearch.labels.tagging import TaggingThresholds
+from mmsearch.models.calibration import Calibration
 from mmsearch.models.model_card import ModelCard, StoredModel
-from mmsearch.models.presets import Calibration
-from mmsearch.store.label_tags import Tagged, tags_table
+from mmsearch.store.label_tags import SegmentTags, make_tags_table
 from mmsearch.types import Tag
 from tests.fakes import FAKE_PRESET, FakeEncoders, FakeSound, direction
 
@@ -66,11 +66,11 @@ def test_a_file_that_is_no_list_is_refused(tmp_path: Path, content: bytes, said:
 
 def test_lists_have_limits(tmp_path: Path) -> None:
     many = [f"label {i}" for i in range(MAX_LABELS + 1)]
-    assert len(checked_labels(many[:-1])) == MAX_LABELS
+    assert len(check_labels(many[:-1])) == MAX_LABELS
     with pytest.raises(ConfigError, match="more than 10,000 labels"):
-        checked_labels(many)
+        check_labels(many)
     with pytest.raises(ConfigError, match="more than 4 MB"):
-        read_labels(written(tmp_path, b"a\n" * LARGEST_FILE))
+        read_labels(written(tmp_path, b"a\n" * MAX_FILE_BYTES))
     with pytest.raises(ConfigError, match=r"labels .* cannot be read"):
         read_labels(tmp_path)
     with pytest.raises(ConfigError, match=r"labels .* cannot be read"):
@@ -106,20 +106,28 @@ class _Stream:
 @pytest.mark.parametrize("template", ["", "a photo", "{} and {}", "{0}", "{label}", "a\n{}"])
 def test_a_template_has_one_place_for_the_label(template: str) -> None:
     with pytest.raises(ConfigError, match="the template"):
-        checked_templates([template])
+        check_templates([template])
 
 
 def test_prompts_without_templates_have_the_usual_ones() -> None:
-    assert Prompts.of(["cat", "dog"]).picture_templates == ("a photo of a {}",)
-    assert Prompts.of(["cat", "dog"], ["{}", "a {}", "{}"]).picture_templates == ("{}", "a {}")
+    assert Prompts.create(["cat", "dog"]).picture_templates == ("a photo of a {}",)
+    assert Prompts.create(["cat", "dog"], ["{}", "a {}", "{}"]).picture_templates == ("{}", "a {}")
     with pytest.raises(ConfigError, match="a list, not one text"):
-        Prompts.of("cat,dog")
+        Prompts.create("cat,dog")
 
 
-@pytest.mark.parametrize("keep", [Keep(0.0), Keep(1.1), Keep(float("nan")), Keep(0.5, 0)])
-def test_what_is_kept_makes_sense(keep: Keep) -> None:
+@pytest.mark.parametrize(
+    "keep",
+    [
+        TaggingThresholds(0.0),
+        TaggingThresholds(1.1),
+        TaggingThresholds(float("nan")),
+        TaggingThresholds(0.5, 0),
+    ],
+)
+def test_what_is_kept_makes_sense(keep: TaggingThresholds) -> None:
     with pytest.raises(ConfigError):
-        keep.checked()
+        keep.validate()
 
 
 # As probabilities
@@ -135,7 +143,7 @@ def unit(values: np.ndarray) -> np.ndarray:
 @given(rows, rows, st.floats(1, 120))
 def test_probabilities_are_a_softmax(vectors: Any, directions: Any, scale: float) -> None:
     one = Classifier("image", ("a", "b", "c"), unit(directions), scale)
-    found = one.probabilities(unit(vectors))
+    found = one.compute_probabilities(unit(vectors))
     assert found.shape == (3, 3)
     np.testing.assert_allclose(found.sum(axis=1), 1.0, rtol=1e-5)
     cosines = unit(vectors) @ unit(directions).T
@@ -151,14 +159,16 @@ def test_probabilities_are_a_softmax(vectors: Any, directions: Any, scale: float
 def test_the_best_labels_come_first_and_the_rest_are_left() -> None:
     one = Classifier("image", ("a", "b", "c", "d"), np.eye(4, dtype=np.float32), 1.0)
     found = np.array([0.1, 0.5, 0.1, 0.3], dtype=np.float32)
-    assert [tag.name for tag in one.best(found, at_most=3, at_least=0.0)] == ["b", "d", "a"]
-    assert [tag.name for tag in one.best(found, at_most=3, at_least=0.3)] == ["b", "d"]
-    assert one.best(found, at_most=3, at_least=0.6) == ()
+    assert [tag.name for tag in one.select_best(found, at_most=3, at_least=0.0)] == ["b", "d", "a"]
+    assert [tag.name for tag in one.select_best(found, at_most=3, at_least=0.3)] == ["b", "d"]
+    assert one.select_best(found, at_most=3, at_least=0.6) == ()
 
 
 def test_templates_are_averaged_as_unit_vectors() -> None:
     encoders = cast(Any, FakeEncoders())
-    (found,), _ = classifiers(Prompts.of(["red", "blue"], ["{}", "my {}"]), encoders, {"image"})
+    (found,), _ = make_classifiers(
+        Prompts.create(["red", "blue"], ["{}", "my {}"]), encoders, {"image"}
+    )
     for label, row in zip(("red", "blue"), found.directions, strict=True):
         pair = encoders.image.encode_texts([label, f"my {label}"])
         mean = pair.mean(axis=0)
@@ -168,7 +178,7 @@ def test_templates_are_averaged_as_unit_vectors() -> None:
 def test_more_labels_than_are_encoded_at_once_keep_their_order() -> None:
     labels = [f"label{i}" for i in range(600)]
     encoders = cast(Any, FakeEncoders())
-    (found,), _ = classifiers(Prompts.of(labels, ["{}"]), encoders, {"image"})
+    (found,), _ = make_classifiers(Prompts.create(labels, ["{}"]), encoders, {"image"})
     np.testing.assert_allclose(
         found.directions[599], encoders.image.encode_texts(["label599"])[0], rtol=1e-5
     )
@@ -191,16 +201,16 @@ def hearing() -> FakeEncoders:
 
 
 def test_cosines_are_scaled_as_the_model_says_or_as_its_curve_does() -> None:
-    found, left_out = classifiers(
-        Prompts.of(["44", "88"]), cast(Any, hearing()), {"image", "sound"}
+    found, left_out = make_classifiers(
+        Prompts.create(["44", "88"]), cast(Any, hearing()), {"image", "sound"}
     )
     assert {one.space: one.scale for one in found} == {"image": 10.0, "sound": 20.0}
     assert left_out == []
 
 
 def test_a_model_without_words_is_left_out_with_a_reason() -> None:
-    found, left_out = classifiers(
-        Prompts.of(["a", "b"]), cast(Any, FakeEncoders()), {"image", "sound", "text"}
+    found, left_out = make_classifiers(
+        Prompts.create(["a", "b"]), cast(Any, FakeEncoders()), {"image", "sound", "text"}
     )
     assert [one.space for one in found] == ["image"]
     assert left_out == [
@@ -211,14 +221,14 @@ def test_a_model_without_words_is_left_out_with_a_reason() -> None:
 
 def test_a_space_that_is_not_asked_for_costs_no_encoding() -> None:
     encoders = FakeEncoders()
-    assert classifiers(Prompts.of(["a", "b"]), cast(Any, encoders), {"text"}) == ([], [])
+    assert make_classifiers(Prompts.create(["a", "b"]), cast(Any, encoders), {"text"}) == ([], [])
     assert not encoders.asked
 
 
 def test_a_film_is_the_mean_of_its_frames() -> None:
     one = Classifier("image", ("a", "b"), np.eye(2, dtype=np.float32), 3.0)
     frames = np.array([[1, 0], [0, 1], [1, 0]], dtype=np.float32)
-    found = classified([one], {"image": frames})
+    found = classify_vectors([one], {"image": frames})
     assert [tag.name for tag in found.spaces["image"]] == ["a", "b"]
     assert sum(tag.probability for tag in found.spaces["image"]) == pytest.approx(1.0)
     high = 1 / (1 + np.exp(-3.0))
@@ -230,7 +240,7 @@ def test_a_film_is_the_mean_of_its_frames() -> None:
 )
 def test_the_card_says_the_scale(setting: object, scale: float | None) -> None:
     card = ModelCard("open-clip", "x/y", "0" * 64, 8, settings={"logit_scale": setting})
-    assert logit_scale(StoredModel(Path(), card), "logit_scale") == scale
+    assert read_logit_scale(StoredModel(Path(), card), "logit_scale") == scale
 
 
 # Beside the tags of an encoder
@@ -246,22 +256,26 @@ tags = st.lists(
 def test_new_results_replace_old_ones_of_the_same_labels_and_nothing_else(
     made: tuple[Tag, ...], first: tuple[Tag, ...], labels: set[str]
 ) -> None:
-    before = Tagged("s", made, ()).relabelled({tag.name.casefold() for tag in first}, first)
+    before = SegmentTags("s", made, ()).replace_labels(
+        {tag.name.casefold() for tag in first}, first
+    )
     found = [Tag(label, 0.5) for label in sorted(labels)]
-    after = before.relabelled(labels, found)
-    assert after == after.relabelled(labels, found)
-    assert after.made == made
-    names = [tag.name.casefold() for tag in (*after.made, *after.given)]
+    after = before.replace_labels(labels, found)
+    assert after == after.replace_labels(labels, found)
+    assert after.encoder_tags == made
+    names = [tag.name.casefold() for tag in (*after.encoder_tags, *after.label_tags)]
     assert len(set(names)) == len(names)
-    kept = {tag for tag in before.given if tag.name.casefold() not in labels}
-    assert kept <= set(after.given)
-    assert {tag.name for tag in set(after.given) - kept} == labels - {
+    kept = {tag for tag in before.label_tags if tag.name.casefold() not in labels}
+    assert kept <= set(after.label_tags)
+    assert {tag.name for tag in set(after.label_tags) - kept} == labels - {
         tag.name.casefold() for tag in made
     }
 
 
 def test_a_row_says_which_tags_labels_gave() -> None:
-    (row,) = tags_table([Tagged("s", (Tag("tabby", 0.5),), (Tag("cat", 0.25),))]).to_pylist()
+    (row,) = make_tags_table(
+        [SegmentTags("s", (Tag("tabby", 0.5),), (Tag("cat", 0.25),))]
+    ).to_pylist()
     assert row == {
         "segment_id": "s",
         "tags": [{"name": "tabby", "probability": 0.5}, {"name": "cat", "probability": 0.25}],

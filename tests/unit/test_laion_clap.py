@@ -29,8 +29,8 @@ from mmsearch.errors import (
     WeightsMismatch,
     WeightsMissing,
 )
-from mmsearch.models.hub import hub
-from mmsearch.models.hub.hub import SourceModel
+from mmsearch.models.hub import source_model
+from mmsearch.models.hub.source_model import SourceModel
 from mmsearch.models.presets import ModelSpec
 
 RATE_HZ = 48_000
@@ -428,7 +428,7 @@ def test_without_a_tokenizer_beside_it_that_of_the_hub_is_taken(
 
     (tmp_path / "snapshot").mkdir()
     checkpoint.with_name("tokenizer.json").rename(tmp_path / "snapshot" / "tokenizer.json")
-    monkeypatch.setattr(hub, "locate", locate)
+    monkeypatch.setattr(source_model, "locate", locate)
     encoder = LaionClapEncoder.load(ModelSpec("laion-clap", str(checkpoint)), CONTEXT)
     assert encoder.encode_texts(["rain"]).shape == (1, 512)
     assert asked == [("FacebookAI/roberta-base", ("tokenizer.json",))]

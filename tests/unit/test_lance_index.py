@@ -19,12 +19,12 @@ from lance.dataset import serialize_row_addrs
 from mmsearch.errors import StoreError
 from mmsearch.index import addresses as index_addresses
 from mmsearch.index import lance_index
-from mmsearch.index.addresses import address_set
+from mmsearch.index.addresses import serialize_addresses
 from mmsearch.index.base import NO_ROW, RowMask
 from mmsearch.index.exact_index import ExactIndex
 from mmsearch.index.lance_index import Effort, LanceIndex, search_rows
 from mmsearch.index.vector_matrix import Matrix
-from mmsearch.store.schema import vectors_schema
+from mmsearch.store.schema import make_vectors_schema
 from mmsearch.testing import check_index
 
 DIM = 32
@@ -53,7 +53,7 @@ def rows(vectors: np.ndarray, first: int) -> pa.Table:
             pa.array([None] * len(vectors), pa.list_(pa.float32(), 4)),
             pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1]),
         ],
-        schema=vectors_schema(vectors.shape[1]),
+        schema=make_vectors_schema(vectors.shape[1]),
     )
 
 
@@ -73,7 +73,7 @@ class Table:
         return lance.dataset(self.uri)
 
     def exact(self) -> ExactIndex:
-        return ExactIndex(Matrix.of(self.vectors.astype(np.float16)))
+        return ExactIndex(Matrix.from_array(self.vectors.astype(np.float16)))
 
 
 def recall(table: Table, index: LanceIndex, allowed: RowMask | None = None) -> float:
@@ -112,12 +112,12 @@ def changing(indexed: Table, tmp_path: Path) -> Table:
 
 def test_most_neighbours_are_found_and_more_with_more_effort(indexed: Table) -> None:
     index = LanceIndex(indexed.dataset, addresses(indexed.dataset))
-    little = recall(indexed, index.at(Effort(1, 1)))
+    little = recall(indexed, index.with_effort(Effort(1, 1)))
 
-    assert lance_index.unindexed_rows(indexed.dataset) == 0
+    assert lance_index.count_unindexed_rows(indexed.dataset) == 0
     assert little < 0.97  # else this says nothing
     assert recall(indexed, index) >= 0.98
-    assert recall(indexed, index.at(lance_index.efforts(ROWS)[-1])) >= 0.99
+    assert recall(indexed, index.with_effort(lance_index.list_efforts(ROWS)[-1])) >= 0.99
 
 
 @pytest.mark.parametrize("share", [0.001, 0.01, 0.1, 0.5, 0.999])
@@ -169,7 +169,7 @@ def test_what_is_added_is_found_at_once_and_what_is_removed_no_more(changing: Ta
     dataset.delete("segment_id IN ('segment3', 'segment11999', 'segment12007')")
     index = LanceIndex(changing.dataset, known)
 
-    assert lance_index.unindexed_rows(changing.dataset) == 39
+    assert lance_index.count_unindexed_rows(changing.dataset) == 39
     assert index.nearest(late, 1).rows[:, 0].tolist()[:7] == list(range(ROWS, ROWS + 7))
     everything = np.concatenate([changing.vectors, late])
     gone = [3, 11_999, 12_007]
@@ -179,7 +179,7 @@ def test_what_is_added_is_found_at_once_and_what_is_removed_no_more(changing: Ta
 
     lance_index.extend(changing.dataset)
 
-    assert lance_index.unindexed_rows(changing.dataset) == 0
+    assert lance_index.count_unindexed_rows(changing.dataset) == 0
     again = LanceIndex(changing.dataset, known).nearest(late, 1).rows[:, 0]
     assert again.tolist()[:7] == list(range(ROWS, ROWS + 7))
 
@@ -194,7 +194,7 @@ def test_merging_fragments_keeps_the_index(changing: Table) -> None:
 
     index = LanceIndex(table.dataset, addresses(table.dataset))
 
-    assert lance_index.unindexed_rows(table.dataset) == 0
+    assert lance_index.count_unindexed_rows(table.dataset) == 0
     assert recall(table, index) >= 0.98
 
 
@@ -210,7 +210,7 @@ def test_lancedb_which_writes_the_tables_keeps_the_index_up(changing: Table) -> 
     grown = replace(changing, vectors=np.concatenate([changing.vectors, late]))
     index = LanceIndex(grown.dataset, addresses(grown.dataset))
     assert len(grown.dataset.get_fragments()) < 3 + 10
-    assert lance_index.unindexed_rows(grown.dataset) == 0
+    assert lance_index.count_unindexed_rows(grown.dataset) == 0
     assert recall(grown, index) >= 0.98
     assert index.nearest(late, 1).rows[:, 0].tolist() == list(range(ROWS, ROWS + 90))
 
@@ -265,7 +265,7 @@ def test_building_leaves_the_version_that_is_read_and_takes_the_newest(changing:
     assert (read.version, read.count_rows()) == (version, ROWS)
     assert built.count_rows() == ROWS + 40
     assert built.version == changing.dataset.version > version
-    assert lance_index.unindexed_rows(built) == 0
+    assert lance_index.count_unindexed_rows(built) == 0
 
 
 def test_a_small_table_gets_no_index_and_is_searched_exactly(tmp_path: Path) -> None:
@@ -275,7 +275,7 @@ def test_a_small_table_gets_no_index_and_is_searched_exactly(tmp_path: Path) -> 
 
     dataset = lance_index.build(dataset)
 
-    assert lance_index.unindexed_rows(dataset) is None
+    assert lance_index.count_unindexed_rows(dataset) is None
     index = LanceIndex(dataset, addresses(dataset))
     assert recall(table, index) >= 0.99  # but for equal ones, all
     assert index.nearest(table.queries, 500).rows.shape == (QUERIES, 500)
@@ -288,12 +288,14 @@ def test_a_dimension_that_is_not_divisible_by_eight_is_indexed_too(tmp_path: Pat
 
     dataset = lance_index.build(dataset)
 
-    assert lance_index.unindexed_rows(dataset) == 0
+    assert lance_index.count_unindexed_rows(dataset) == 0
     assert recall(table, LanceIndex(dataset, addresses(dataset))) >= 0.95
 
 
 def test_an_empty_table_and_no_queries_have_no_neighbours(tmp_path: Path) -> None:
-    dataset = lance.write_dataset(vectors_schema(DIM).empty_table(), str(tmp_path / "empty.lance"))
+    dataset = lance.write_dataset(
+        make_vectors_schema(DIM).empty_table(), str(tmp_path / "empty.lance")
+    )
     index = LanceIndex(dataset, addresses(dataset))
 
     assert index.nearest(clustered(2, seed=1), 3).rows.tolist() == [[NO_ROW] * 3] * 2
@@ -369,4 +371,4 @@ sets = st.builds(
 
 @given(sets)
 def test_a_set_of_addresses_is_written_as_lance_writes_it(some: np.ndarray) -> None:
-    assert address_set(some[::-1]) == serialize_row_addrs(some.tolist())
+    assert serialize_addresses(some[::-1]) == serialize_row_addrs(some.tolist())

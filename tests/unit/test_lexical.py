@@ -6,8 +6,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from mmsearch.index.word_index import plain
-from mmsearch.search.lexical import Sought, tokens
+from mmsearch.index.word_index import fold_text
+from mmsearch.search.lexical import WordPatterns, tokenize
 
 LETTERS = st.sampled_from("ab_1é-. \nÆß’中")
 WRITTEN = st.text(LETTERS, max_size=40) | st.text(max_size=40)
@@ -17,15 +17,15 @@ WRITTEN = st.text(LETTERS, max_size=40) | st.text(max_size=40)
 @example("a_b ab", ["a", "b", "ab"])
 @example("\u0130stanbul", ["istanbul"])
 def test_a_word_is_found_where_cutting_the_text_finds_it(written: str, asked: list[str]) -> None:
-    words = {word for one in [*asked, written[:7]] for word in tokens(one)}
-    assert Sought.of(words).within(plain(written)) == words & set(tokens(written))
+    words = {word for one in [*asked, written[:7]] for word in tokenize(one)}
+    assert WordPatterns.compile(words).find_in(fold_text(written)) == words & set(tokenize(written))
 
 
 @pytest.mark.parametrize("written", ["cats", "a_cats", "tomcat", "concatenate", "", "ca t"])
 def test_a_part_of_a_word_is_not_it(written: str) -> None:
-    assert Sought.of({"cat"}).within(plain(written)) == set()
+    assert WordPatterns.compile({"cat"}).find_in(fold_text(written)) == set()
 
 
 @pytest.mark.parametrize("written", ["cat", "a_cat_b", "(cat)", "Tom's CAT!", "cats cat"])
 def test_a_word_ends_at_all_that_is_no_letter(written: str) -> None:
-    assert Sought.of({"cat"}).within(plain(written)) == {"cat"}
+    assert WordPatterns.compile({"cat"}).find_in(fold_text(written)) == {"cat"}

@@ -16,7 +16,7 @@ from mmsearch.errors import DecodeError, MediaTooLarge
 from mmsearch.media.base import Content, Described, Limits, LoadOptions, Picture
 from mmsearch.media.exif import format_camera, parse_date
 from mmsearch.media.registry import load
-from mmsearch.runtime.resize import fitted
+from mmsearch.runtime.resize import fit_size
 from mmsearch.types import Metadata, Modality, PictureFit, Place
 
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
@@ -175,7 +175,7 @@ def test_long_side_is_bounded_and_never_grown(tmp_path: Path) -> None:
 def test_odd_shapes_work(tmp_path: Path, size: tuple[int, int]) -> None:
     Image.new("RGB", size, GREEN).save(tmp_path / "a.png")
     _, (picture,) = read(tmp_path / "a.png")
-    assert picture.pixels.shape[:2] == fitted(*size, 1024)[::-1]
+    assert picture.pixels.shape[:2] == fit_size(*size, 1024)[::-1]
     assert near(picture.pixels, GREEN, 1)
 
 

@@ -13,7 +13,7 @@ from mmsearch import plugins
 from mmsearch.errors import DecodeError, MediaTooLarge, PluginError, UnsupportedMedia
 from mmsearch.media.base import Content, Described, Limits, LoadOptions, Passage, Picture, Reading
 from mmsearch.media.isolation import Decoder
-from mmsearch.media.registry import load, find_loader
+from mmsearch.media.registry import find_loader, load
 from mmsearch.types import Modality, PictureFit, Span
 
 HEAD = """
@@ -125,7 +125,7 @@ def test_of_two_with_one_name_the_first_on_the_path_counts(install: Install) -> 
     install(TRACE, package="one")
     install(TRACE, package="two")
 
-    assert plugins.package(plugins.entry_points(plugins.LOADERS)["trace"]) == "two"
+    assert plugins.package_name(plugins.list_entry_points(plugins.LOADERS)["trace"]) == "two"
 
 
 def test_a_plugin_that_fails_to_look_is_named_where_nothing_else_reads_the_file(
@@ -241,14 +241,14 @@ def test_a_plugin_that_is_missing_or_broken_is_an_error_that_helps(install: Inst
     install("import no_such_package_here\n")
 
     with pytest.raises(PluginError, match=r"'acme-traces' cannot be imported .*no_such_package"):
-        plugins.load(plugins.LOADERS, "trace")
+        plugins.load_plugin(plugins.LOADERS, "trace")
     with pytest.raises(PluginError, match=r"offers 'nothing'.*there are: trace"):
-        plugins.load(plugins.LOADERS, "nothing")
+        plugins.load_plugin(plugins.LOADERS, "nothing")
 
 
 def test_a_plugin_is_what_its_entry_point_says(install: Install) -> None:
     install(TRACE)
 
-    assert list(plugins.entry_points(plugins.LOADERS)) == ["trace"]
-    assert plugins.load(plugins.LOADERS, "trace").__name__ == "Loader"
-    assert plugins.entry_points("mmsearch.nothing") == {}
+    assert list(plugins.list_entry_points(plugins.LOADERS)) == ["trace"]
+    assert plugins.load_plugin(plugins.LOADERS, "trace").__name__ == "Loader"
+    assert plugins.list_entry_points("mmsearch.nothing") == {}

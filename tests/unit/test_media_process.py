@@ -33,7 +33,7 @@ from mmsearch.media.base import (
     Picture,
     Reading,
 )
-from mmsearch.media.isolation import Decoder, Stopped
+from mmsearch.media.isolation import CancelledError, Decoder
 from mmsearch.types import Metadata, Modality, PictureFit, Place, Span
 from tests.fakes import write_picture, write_text
 from tests.patience import HANG_S, wait_until
@@ -339,7 +339,7 @@ def test_a_hanging_decoder_is_left_at_once_when_asked_to_stop(
     stop = threading.Event()
     threading.Timer(0.5, stop.set).start()
     begun = time.monotonic()
-    with Decoder(is_stopped=stop.is_set) as decoder, pytest.raises(Stopped):
+    with Decoder(is_stopped=stop.is_set) as decoder, pytest.raises(CancelledError):
         list(decoder.load(orders("hang"), quick(stall_s=500)))
     assert time.monotonic() - begun < HANG_S
 

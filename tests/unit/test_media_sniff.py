@@ -13,7 +13,7 @@ from PIL import Image
 
 from mmsearch.errors import DecodeError, MediaTooLarge, UnsupportedMedia
 from mmsearch.media.base import Limits, LoadOptions
-from mmsearch.media.registry import LOADERS, load, make_loader, find_loader
+from mmsearch.media.registry import LOADERS, find_loader, load, make_loader
 from mmsearch.media.sniff import sniff
 
 TEXTS = {

@@ -10,9 +10,9 @@ import av
 import numpy as np
 import pytest
 
-from mmsearch.encoders.audio.mel import FLOOR, MelFrontEnd, MelSettings, mel_filters
+from mmsearch.encoders.audio.mel import FLOOR, MelFrontEnd, MelSettings, make_mel_filters
 from mmsearch.errors import ModelError
-from mmsearch.models.conversion.sample_sounds import sounds
+from mmsearch.models.conversion.sample_sounds import make_sounds
 
 RATE_HZ = 48_000
 FLOOR_DB = 10 * np.log10(FLOOR)
@@ -57,7 +57,7 @@ def made() -> Iterator[np.ndarray]:
     yield random.normal(size=700).astype(np.float32)
     yield random.normal(size=1).astype(np.float32)
     yield random.normal(size=5 * RATE_HZ + 1).astype(np.float32)
-    yield from sounds(sample_rate_hz=RATE_HZ, window_s=10.0, count=4)
+    yield from make_sounds(sample_rate_hz=RATE_HZ, window_s=10.0, count=4)
 
 
 def assert_same_as_extractor(
@@ -69,7 +69,7 @@ def assert_same_as_extractor(
     extractor = transformers.ClapFeatureExtractor(**config)
     front_end = MelFrontEnd(MelSettings.from_extractor(json.loads(extractor.to_json_string())))
 
-    found = front_end.features(windows)
+    found = front_end.compute_features(windows)
 
     for window, levels in zip(windows, found, strict=True):
         wanted = np.asarray(extractor(window, sampling_rate=RATE_HZ)["input_features"])[0]
@@ -107,16 +107,16 @@ def test_a_window_takes_no_room_but_its_own() -> None:
     front_end = MelFrontEnd(MelSettings())
     windows = list(made())
 
-    together = front_end.features(windows)
+    together = front_end.compute_features(windows)
 
     assert together.shape == (len(windows), 1, 1001, 64)
     assert together.dtype == np.float32
     for window, levels in zip(windows, together, strict=True):
-        assert np.array_equal(front_end.features([window])[0], levels)
+        assert np.array_equal(front_end.compute_features([window])[0], levels)
 
 
 def test_silence_and_nothing_at_all_are_the_floor() -> None:
-    levels = MelFrontEnd(MelSettings()).features(
+    levels = MelFrontEnd(MelSettings()).compute_features(
         [np.zeros(RATE_HZ, dtype=np.float32), np.zeros(0, dtype=np.float32)]
     )
 
@@ -127,7 +127,7 @@ def test_what_is_beyond_a_window_is_not_heard() -> None:
     front_end = MelFrontEnd(MelSettings())
     long = np.random.default_rng(1).normal(size=12 * RATE_HZ).astype(np.float32)
 
-    levels = front_end.features([long, long[: 10 * RATE_HZ]])
+    levels = front_end.compute_features([long, long[: 10 * RATE_HZ]])
 
     assert np.array_equal(levels[0], levels[1])
 
@@ -137,7 +137,7 @@ def test_a_short_window_is_repeated_whole_and_ends_in_silence() -> None:
     noise = np.random.default_rng(2).normal(size=3 * RATE_HZ).astype(np.float32)
     filled = np.concatenate([noise, noise, noise, np.zeros(RATE_HZ, dtype=np.float32)])
 
-    levels = front_end.features([noise, filled])
+    levels = front_end.compute_features([noise, filled])
 
     assert np.array_equal(levels[0], levels[1])
     assert np.allclose(levels[0, 0, 905:], FLOOR_DB)
@@ -145,7 +145,7 @@ def test_a_short_window_is_repeated_whole_and_ends_in_silence() -> None:
 
 @pytest.mark.parametrize("scale", ["slaney", "htk"])
 def test_each_filter_is_a_triangle_between_its_neighbours(scale: str) -> None:
-    bank = mel_filters(MelSettings(mel_scale=scale))  # type: ignore[arg-type]
+    bank = make_mel_filters(MelSettings(mel_scale=scale))  # type: ignore[arg-type]
 
     peaks = bank.argmax(axis=0)
     assert bank.shape == (513, 64)

@@ -17,8 +17,14 @@ import pytest
 from mmsearch import config
 from mmsearch.errors import ModelError, WeightsMismatch, WeightsMissing
 from mmsearch.models import hash_cache, weights
-from mmsearch.models.model_store import ModelCard, ModelStore, StoredModel, Tower, default_store
-from mmsearch.runtime.atomic_files import place
+from mmsearch.models.model_store import (
+    ModelCard,
+    ModelStore,
+    StoredModel,
+    TowerCard,
+    open_default_store,
+)
+from mmsearch.runtime.atomic_files import link_or_copy
 from mmsearch.types import WeightFile
 
 Build = Callable[[Path], ModelCard]
@@ -32,7 +38,7 @@ CARD = ModelCard(
     weights=(WeightFile("model.safetensors", DIGEST, 10), WeightFile("config.json", DIGEST, 2)),
     weights_sha256="",
     dim=4,
-    towers={"image": Tower("int8", batch=16, threads=2, measured={"int8_cosine_mean": 0.999})},
+    towers={"image": TowerCard("int8", batch=16, threads=2, measured={"int8_cosine_mean": 0.999})},
     settings={"image_size": 256, "mean": [0.5, 0.5, 0.5]},
     made_with={"mmsearch": "0.1.0"},
 )
@@ -90,18 +96,18 @@ def test_what_is_added_is_found_with_its_files_listed(store: ModelStore) -> None
         "image.int8.onnx",
         "tokenizer.json",
     ]
-    assert stored.card.weights_sha256 == weights.weights_sha256(CARD.weights)
-    assert stored.file("image").read_bytes() == b"network"
-    assert stored.file("image", "fp32").read_bytes() == b"network" * 4
+    assert stored.card.weights_sha256 == weights.hash_weights(CARD.weights)
+    assert stored.get_network_path("image").read_bytes() == b"network"
+    assert stored.get_network_path("image", "fp32").read_bytes() == b"network" * 4
     assert store.verify(stored) == []
     assert [path.name for path in store.root.iterdir() if path.is_dir()] == [stored.folder.name]
 
 
 def test_a_tower_that_is_not_there_is_told(stored: StoredModel) -> None:
     with pytest.raises(WeightsMissing, match=r"image\.fp16\.onnx .*image\.int8\.onnx.*models pull"):
-        stored.file("image", "fp16")
+        stored.get_network_path("image", "fp16")
     with pytest.raises(WeightsMissing):
-        stored.file("audio")
+        stored.get_network_path("audio")
 
 
 def test_a_model_is_found_by_weights_or_by_source_and_revision(store: ModelStore) -> None:
@@ -137,8 +143,8 @@ def test_adding_again_replaces(store: ModelStore, stored: StoredModel) -> None:
     again = store.add(building(b"better!"))
 
     assert again.folder == stored.folder
-    assert again.file("image").read_bytes() == b"better!"
-    assert len(store.all()) == 1
+    assert again.get_network_path("image").read_bytes() == b"better!"
+    assert len(store.list_models()) == 1
 
 
 def test_a_build_that_fails_leaves_nothing(store: ModelStore) -> None:
@@ -149,7 +155,7 @@ def test_a_build_that_fails_leaves_nothing(store: ModelStore) -> None:
     with pytest.raises(ModelError, match=r"^no$"):
         store.add(fail)
     assert [path.name for path in store.root.iterdir()] in ([], [".lock"])
-    assert store.all() == []
+    assert store.list_models() == []
 
 
 def test_what_a_killed_build_left_is_never_a_model_and_goes_with_the_next(
@@ -171,10 +177,10 @@ ModelStore(Path({str(store.root)!r})).add(build)
     assert killed.returncode == 9
     assert list(store.root.glob(".building-*"))
 
-    assert store.all() == []
+    assert store.list_models() == []
     assert store.find("open-clip", SOURCE) is None
     stored = store.add(building())
-    assert store.all() == [stored]
+    assert store.list_models() == [stored]
     assert not list(store.root.glob(".building-*"))
 
 
@@ -202,7 +208,7 @@ def test_of_two_that_want_the_same_the_second_finds_what_the_first_built(
         thread.join()
 
     assert len(builds) == 1
-    assert len(store.all()) == 1
+    assert len(store.list_models()) == 1
 
 
 def test_many_that_add_the_same_at_once_leave_one_whole_model(store: ModelStore) -> None:
@@ -214,7 +220,7 @@ def test_many_that_add_the_same_at_once_leave_one_whole_model(store: ModelStore)
     for thread in threads:
         thread.join()
 
-    (stored,) = store.all()
+    (stored,) = store.list_models()
     assert store.verify(stored) == []
 
 
@@ -232,13 +238,13 @@ def test_an_unchanged_model_is_not_hashed_again(
 def test_a_touched_file_is_hashed_again_and_is_right(
     store: ModelStore, stored: StoredModel
 ) -> None:
-    os.utime(stored.file("image"), ns=(0, 0))
+    os.utime(stored.get_network_path("image"), ns=(0, 0))
 
     assert store.find("open-clip", SOURCE) == stored
 
 
 def test_a_changed_file_is_refused_with_both_hashes(store: ModelStore, stored: StoredModel) -> None:
-    path = stored.file("image")
+    path = stored.get_network_path("image")
     right = weights.hash_file(path)
     path.write_bytes(b"Network")
     wrong = weights.hash_file(path)
@@ -250,7 +256,7 @@ def test_a_changed_file_is_refused_with_both_hashes(store: ModelStore, stored: S
 
 
 def test_a_missing_file_is_told(store: ModelStore, stored: StoredModel) -> None:
-    stored.file("image").unlink()
+    stored.get_network_path("image").unlink()
 
     with pytest.raises(WeightsMissing, match=r"image\.int8\.onnx is missing .*models pull"):
         store.find("open-clip", SOURCE)
@@ -259,7 +265,7 @@ def test_a_missing_file_is_told(store: ModelStore, stored: StoredModel) -> None:
 def test_verifying_sees_what_a_quick_look_does_not_and_it_is_refused_from_then_on(
     store: ModelStore, stored: StoredModel
 ) -> None:
-    damage_unseen(stored.file("image"))
+    damage_unseen(stored.get_network_path("image"))
     assert store.find("open-clip", SOURCE) == stored
 
     (problem,) = store.verify(stored)
@@ -270,8 +276,8 @@ def test_verifying_sees_what_a_quick_look_does_not_and_it_is_refused_from_then_o
 
 
 def test_verifying_lists_every_problem(store: ModelStore, stored: StoredModel) -> None:
-    stored.file("image").unlink()
-    stored.file("image", "fp32").write_bytes(b"")
+    stored.get_network_path("image").unlink()
+    stored.get_network_path("image", "fp32").write_bytes(b"")
 
     missing, short = sorted(store.verify(stored))[::-1]
     assert missing.endswith("image.int8.onnx is missing")
@@ -302,8 +308,8 @@ def test_a_card_that_cannot_be_read_is_told_and_hides_no_other(
 
     with pytest.raises(ModelError, match=told):
         store.open(bad)
-    assert store.all() == [stored]
-    assert list(store.unreadable()) == [bad]
+    assert store.list_models() == [stored]
+    assert list(store.list_unreadable()) == [bad]
 
 
 @pytest.mark.parametrize(
@@ -334,7 +340,7 @@ def test_a_card_that_is_bent_is_refused(
     with pytest.raises(ModelError):
         store.open(stored.folder)
     with pytest.raises(ModelError):
-        store.take(stored.folder)
+        store.import_model(stored.folder)
 
 
 def test_keys_of_a_later_version_are_passed_over(store: ModelStore, stored: StoredModel) -> None:
@@ -352,7 +358,7 @@ def test_a_pickle_is_never_kept(store: ModelStore, name: str) -> None:
 
     with pytest.raises(ModelError, match="may be a pickle"):
         store.add(build)
-    assert store.all() == []
+    assert store.list_models() == []
 
 
 @pytest.mark.parametrize(
@@ -383,7 +389,7 @@ def test_model_bin_is_kept_only_as_ctranslate2_for_whisper(
 def test_the_packaged_whisper_passes_as_ctranslate2() -> None:
     from mmsearch.encoders.speech.transcriber import TINY_EN
 
-    path = TINY_EN["model.bin"].path()
+    path = TINY_EN["model.bin"].find_path()
     weights.check_no_pickle(path, name="model.bin", ctranslate2=True)
 
 
@@ -396,7 +402,7 @@ def test_links_become_files_that_outlast_what_they_led_to(
 
     def build(folder: Path) -> ModelCard:
         (folder / "model.bin").symlink_to(tmp_path / "snapshot")
-        place(tmp_path / "snapshot", folder / "sub/config.json")
+        link_or_copy(tmp_path / "snapshot", folder / "sub/config.json")
         return replace(CARD, encoder="faster-whisper")
 
     stored = store.add(build)
@@ -413,7 +419,7 @@ def test_a_model_carried_over_is_the_same(
     folder = store.export(stored, tmp_path / "stick/model")
     there = ModelStore(tmp_path / "there")
 
-    taken = there.take(folder)
+    taken = there.import_model(folder)
 
     assert taken.card == stored.card
     assert taken.folder.parent == there.root
@@ -430,7 +436,7 @@ def test_a_model_is_exported_only_whole_and_into_an_empty_folder(
     with pytest.raises(ModelError, match="is not empty"):
         store.export(stored, tmp_path / "full")
 
-    damage_unseen(stored.file("image"))
+    damage_unseen(stored.get_network_path("image"))
     with pytest.raises(WeightsMismatch):
         store.export(stored, tmp_path / "new")
     assert not (tmp_path / "new").exists()
@@ -445,8 +451,8 @@ def test_a_model_that_was_damaged_on_the_way_is_not_taken(
     there = ModelStore(tmp_path / "there")
 
     with pytest.raises(WeightsMismatch, match=r"stick/image\.int8\.onnx .*copy the folder again"):
-        there.take(folder)
-    assert there.all() == []
+        there.import_model(folder)
+    assert there.list_models() == []
     assert not list(there.root.glob(".building-*"))
 
 
@@ -458,7 +464,7 @@ def test_a_link_out_of_the_folder_is_not_taken(
     (folder / "tokenizer.json").symlink_to(stored.folder / "tokenizer.json")
 
     with pytest.raises(ModelError, match="is a link to another folder"):
-        ModelStore(tmp_path / "there").take(folder)
+        ModelStore(tmp_path / "there").import_model(folder)
 
 
 def test_a_removed_model_is_gone_and_what_lies_elsewhere_is_not_touched(
@@ -468,7 +474,7 @@ def test_a_removed_model_is_gone_and_what_lies_elsewhere_is_not_touched(
 
     store.remove(stored)
 
-    assert store.all() == []
+    assert store.list_models() == []
     with pytest.raises(ModelError, match="delete the folder yourself"):
         store.remove(elsewhere)
     assert elsewhere.folder.is_dir()
@@ -483,18 +489,18 @@ def test_a_store_that_cannot_be_written_to_is_told(tmp_path: Path) -> None:
 
 def test_the_store_can_be_put_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
-    assert default_store().root == tmp_path / "data/mmsearch/models"
+    assert open_default_store().root == tmp_path / "data/mmsearch/models"
 
     monkeypatch.setenv("MMSEARCH_MODELS", str(tmp_path / "here"))
-    assert default_store().root == config.models_dir() == tmp_path / "here"
+    assert open_default_store().root == config.models_dir() == tmp_path / "here"
 
 
 def test_one_hash_stands_for_all_weights_and_for_nothing_else() -> None:
     a, b = WeightFile("a.safetensors", "1" * 64, 1), WeightFile("b.safetensors", "2" * 64, 1)
     settings = WeightFile("config.json", "3" * 64, 1)
 
-    assert weights.weights_sha256([b, settings, a]) == weights.weights_sha256([a, b])
-    assert weights.weights_sha256([a]) != weights.weights_sha256([b])
+    assert weights.hash_weights([b, settings, a]) == weights.hash_weights([a, b])
+    assert weights.hash_weights([a]) != weights.hash_weights([b])
 
 
 def test_adding_files_without_weights_in_the_source_still_has_an_identity(

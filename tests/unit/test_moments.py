@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmsearch.search.moments import GAP_S, NEAR_SHARE, merged
+from mmsearch.search.moments import GAP_S, NEAR_SHARE, merge_moments
 from mmsearch.types import Moment, Place, Segment, SegmentKind, Span
 
 KINDS = (SegmentKind.FRAME, SegmentKind.SPEECH)
@@ -51,7 +51,7 @@ listed = st.lists(timed | untimed, max_size=14, unique_by=lambda one: one.segmen
 
 @given(listed)
 def test_every_segment_is_covered_by_a_moment_of_its_kind(given_moments: list[Moment]) -> None:
-    found = merged(given_moments, 100)
+    found = merge_moments(given_moments, 100)
 
     for one in given_moments:
         if one.span is None:
@@ -68,7 +68,7 @@ def test_every_segment_is_covered_by_a_moment_of_its_kind(given_moments: list[Mo
 def test_a_moment_covers_no_more_than_its_segments_and_the_gaps_between_them(
     given_moments: list[Moment],
 ) -> None:
-    for one in merged(given_moments, 100):
+    for one in merge_moments(given_moments, 100):
         if one.span is None:
             continue
         least = NEAR_SHARE * one.score
@@ -92,7 +92,7 @@ def test_a_moment_covers_no_more_than_its_segments_and_the_gaps_between_them(
 def test_what_touches_a_moment_and_is_nearly_as_good_belongs_to_it_or_to_a_better_one(
     given_moments: list[Moment],
 ) -> None:
-    found = merged(given_moments, 100)
+    found = merge_moments(given_moments, 100)
 
     for one in found:
         for other in given_moments:
@@ -116,7 +116,7 @@ def test_moments_of_a_kind_and_about_one_score_lie_apart(given_moments: list[Mom
         for one in given_moments
         if one.span is not None
     ]
-    found = merged(level, 100)
+    found = merge_moments(level, 100)
 
     for number, one in enumerate(found):
         for other in found[number + 1 :]:
@@ -130,8 +130,8 @@ def test_moments_of_a_kind_and_about_one_score_lie_apart(given_moments: list[Mom
 def test_the_best_come_first_and_never_more_than_the_limit(
     given_moments: list[Moment], limit: int
 ) -> None:
-    everything = merged(given_moments, 100)
-    found = merged(given_moments, limit)
+    everything = merge_moments(given_moments, 100)
+    found = merge_moments(given_moments, limit)
 
     assert found == everything[:limit]
     scores = [one.score for one in everything]
@@ -145,7 +145,7 @@ def test_each_moment_is_shown_by_one_of_its_segments_with_its_own_score(
     given_moments: list[Moment],
 ) -> None:
     given_scores = {one.segment.id: one.score for one in given_moments}
-    found = merged(given_moments, 100)
+    found = merge_moments(given_moments, 100)
 
     assert len({one.segment.id for one in found}) == len(found)
     for one in found:
@@ -161,13 +161,13 @@ def test_joining_again_what_lies_apart_changes_nothing(given_moments: list[Momen
         moment(100.0 * at, 100.0 * at + 5, one.score, one.segment.kind)
         for at, one in enumerate(given_moments)
     ]
-    found = merged(apart, 100)
+    found = merge_moments(apart, 100)
 
     def by_id(moments: Sequence[Moment]) -> list[Moment]:
         return sorted(moments, key=lambda one: one.segment.id)
 
     assert by_id(found) == by_id(apart)
-    assert by_id(merged(found, 100)) == by_id(found)
+    assert by_id(merge_moments(found, 100)) == by_id(found)
 
 
 @given(listed, st.randoms())
@@ -183,11 +183,11 @@ def test_the_order_in_which_segments_come_does_not_matter(
     shuffled = distinct.copy()
     chance.shuffle(shuffled)  # type: ignore[attr-defined]
 
-    assert merged(shuffled, 100) == merged(distinct, 100)
+    assert merge_moments(shuffled, 100) == merge_moments(distinct, 100)
 
 
 def test_segments_that_follow_each_other_are_one_moment_shown_by_the_best() -> None:
-    found = merged([moment(0, 5, 0.8), moment(5, 10, 0.9), moment(10.5, 15, 0.7)], 5)
+    found = merge_moments([moment(0, 5, 0.8), moment(5, 10, 0.9), moment(10.5, 15, 0.7)], 5)
 
     assert spans(found) == [(0, 15)]
     assert found[0].segment.span == Span(5, 10)
@@ -207,20 +207,24 @@ def test_segments_that_follow_each_other_are_one_moment_shown_by_the_best() -> N
     ids=["near", "far", "nearly as good", "much worse", "another kind", "within"],
 )
 def test_what_is_joined(second: Moment, expected: list[tuple[float, float]]) -> None:
-    assert sorted(span for span in spans(merged([moment(0, 5), second], 5)) if span) == expected
+    assert (
+        sorted(span for span in spans(merge_moments([moment(0, 5), second], 5)) if span) == expected
+    )
 
 
 def test_a_good_stretch_does_not_drag_a_bad_one_along() -> None:
-    found = merged([moment(at * 5, at * 5 + 5, 0.9 if at < 3 else 0.2) for at in range(6)], 5)
+    found = merge_moments(
+        [moment(at * 5, at * 5 + 5, 0.9 if at < 3 else 0.2) for at in range(6)], 5
+    )
 
     assert spans(found) == [(0, 15), (15, 30)]
 
 
 def test_what_lies_within_a_longer_one_does_not_keep_it_apart() -> None:
-    found = merged([moment(0, 100, 0.9), moment(10, 11, 0.95), moment(50, 51, 1.0)], 5)
+    found = merge_moments([moment(0, 100, 0.9), moment(10, 11, 0.95), moment(50, 51, 1.0)], 5)
 
     assert spans(found) == [(0, 100)]
 
 
 def test_nothing_is_no_moment() -> None:
-    assert merged([], 5) == ()
+    assert merge_moments([], 5) == ()

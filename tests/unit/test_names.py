@@ -12,18 +12,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmsearch.index.base import RowArray
-from mmsearch.index.word_index import FUNCTION_WORDS, MAX_WORD, WordIndex, plain, words
-from mmsearch.snapshot.names import LEAST, Named, NamePart, Names
+from mmsearch.index.word_index import FUNCTION_WORDS, MAX_WORD, WordIndex, fold_text, split_words
+from mmsearch.snapshot.names import MIN_SHARE, NameIndexPart, NameMatches, Names
 from tests.patience import HANG_S
 
 
-def part(named: Sequence[tuple[int, str, float]], owners: Sequence[int] | None = None) -> NamePart:
+def part(
+    named: Sequence[tuple[int, str, float]], owners: Sequence[int] | None = None
+) -> NameIndexPart:
     """A part of a table: its documents are assets themselves, or have `owners`."""
 
     def owned(documents: RowArray) -> RowArray:
         return documents if owners is None else np.asarray(owners, dtype=np.int64)[documents]
 
-    return NamePart(WordIndex.build(named), owned)
+    return NameIndexPart(WordIndex.build(named), owned)
 
 
 def called(*names: str) -> Names:
@@ -31,12 +33,12 @@ def called(*names: str) -> Names:
     return Names([part([(at, name, 1.0) for at, name in enumerate(names)])], len(names))
 
 
-def shares(found: Named) -> dict[int, float]:
+def shares(found: NameMatches) -> dict[int, float]:
     return dict(zip(found.assets.tolist(), found.shares.tolist(), strict=True))
 
 
 def surely(names: Names, word: str) -> dict[int, float]:
-    assets, sure = names.having(word)
+    assets, sure = names.find_word(word)
     return dict(zip(assets.tolist(), sure.tolist(), strict=True))
 
 
@@ -44,10 +46,10 @@ def surely(names: Names, word: str) -> dict[int, float]:
 
 
 def test_words_are_lower_case_without_accents_and_apart_from_numbers() -> None:
-    assert words("IMG_0041 Zürich-Café.jpg") == ["img", "0041", "zurich", "cafe", "jpg"]
-    assert words("ﬁle２") == ["file", "2"]
-    assert words("東京 タワー") == ["東京", "タワー"]
-    assert words("_-. \n") == []
+    assert split_words("IMG_0041 Zürich-Café.jpg") == ["img", "0041", "zurich", "cafe", "jpg"]
+    assert split_words("ﬁle２") == ["file", "2"]
+    assert split_words("東京 タワー") == ["東京", "タワー"]
+    assert split_words("_-. \n") == []
 
 
 @pytest.mark.parametrize(
@@ -60,20 +62,20 @@ def test_words_are_lower_case_without_accents_and_apart_from_numbers() -> None:
     ],
 )
 def test_letters_are_folded_to_those_that_a_keyboard_has(written: str, folded: str) -> None:
-    assert plain(written) == folded
+    assert fold_text(written) == folded
 
 
 @given(st.text())
 def test_folding_twice_is_folding_once(text: str) -> None:
-    assert plain(plain(text)) == plain(text)
+    assert fold_text(fold_text(text)) == fold_text(text)
 
 
 @given(st.text())
 def test_words_are_found_again_in_themselves(text: str) -> None:
-    found = words(text)
+    found = split_words(text)
 
     assert all(0 < len(word) <= MAX_WORD for word in found)
-    assert words(" ".join(found)) == found
+    assert split_words(" ".join(found)) == found
 
 
 # The index
@@ -96,12 +98,12 @@ def test_documents_that_have_a_word_are_told_with_the_surest_of_them(
 ) -> None:
     expected: dict[int, float] = {}
     for document, text, sure in named:
-        if word in words(text):
+        if word in split_words(text):
             expected[document] = max(sure, expected.get(document, 0.0))
 
     index = WordIndex.build(named)
-    for one in (index, WordIndex.mapped(index.arrays())):
-        found, sure = one.having(word)
+    for one in (index, WordIndex.from_arrays(index.to_arrays())):
+        found, sure = one.find_documents(word)
         assert found.tolist() == sorted(expected)
         np.testing.assert_allclose(sure, [expected[at] for at in sorted(expected)], atol=1 / 255)
 
@@ -114,7 +116,7 @@ def test_an_index_keeps_each_document_of_a_word_once_and_rising() -> None:
 
 
 def test_an_empty_index_has_no_word() -> None:
-    documents, sure = WordIndex.build([]).having("boat")
+    documents, sure = WordIndex.build([]).find_documents("boat")
 
     assert (len(documents), len(sure)) == (0, 0)
 
@@ -130,7 +132,9 @@ def test_a_share_is_what_the_words_of_an_asset_weigh_of_the_query(
     named: list[str], query: list[str]
 ) -> None:
     count = len(named)
-    having = {word: {at for at, name in enumerate(named) if word in words(name)} for word in query}
+    having = {
+        word: {at for at, name in enumerate(named) if word in split_words(name)} for word in query
+    }
     weights = {word: math.log((count + 1) / (len(rows) + 1)) for word, rows in having.items()}
     total = sum(weights.values())
     expected = {
@@ -142,9 +146,9 @@ def test_a_share_is_what_the_words_of_an_asset_weigh_of_the_query(
     found = called(*named).match(query)
 
     assert found.assets.tolist() == sorted(shares(found))
-    clear = {at: share for at, share in expected.items() if abs(share - LEAST) > 1e-4}
+    clear = {at: share for at, share in expected.items() if abs(share - MIN_SHARE) > 1e-4}
     kept = {at: share for at, share in shares(found).items() if at in clear}
-    assert set(kept) == {at for at, share in clear.items() if share > LEAST}
+    assert set(kept) == {at for at, share in clear.items() if share > MIN_SHARE}
     assert all(math.isclose(share, expected[at], abs_tol=1e-5) for at, share in kept.items())
 
 
@@ -189,13 +193,13 @@ def test_a_row_that_is_gone_is_nobodys_name() -> None:
 
 
 def test_tags_belong_to_segments_and_weigh_as_they_do_for_assets() -> None:
-    def offset(by: int) -> NamePart:
+    def offset(by: int) -> NameIndexPart:
         tags = part([(0, "sea", 1.0), (1, "sea boat", 0.5), (2, "boat", 1.0)], owners=[0, 1, -1])
-        return NamePart(tags.index, tags.owners, lambda documents: documents + by)
+        return NameIndexPart(tags.index, tags.owners, lambda documents: documents + by)
 
     names = Names([part([(2, "sea", 1.0)]), offset(0), offset(10)], 4)
 
-    found = names.tagged(["sea", "boat"])
+    found = names.match_tags(["sea", "boat"])
     assert found.segments.tolist() == [0, 1, 10, 11]
     assert found.assets.tolist() == [0, 1, 0, 1]
     sea, boat = math.log(5 / 4), math.log(5 / 2)
@@ -203,7 +207,7 @@ def test_tags_belong_to_segments_and_weigh_as_they_do_for_assets() -> None:
     np.testing.assert_allclose(found.shares[::2], sea / (sea + boat), atol=1 / 255)
     assert shares(names.match(["sea"], with_tags=False)) == {2: 1.0}
     assert set(shares(names.match(["sea"]))) == {0, 1, 2}
-    assert len(names.tagged(["owl"]).segments) == len(names.tagged([]).segments) == 0
+    assert len(names.match_tags(["owl"]).segments) == len(names.match_tags([]).segments) == 0
 
 
 def test_an_asset_counts_with_the_surest_of_its_tags() -> None:

@@ -12,22 +12,28 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageFont
 
 from mmsearch import segmenter
-from mmsearch.encoders.base import Context, Line
+from mmsearch.encoders.base import Context, TextLine
 from mmsearch.encoders.bundle import Encoders
 from mmsearch.encoders.ocr import rapidocr
-from mmsearch.encoders.ocr.paragraphs import paragraphs
-from mmsearch.encoders.ocr.pipeline import Standing, Writing, are_alike, cut, shrunk
+from mmsearch.encoders.ocr.paragraphs import join_paragraphs
+from mmsearch.encoders.ocr.pipeline import (
+    OcrPipeline,
+    ParagraphTracker,
+    are_alike,
+    crop_box,
+    shrink_part,
+)
 from mmsearch.encoders.ocr.rapidocr import RapidOcr
 from mmsearch.errors import ConfigError, MissingExtra
 from mmsearch.library import library_config
 from mmsearch.library.library import Library
 from mmsearch.media import codec
-from mmsearch.media.base import Described, OcrPicture, LoadOptions, Picture
-from mmsearch.media.text_detection import MIN_SIDE_PX, MAX_BOXES, prepare_ocr_picture, detect_text
+from mmsearch.media.base import Described, LoadOptions, OcrPicture, Picture
+from mmsearch.media.text_detection import MAX_BOXES, MIN_SIDE_PX, detect_text, prepare_ocr_picture
 from mmsearch.models import presets
 from mmsearch.models.model_store import ModelStore
 from mmsearch.models.presets import NO_OCR, RAPIDOCR, parse_model
-from mmsearch.runtime.resize import fitted_pixels
+from mmsearch.runtime.resize import fit_pixels
 from mmsearch.store import manifest as manifests
 from mmsearch.store.location import Location
 from mmsearch.types import Box, Metadata, Modality, PictureFit, Place, SegmentKind, Span
@@ -43,11 +49,11 @@ def words_counted(texts: Sequence[str]) -> list[int]:
     return [len(text.split()) for text in texts]
 
 
-joined = partial(paragraphs, count_tokens=words_counted, aspect=1.0, max_tokens=96)
+joined = partial(join_paragraphs, count_tokens=words_counted, aspect=1.0, max_tokens=96)
 
 
-def line(text: str, x0: float, y0: float, x1: float, height: float = 0.04) -> Line:
-    return Line(text, Box(x0, y0, x1, y0 + height), 0.99)
+def line(text: str, x0: float, y0: float, x1: float, height: float = 0.04) -> TextLine:
+    return TextLine(text, Box(x0, y0, x1, y0 + height), 0.99)
 
 
 def written(text: str, *, size_px: int = 28, ink: int = 0, paper: int = 255) -> np.ndarray:
@@ -60,13 +66,13 @@ def written(text: str, *, size_px: int = 28, ink: int = 0, paper: int = 255) -> 
 class FakeReader:
     model = "fake"
 
-    def __init__(self, pages: Sequence[list[Line]], *, is_written: bool = True) -> None:
+    def __init__(self, pages: Sequence[list[TextLine]], *, is_written: bool = True) -> None:
         self._pages = list(pages)
         self._is_written = is_written
         self.read_sizes: list[tuple[int, ...]] = []
         self.glanced_sizes: list[tuple[int, ...]] = []
 
-    def read(self, pixels: np.ndarray) -> list[Line]:
+    def read(self, pixels: np.ndarray) -> list[TextLine]:
         self.read_sizes.append(pixels.shape)
         return self._pages.pop(0)
 
@@ -75,8 +81,8 @@ class FakeReader:
         return self._is_written
 
 
-def writing(reader: FakeReader) -> Writing:
-    return Writing(lambda: reader, words_counted, max_tokens=96)
+def writing(reader: FakeReader) -> OcrPipeline:
+    return OcrPipeline(lambda: reader, words_counted, max_tokens=96)
 
 
 # Paragraphs
@@ -136,7 +142,7 @@ coordinates = st.floats(0.0, 0.95, allow_nan=False)
 @given(
     st.lists(
         st.builds(
-            lambda text, x0, y0, width, height: Line(
+            lambda text, x0, y0, width, height: TextLine(
                 text, Box(x0, y0, min(1.0, x0 + width), min(1.0, y0 + height)), 0.9
             ),
             st.text("abc é", min_size=1, max_size=20).filter(str.strip),
@@ -151,7 +157,7 @@ coordinates = st.floats(0.0, 0.95, allow_nan=False)
     st.floats(0.1, 10.0),
 )
 def test_every_line_is_in_one_paragraph_at_its_range(
-    lines: list[Line], most: int, aspect: float
+    lines: list[TextLine], most: int, aspect: float
 ) -> None:
     found = joined(lines, max_tokens=most, aspect=aspect)
     whole = "\n".join(one.text for one in found)
@@ -168,7 +174,7 @@ def test_every_line_is_in_one_paragraph_at_its_range(
 # What stands over several frames
 
 
-def frames(*texts: str, seconds: float = 5.0) -> list[tuple[list[Line], Span]]:
+def frames(*texts: str, seconds: float = 5.0) -> list[tuple[list[TextLine], Span]]:
     return [
         ([line(text, 0.1, 0.1, 0.5)] if text else [], Span(at * seconds, (at + 1) * seconds))
         for at, text in enumerate(texts)
@@ -176,7 +182,7 @@ def frames(*texts: str, seconds: float = 5.0) -> list[tuple[list[Line], Span]]:
 
 
 def standing(*texts: str) -> list[tuple[str, Span | None]]:
-    kept = Standing()
+    kept = ParagraphTracker()
     found = [one for lines, span in frames(*texts) for one in kept.feed(joined(lines), span)]
     found += kept.finish()
     return [(one.paragraph.text, one.place.span) for one in found]
@@ -209,7 +215,7 @@ def test_a_frame_without_writing_ends_what_stood() -> None:
 
 def test_two_equal_lines_of_one_frame_are_both_kept() -> None:
     twice = joined([line("open", 0.1, 0.1, 0.2), line("open", 0.1, 0.6, 0.2)])
-    kept = Standing()
+    kept = ParagraphTracker()
     for at in range(2):
         assert not list(kept.feed(twice, Span(at, at + 1)))
     found = list(kept.finish())
@@ -255,14 +261,14 @@ def test_a_frame_is_told_of_when_it_is_gone() -> None:
 def test_a_cut_is_never_empty(width: int, height: int, edges: tuple[float, ...]) -> None:
     x0, x1 = sorted(edges[:2])
     y0, y1 = sorted(edges[2:])
-    part = cut(np.zeros((height, width, 3), np.uint8), Box(x0, y0, x1, y1))
+    part = crop_box(np.zeros((height, width, 3), np.uint8), Box(x0, y0, x1, y1))
     assert part.shape[0] >= 1
     assert part.shape[1] >= 1
 
 
 def test_what_is_glanced_at_is_small() -> None:
-    assert shrunk(np.zeros((480, 1000, 3), np.uint8)).shape == (96, 200, 3)
-    assert shrunk(np.zeros((40, 1000, 3), np.uint8)).shape == (40, 1000, 3)
+    assert shrink_part(np.zeros((480, 1000, 3), np.uint8)).shape == (96, 200, 3)
+    assert shrink_part(np.zeros((40, 1000, 3), np.uint8)).shape == (40, 1000, 3)
 
 
 class Broken:
@@ -285,9 +291,9 @@ def test_a_hostile_number_of_lines_is_bounded() -> None:
         one = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
         return np.repeat(one[None], count, axis=0)
 
-    affordable = rapidocr._affordable
-    assert len(affordable(quads(10_000, 30, 10))) == rapidocr.MOST_LINES
-    assert len(affordable(quads(500, 900, 10))) == int(rapidocr.MOST_WRITING // 90)
+    affordable = rapidocr._select_affordable
+    assert len(affordable(quads(10_000, 30, 10))) == rapidocr.MAX_LINES
+    assert len(affordable(quads(500, 900, 10))) == int(rapidocr.MAX_TOTAL_LENGTH // 90)
     assert len(affordable(quads(5, 1600, 4))) == 0
     assert len(affordable(quads(5, 10, 900))) == 5, "vertical writing is no longer than it is"
     assert len(affordable(quads(0, 1, 1))) == 0
@@ -321,7 +327,7 @@ def test_the_look_passes_over_what_has_no_letters() -> None:
 
 @needs_ocr
 def test_the_look_passes_over_icons() -> None:
-    icon = fitted_pixels(
+    icon = fit_pixels(
         written("Harbour", size_px=120), PictureFit("squash", MIN_SIDE_PX - 1, "bilinear")
     )
     assert detect_text(icon) == ()
@@ -348,7 +354,7 @@ def test_only_what_may_hold_writing_is_asked_for_again() -> None:
 
         def view(fit: PictureFit) -> np.ndarray:
             asked.append(fit.size_px)
-            return fitted_pixels(pixels, fit)
+            return fit_pixels(pixels, fit)
 
         return prepare_ocr_picture(view, LoadOptions(legible_px=500)), asked
 
@@ -371,8 +377,8 @@ def test_small_letters_of_a_plain_page_are_found_by_a_closer_look(size_px: int) 
         (300, 400), "No route to the pigeon", fill="black", font=ImageFont.load_default(size_px)
     )
     pixels = np.asarray(page)
-    assert detect_text(fitted_pixels(pixels, PictureFit("within", 640, "bilinear"))) == ()
-    found = prepare_ocr_picture(partial(fitted_pixels, pixels), LoadOptions(legible_px=1600))
+    assert detect_text(fit_pixels(pixels, PictureFit("within", 640, "bilinear"))) == ()
+    found = prepare_ocr_picture(partial(fit_pixels, pixels), LoadOptions(legible_px=1600))
     assert found is not None
     assert any(box.x0 <= 320 / 1920 and box.y0 <= 405 / 1080 <= box.y1 for box in found.boxes)
 
@@ -380,7 +386,7 @@ def test_small_letters_of_a_plain_page_are_found_by_a_closer_look(size_px: int) 
 @needs_ocr
 def test_a_blank_page_is_not_legible() -> None:
     blank = np.full((1080, 1920, 3), 255, np.uint8)
-    assert prepare_ocr_picture(partial(fitted_pixels, blank), LoadOptions(legible_px=1600)) is None
+    assert prepare_ocr_picture(partial(fit_pixels, blank), LoadOptions(legible_px=1600)) is None
 
 
 # Through the library
@@ -422,9 +428,11 @@ def test_writing_becomes_a_segment_whose_vector_has_the_box() -> None:
         Described(Modality.IMAGE, Metadata()),
         Picture(pixels, Place(), ocr_picture=OcrPicture(pixels, (WHOLE,))),
     ]
-    works = list(segmenter.works("a" * 32, contents, encoders, segmenter.Description()))
+    works = list(
+        segmenter.split_into_work_items("a" * 32, contents, encoders, segmenter.AssetDescription())
+    )
     assert [work.segment.kind for work in works] == [SegmentKind.IMAGE, SegmentKind.OCR]
-    _, read = segmenter.encode(works, encoders)
+    _, read = segmenter.encode_work_items(works, encoders)
     assert read.segment.text == "mind the gap"
     assert read.segment.place == Place(chars=(0, 12))
     (vectors,) = read.vectors
@@ -433,10 +441,10 @@ def test_writing_becomes_a_segment_whose_vector_has_the_box() -> None:
 
 
 def test_pictures_are_made_legible_only_where_the_library_reads() -> None:
-    assert segmenter.load_options(FakeEncoders(), LoadOptions()).legible_px == 0
+    assert segmenter.make_load_options(FakeEncoders(), LoadOptions()).legible_px == 0
     reads = ReadingEncoders(FakeReader([]))
-    assert segmenter.load_options(reads, LoadOptions()).legible_px == segmenter.LEGIBLE_PX
-    query = segmenter.load_options(reads, LoadOptions(), with_writing=False)
+    assert segmenter.make_load_options(reads, LoadOptions()).legible_px == segmenter.LEGIBLE_PX
+    query = segmenter.make_load_options(reads, LoadOptions(), with_ocr=False)
     assert query.legible_px == 0
 
 
@@ -450,7 +458,7 @@ def test_a_place_for_reading_can_be_left_empty() -> None:
 
 
 def test_a_preset_of_ones_own_may_say_whether_it_reads() -> None:
-    own = presets.find("mine", {"mine": {"extends": "mini", "ocr": "none"}})
+    own = presets.find_preset("mine", {"mine": {"extends": "mini", "ocr": "none"}})
     assert own.ocr == NO_OCR
 
 
@@ -462,7 +470,7 @@ def test_a_library_keeps_whether_it_reads(tmp_path: Path, monkeypatch: pytest.Mo
     Library.open(tmp_path / "plain", models={"ocr": "none"}).close()
     with pytest.raises(ConfigError, match="ocr model 'none' and cannot take 'rapidocr'"):
         Library.open(tmp_path / "plain", models={"ocr": "rapidocr"})
-    assert library_config.preset_of(plain).ocr == NO_OCR
+    assert library_config.read_preset(plain).ocr == NO_OCR
 
 
 def test_what_reads_must_be_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -472,7 +480,7 @@ def test_what_reads_must_be_installed(tmp_path: Path, monkeypatch: pytest.Monkey
     preset = presets.PRESETS["mini"].with_models({"ocr": RAPIDOCR})
     encoders = Encoders(preset, Context(store=ModelStore(tmp_path)))
     with pytest.raises(MissingExtra):
-        segmenter.load_options(encoders, LoadOptions())
+        segmenter.make_load_options(encoders, LoadOptions())
 
 
 @needs_ocr

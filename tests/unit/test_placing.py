@@ -14,7 +14,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mmsearch.errors import ConfigError
-from mmsearch.export.file_placement import NAME_BYTES, Way, numbered, place
+from mmsearch.export.file_placement import NAME_BYTES, PlacementMethod, number_name, place_files
 from tests.hostile_names import HOSTILE
 
 
@@ -29,19 +29,19 @@ def names(folder: Path) -> list[str]:
     return sorted(one.name for one in folder.iterdir())
 
 
-@pytest.mark.parametrize("way", Way)
-def test_files_of_one_name_all_arrive(way: Way, tmp_path: Path) -> None:
+@pytest.mark.parametrize("way", PlacementMethod)
+def test_files_of_one_name_all_arrive(way: PlacementMethod, tmp_path: Path) -> None:
     paths = [write(tmp_path / one / "a.jpg", one) for one in ("x", "y", "z")]
-    placed = place(paths, tmp_path / "new" / "out", way)
+    placed = place_files(paths, tmp_path / "new" / "out", way)
     assert names(tmp_path / "new" / "out") == ["a (2).jpg", "a (3).jpg", "a.jpg"]
     assert [Path(one.target or "").read_text() for one in placed] == ["x", "y", "z"]
 
 
-@pytest.mark.parametrize("way", Way)
-def test_doing_it_again_changes_nothing(way: Way, tmp_path: Path) -> None:
+@pytest.mark.parametrize("way", PlacementMethod)
+def test_doing_it_again_changes_nothing(way: PlacementMethod, tmp_path: Path) -> None:
     paths = [write(tmp_path / one / "a.jpg", one) for one in ("x", "y")]
-    first = place(paths, tmp_path / "out", way)
-    again = place(list(reversed(paths)), tmp_path / "out", way)
+    first = place_files(paths, tmp_path / "out", way)
+    again = place_files(list(reversed(paths)), tmp_path / "out", way)
     assert names(tmp_path / "out") == ["a (2).jpg", "a.jpg"]
     assert {one.target for one in again} == {one.target for one in first}
     assert not any(one.is_new for one in again)
@@ -50,7 +50,7 @@ def test_doing_it_again_changes_nothing(way: Way, tmp_path: Path) -> None:
 def test_a_copy_keeps_its_time_and_is_a_file_of_its_own(tmp_path: Path) -> None:
     path = write(tmp_path / "a.jpg")
     Path(path).chmod(0o4755)
-    (placed,) = place([path], tmp_path / "out")
+    (placed,) = place_files([path], tmp_path / "out")
     there = Path(placed.target or "").stat()
     assert there.st_mtime_ns == 1_600_000_000_123_456_789
     assert there.st_mode & 0o7777 == 0o755
@@ -60,7 +60,7 @@ def test_a_copy_keeps_its_time_and_is_a_file_of_its_own(tmp_path: Path) -> None:
 def test_a_hard_link_is_the_file_itself_also_through_a_link(tmp_path: Path) -> None:
     path = write(tmp_path / "a.jpg")
     (tmp_path / "b.jpg").symlink_to(path)
-    placed = place([path, str(tmp_path / "b.jpg")], tmp_path / "out", Way.LINK)
+    placed = place_files([path, str(tmp_path / "b.jpg")], tmp_path / "out", PlacementMethod.LINK)
     assert [Path(one.target or "").stat().st_ino for one in placed] == [
         Path(path).stat().st_ino
     ] * 2
@@ -77,7 +77,7 @@ def test_nothing_that_is_there_is_written_over_or_through(tmp_path: Path) -> Non
     os.mkfifo(out / "pipe.jpg")
     before = names(out)
     paths = [write(tmp_path / "in" / name, "new") for name in before]
-    placed = place(paths, out)
+    placed = place_files(paths, out)
     assert victim.read_text() == "keep"
     assert (out / "file.jpg").read_text() == "keep"
     assert not (tmp_path / "not there").exists()
@@ -89,7 +89,7 @@ def test_nothing_that_is_there_is_written_over_or_through(tmp_path: Path) -> Non
 def test_what_is_gone_or_no_file_is_passed_over(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     there = write(tmp_path / "a.jpg")
-    placed = place(
+    placed = place_files(
         [str(tmp_path / "gone.jpg"), str(tmp_path), str(tmp_path / "pipe"), there, "nul\0.jpg"],
         tmp_path / "out",
     )
@@ -103,12 +103,12 @@ def test_what_is_gone_or_no_file_is_passed_over(tmp_path: Path) -> None:
     assert names(tmp_path / "out") == ["a.jpg"]
 
 
-@pytest.mark.parametrize("way", Way)
-def test_hostile_names_arrive_as_they_are(way: Way, tmp_path: Path) -> None:
+@pytest.mark.parametrize("way", PlacementMethod)
+def test_hostile_names_arrive_as_they_are(way: PlacementMethod, tmp_path: Path) -> None:
     paths = [
         write(tmp_path / "in" / name, name.encode("utf-8", "replace").hex()) for name in HOSTILE
     ]
-    place(paths, tmp_path / "out", way)
+    place_files(paths, tmp_path / "out", way)
     assert names(tmp_path / "out") == sorted(HOSTILE)
 
 
@@ -116,7 +116,7 @@ def test_a_number_fits_into_the_longest_name(tmp_path: Path) -> None:
     longest = "é" * 125 + "b.jpg"
     assert len(longest.encode()) == NAME_BYTES
     paths = [write(tmp_path / one / longest, one) for one in ("x", "y")]
-    _, second = place(paths, tmp_path / "out")
+    _, second = place_files(paths, tmp_path / "out")
     name = Path(second.target or "").name
     assert name.endswith("é (2).jpg")
     assert len(os.fsencode(name)) <= NAME_BYTES
@@ -128,7 +128,7 @@ def test_a_number_fits_into_the_longest_name(tmp_path: Path) -> None:
 @example("." + "x" * 254, 2)
 @example("x." + "y" * 253, 2)
 def test_a_numbered_name_is_a_name(name: str, number: int) -> None:
-    found = numbered(name, number)
+    found = number_name(name, number)
     assert f" ({number})" in found
     assert found not in (".", "..", name)
     if len(os.fsencode(name.rpartition(".")[2])) < 200 and len(os.fsencode(name)) <= NAME_BYTES:
@@ -153,7 +153,7 @@ def test_a_copy_that_does_not_fit_is_removed_and_told(tmp_path: Path) -> None:
         largest_file(1_000_000),
         pytest.raises(ConfigError, match=r"no room for large\.bin.*finished is kept"),
     ):
-        place([small, large, small], tmp_path / "out")
+        place_files([small, large, small], tmp_path / "out")
     assert names(tmp_path / "out") == ["small.bin"]
 
 
@@ -165,7 +165,7 @@ def test_an_interrupted_copy_is_removed(tmp_path: Path, monkeypatch: pytest.Monk
     path = tmp_path / "a.jpg"
     path.write_text("content")
     with pytest.raises(KeyboardInterrupt):
-        place([str(path)], tmp_path / "out")
+        place_files([str(path)], tmp_path / "out")
     assert names(tmp_path / "out") == []
 
 
@@ -177,7 +177,7 @@ def test_hard_links_across_file_systems_are_refused_clearly(tmp_path: Path) -> N
     out = other / f"mmsearch-{os.getpid()}"
     try:
         with pytest.raises(ConfigError, match=r"another file system.*--copy-to or --symlink-to"):
-            place([path], out, Way.LINK)
+            place_files([path], out, PlacementMethod.LINK)
         assert names(out) == []
     finally:
         shutil.rmtree(out)
@@ -186,6 +186,6 @@ def test_hard_links_across_file_systems_are_refused_clearly(tmp_path: Path) -> N
 def test_a_folder_that_cannot_be_is_refused(tmp_path: Path) -> None:
     path = write(tmp_path / "a.jpg")
     with pytest.raises(ConfigError, match="name another folder"):
-        place([path], tmp_path / "a.jpg")
+        place_files([path], tmp_path / "a.jpg")
     with pytest.raises(ConfigError, match="name another folder"):
-        place([path], Path(path) / "below")
+        place_files([path], Path(path) / "below")

@@ -13,7 +13,7 @@ from onnx import helper, numpy_helper
 
 from mmsearch.config import cache_dir
 from mmsearch.errors import ModelError
-from mmsearch.models.model_card import ModelCard, StoredModel, Tower
+from mmsearch.models.model_card import ModelCard, StoredModel, TowerCard
 from mmsearch.runtime import precision, processor
 from mmsearch.runtime.precision import choose_precision
 from mmsearch.types import WeightFile
@@ -39,7 +39,7 @@ def save_network(path: Path, products: int) -> None:
     )
 
 
-def store(folder: Path, tower: Tower, *, int8: int = 0, fp32: int = 0) -> StoredModel:
+def store(folder: Path, tower: TowerCard, *, int8: int = 0, fp32: int = 0) -> StoredModel:
     """A model whose networks have so many products; none is not there."""
     counts = {"int8": int8, "fp32": fp32}
     files = []
@@ -54,12 +54,12 @@ def store(folder: Path, tower: Tower, *, int8: int = 0, fp32: int = 0) -> Stored
 @pytest.fixture(autouse=True)
 def _processor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MMSEARCH_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(precision, "processor_name", lambda: HERE)
+    monkeypatch.setattr(precision, "read_processor_name", lambda: HERE)
     monkeypatch.setattr(precision, "saturates_int8", lambda: False)
 
 
-def timed(name: str = "int8", *, on: str = ELSEWHERE) -> Tower:
-    return Tower(name, batch=4, processor=on, recipe="rows-paired")
+def timed(name: str = "int8", *, on: str = ELSEWHERE) -> TowerCard:
+    return TowerCard(name, batch=4, processor=on, recipe="rows-paired")
 
 
 def test_on_the_processor_that_converted_it_the_card_decides(tmp_path: Path) -> None:
@@ -86,7 +86,7 @@ def test_a_processor_is_measured_once(tmp_path: Path, monkeypatch: pytest.Monkey
     (stored.folder / "image.int8.onnx").unlink()  # what is measured again would fail
     assert choose_precision(stored, "image") == "fp32"
 
-    monkeypatch.setattr(precision, "processor_name", lambda: "x86_64 a third")
+    monkeypatch.setattr(precision, "read_processor_name", lambda: "x86_64 a third")
     with pytest.raises(ModelError, match=r"image\.int8\.onnx"):
         choose_precision(stored, "image")
 
@@ -125,7 +125,7 @@ def test_a_table_is_int8_for_its_memory_wherever_it_runs(tmp_path: Path) -> None
 def test_int8_that_may_saturate_is_not_taken_where_it_does(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stored = store(tmp_path, Tower("int8"), int8=1, fp32=400)
+    stored = store(tmp_path, TowerCard("int8"), int8=1, fp32=400)
     assert choose_precision(stored, "image") == "int8"
 
     monkeypatch.setattr(precision, "saturates_int8", lambda: True)
@@ -143,10 +143,10 @@ def test_a_processor_is_named_by_what_decides_on_kernels(
     names = []
     for flags in ("fpu avx2", "fpu avx2 avx_vnni", "sse2 avx2"):
         cpuinfo.write_text(f"model name\t: Some Processor\nflags\t\t: {flags}\n")
-        names.append(processor.processor_name.__wrapped__())
+        names.append(processor.read_processor_name.__wrapped__())
 
     assert names[0] == names[2] != names[1]
     assert "Some Processor avx2" in names[0]
 
     cpuinfo.unlink()
-    assert processor.processor_name.__wrapped__()
+    assert processor.read_processor_name.__wrapped__()

@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmsearch.encoders.registry import ENCODERS, encoder_class
+from mmsearch.encoders.registry import ENCODERS, find_encoder_class
 from mmsearch.errors import ConfigError
 from mmsearch.models import presets
-from mmsearch.models.presets import OCR, PLACES, Calibration, ModelSpec, parse_model
+from mmsearch.models.calibration import ENCODER_CALIBRATIONS, Calibration
+from mmsearch.models.presets import OCR, ROLES, ModelSpec, parse_model
 from mmsearch.models.provisioning import Runtime
 
 FREE = {"Apache-2.0", "MIT", "BSD-3-Clause", "CC-BY-4.0"}
@@ -30,16 +31,16 @@ def test_every_default_has_a_free_licence_and_an_encoder(
     preset: str, place: str, spec: ModelSpec
 ) -> None:
     assert spec.licence in FREE, f"{preset}: {spec.source}"
-    assert encoder_class(spec).kind == place
+    assert find_encoder_class(spec).kind == place
 
 
 @pytest.mark.parametrize("name", sorted(presets.PRESETS))
 def test_what_can_be_asked_of_a_preset_has_a_curve_that_rises(name: str) -> None:
     curves = presets.PRESETS[name].calibrations
     assert {"text>text", "text>image", "image>image", "sound>sound"} <= set(curves)
-    assert ("text>sound" in curves) == encoder_class(presets.PRESETS[name].sound).takes_words
+    assert ("text>sound" in curves) == find_encoder_class(presets.PRESETS[name].sound).takes_words
     for curve in curves.values():
-        assert curve.score(-1.0) < 0.5 < curve.score(1.0)
+        assert curve.compute_score(-1.0) < 0.5 < curve.compute_score(1.0)
 
 
 @given(
@@ -55,14 +56,14 @@ def test_a_curve_rises_and_a_ceiling_lowers_what_does_not_come_near_it(
     near = np.array(sorted(cosines), dtype=np.float32)
     curve = Calibration(midpoint, steepness, ceiling_weight=weight)
 
-    alone, beside = curve.scores(near), curve.scores(near, ceiling)
+    alone, beside = curve.compute_scores(near), curve.compute_scores(near, ceiling)
 
     assert alone.dtype == np.float32
-    np.testing.assert_allclose(alone, [curve.score(float(one)) for one in near], atol=1e-6)
+    np.testing.assert_allclose(alone, [curve.compute_score(float(one)) for one in near], atol=1e-6)
     assert (np.diff(alone) >= 0).all()
     assert (beside <= alone).all()
     moved = Calibration(midpoint + weight * ceiling, steepness)
-    np.testing.assert_allclose(beside, moved.scores(near), atol=1e-6)
+    np.testing.assert_allclose(beside, moved.compute_scores(near), atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -87,7 +88,7 @@ def test_a_model_is_named_by_its_source_or_with_its_encoder(
     assert (spec.encoder, spec.source) == expected
 
 
-@given(st.sampled_from(PLACES), st.text())
+@given(st.sampled_from(ROLES), st.text())
 def test_any_text_is_a_model_or_becomes_one_that_is_told_apart(place: str, written: str) -> None:
     spec = parse_model(place, written)
     assert written in (f"{spec.encoder}:{spec.source}", spec.source, spec.encoder)
@@ -95,7 +96,7 @@ def test_any_text_is_a_model_or_becomes_one_that_is_told_apart(place: str, writt
 
 def test_another_model_brings_its_own_curves() -> None:
     mixed = presets.MINI.with_models({"image": ModelSpec("open-clip", "ViT-B-32/openai")})
-    assert mixed.calibrations["text>image"] == presets.CURVES["open-clip"]["text>image"]
+    assert mixed.calibrations["text>image"] == ENCODER_CALIBRATIONS["open-clip"]["text>image"]
     assert mixed.calibrations["text>text"] == presets.MINI.calibrations["text>text"]
     assert mixed.text == presets.MINI.text
 
@@ -123,7 +124,7 @@ OWN: Mapping[str, object] = {
 
 
 def test_a_preset_of_ones_own_extends_one_that_is_built_in() -> None:
-    mine = presets.find("photos", OWN)
+    mine = presets.find_preset("photos", OWN)
     assert (mine.name, mine.summary) == ("photos", "mine")
     assert mine.image == ModelSpec("open-clip", "ViT-L-14/datacomp_xl_s13b_b90k")
     assert (mine.text.source, mine.text.revision) == ("a/b", "f00")
@@ -146,30 +147,30 @@ def test_a_preset_of_ones_own_extends_one_that_is_built_in() -> None:
 )
 def test_what_is_wrong_with_a_preset_is_said_with_its_place(written: object, said: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(said)):
-        presets.find("photos", {"photos": written})
+        presets.find_preset("photos", {"photos": written})
 
 
 def test_a_built_in_name_is_not_taken_over() -> None:
     with pytest.raises(ConfigError, match="built in"):
-        presets.find("clip", {"clip": {"extends": "mini"}})
+        presets.find_preset("clip", {"clip": {"extends": "mini"}})
 
 
 def test_an_unknown_preset_is_told_with_those_there_are() -> None:
     with pytest.raises(ConfigError, match="best, clip, fast, mini, photos"):
-        presets.find("huge", OWN)
+        presets.find_preset("huge", OWN)
 
 
 def test_every_name_of_an_encoder_leads_to_a_class() -> None:
     for name in ENCODERS:
-        family = encoder_class(ModelSpec(name))
-        assert family.kind in {*PLACES, OCR}
+        family = find_encoder_class(ModelSpec(name))
+        assert family.kind in {*ROLES, OCR}
         assert callable(family.describe)
         assert callable(family.load)
 
 
 def test_an_unknown_encoder_is_told_with_those_there_are() -> None:
     with pytest.raises(ConfigError, match="open-clip"):
-        encoder_class(ModelSpec("nothing"))
+        find_encoder_class(ModelSpec("nothing"))
 
 
 @pytest.mark.parametrize("wishes", [{"device": "gpu"}, {"precision": "int4"}])
@@ -177,4 +178,4 @@ def test_a_runtime_that_there_is_not_is_refused_with_those_there_are(
     wishes: dict[str, str],
 ) -> None:
     with pytest.raises(ConfigError, match="it can be"):
-        Runtime(**wishes).context()
+        Runtime(**wishes).create_context()

@@ -21,9 +21,9 @@ from PIL import Image
 from mmsearch.errors import QueryError
 from mmsearch.media.base import AudioBlock
 from mmsearch.media.isolation import Decoder
-from mmsearch.previews import MAX_PX, Busy, drawing, preview_request, still_s, workers
-from mmsearch.previews.store import Store, folder_of
-from mmsearch.previews.workers import Workers
+from mmsearch.previews import MAX_PX, Busy, choose_still_s, drawing, preview_request, workers
+from mmsearch.previews.store import PreviewStore, previews_folder
+from mmsearch.previews.workers import PreviewWorkers
 from mmsearch.store.location import Location
 from mmsearch.types import Asset, Metadata, Modality, Span
 from tests.patience import HANG_S, wait_until
@@ -40,14 +40,16 @@ KEY = "a" * 32
 
 def picture(
     asset: Asset, *, at_s: float | None = None, page: int | None = None, px: int = 320
-) -> preview_request.Wanted:
-    return preview_request.picture(asset, at_s=at_s, page=page, px=px)
+) -> preview_request.PreviewRequest:
+    return preview_request.request_image(asset, at_s=at_s, page=page, px=px)
 
 
 def waveform(
     asset: Asset, span: Span | None = None, width_px: int = 640, height_px: int = 120
-) -> preview_request.Wanted:
-    return preview_request.waveform(asset, span=span, width_px=width_px, height_px=height_px)
+) -> preview_request.PreviewRequest:
+    return preview_request.request_waveform(
+        asset, span=span, width_px=width_px, height_px=height_px
+    )
 
 
 # what is asked for
@@ -142,8 +144,8 @@ def test_keys_tell_apart_all_that_looks_different() -> None:
 
 
 def test_a_moment_shows_itself_a_little_after_its_beginning() -> None:
-    assert still_s(Span(10.0, 20.0)) == 10.5
-    assert still_s(Span(10.0, 10.4)) == 10.2
+    assert choose_still_s(Span(10.0, 20.0)) == 10.5
+    assert choose_still_s(Span(10.0, 10.4)) == 10.2
 
 
 # what is drawn
@@ -162,7 +164,7 @@ def test_an_envelope_is_that_of_the_whole_however_it_was_cut(
     samples = np.random.default_rng(seed).uniform(-1, 1, length).astype(np.float32)
     span = Span(0.0, length / drawing.RATE_HZ)
 
-    found = drawing.envelope(blocks(samples, count=count), span, is_open=True)
+    found = drawing.compute_envelope(blocks(samples, count=count), span, is_open=True)
 
     whole = samples[: length // drawing.BIN_SAMPLES * drawing.BIN_SAMPLES]
     expected = np.abs(whole.reshape(-1, drawing.BIN_SAMPLES)).max(axis=1)
@@ -174,7 +176,7 @@ def test_sound_that_begins_late_or_ends_early_leaves_silence() -> None:
     span = Span(10.0, 12.0)
     loud = np.ones(drawing.RATE_HZ // 2)
 
-    found = drawing.envelope(blocks(loud, 10.5), span, is_open=False)
+    found = drawing.compute_envelope(blocks(loud, 10.5), span, is_open=False)
 
     assert found is not None
     assert len(found.peaks) == 400
@@ -186,21 +188,21 @@ def test_sound_that_begins_late_or_ends_early_leaves_silence() -> None:
 def test_only_the_stretch_is_drawn_of_what_a_plugin_hands_over() -> None:
     samples = np.repeat(np.array([1.0, 0.25, 1.0]), drawing.RATE_HZ)
 
-    found = drawing.envelope(blocks(samples, count=30), Span(1.0, 2.0), is_open=True)
+    found = drawing.compute_envelope(blocks(samples, count=30), Span(1.0, 2.0), is_open=True)
 
     assert found is not None
     assert set(found.peaks[1:-1].tolist()) == {0.25}
 
 
 def test_no_sound_has_no_envelope() -> None:
-    assert drawing.envelope(iter(()), Span(0.0, 1.0), is_open=True) is None
+    assert drawing.compute_envelope(iter(()), Span(0.0, 1.0), is_open=True) is None
 
 
 @pytest.mark.parametrize(("width", "height"), [(160, 60), (640, 120), (1600, 240)])
 def test_a_waveform_is_a_transparent_picture_of_its_size(width: int, height: int) -> None:
     rising = np.linspace(0, 1, 3000, dtype=np.float32)
 
-    data = drawing.waveform(
+    data = drawing.draw_waveform(
         drawing.Envelope(rising, (rising / 2) ** 2), width_px=width, height_px=height
     )
 
@@ -218,7 +220,7 @@ def test_a_waveform_is_a_transparent_picture_of_its_size(width: int, height: int
 def test_silence_is_a_line() -> None:
     quiet = np.zeros(10, dtype=np.float32)
 
-    data = drawing.waveform(drawing.Envelope(quiet, quiet), width_px=160, height_px=60)
+    data = drawing.draw_waveform(drawing.Envelope(quiet, quiet), width_px=160, height_px=60)
 
     alpha = np.asarray(Image.open(io.BytesIO(data)).convert("RGBA"))[..., 3]
     assert 1 <= (alpha.max(axis=1) > 0).sum() <= 2
@@ -231,7 +233,7 @@ def test_silence_is_a_line() -> None:
 def test_what_was_kept_comes_back(
     tmp_path_factory: pytest.TempPathFactory, data: bytes, media_type: str
 ) -> None:
-    store = Store(tmp_path_factory.mktemp("kept") / "previews")
+    store = PreviewStore(tmp_path_factory.mktemp("kept") / "previews")
 
     store.put(KEY, media_type, data)
 
@@ -243,7 +245,7 @@ def test_only_its_owner_can_look_into_it(tmp_path: Path) -> None:
     folder = tmp_path / "library" / "previews"
     before = os.umask(0)
     try:
-        Store(folder).put(KEY, "image/jpeg", b"data")
+        PreviewStore(folder).put(KEY, "image/jpeg", b"data")
     finally:
         os.umask(before)
 
@@ -257,7 +259,7 @@ def test_a_torn_or_changed_file_is_not_taken(
     tmp_path_factory: pytest.TempPathFactory, at: int, value: int, cut: bool
 ) -> None:
     folder = tmp_path_factory.mktemp("torn") / "previews"
-    store = Store(folder)
+    store = PreviewStore(folder)
     store.put(KEY, "image/jpeg", b"some data")
     (file,) = folder.iterdir()
     content = bytearray(file.read_bytes())
@@ -273,7 +275,7 @@ def test_a_torn_or_changed_file_is_not_taken(
 
 
 def test_a_file_of_another_preview_or_of_nobody_is_not_taken(tmp_path: Path) -> None:
-    store = Store(tmp_path / "previews")
+    store = PreviewStore(tmp_path / "previews")
     store.put(KEY, "image/jpeg", b"one")
     (file,) = (tmp_path / "previews").iterdir()
     for other in ("b" * 32, "c" * 32, "d" * 32, "e" * 32):
@@ -291,7 +293,7 @@ def test_a_file_of_another_preview_or_of_nobody_is_not_taken(tmp_path: Path) -> 
 
 def test_no_more_is_kept_than_may_be_and_the_latest_stays(tmp_path: Path) -> None:
     limit = 100_000
-    store = Store(tmp_path / "previews", limit_bytes=limit)
+    store = PreviewStore(tmp_path / "previews", limit_bytes=limit)
     for at in range(100):
         store.put(f"{at:032x}", "image/jpeg", bytes(3000))
         assert store.size_bytes() <= limit
@@ -306,7 +308,7 @@ def test_no_more_is_kept_than_may_be_and_the_latest_stays(tmp_path: Path) -> Non
 
 
 def test_using_a_preview_keeps_it(tmp_path: Path) -> None:
-    store = Store(tmp_path / "previews")
+    store = PreviewStore(tmp_path / "previews")
     store.put(KEY, "image/jpeg", b"data")
     (file,) = (tmp_path / "previews").iterdir()
     os.utime(file, (1, 1))
@@ -318,7 +320,7 @@ def test_using_a_preview_keeps_it(tmp_path: Path) -> None:
 
 def test_two_processes_that_fill_a_folder_stay_within_its_limit(tmp_path: Path) -> None:
     limit = 200_000
-    stores = [Store(tmp_path / "previews", limit_bytes=limit) for _ in range(2)]
+    stores = [PreviewStore(tmp_path / "previews", limit_bytes=limit) for _ in range(2)]
     for at in range(300):
         stores[at % 2].put(f"{at:032x}", "image/jpeg", bytes(2000))
 
@@ -327,7 +329,7 @@ def test_two_processes_that_fill_a_folder_stay_within_its_limit(tmp_path: Path) 
 
 def test_parts_that_a_killed_process_left_are_removed(tmp_path: Path) -> None:
     folder = tmp_path / "previews"
-    store = Store(folder, limit_bytes=10_000)
+    store = PreviewStore(folder, limit_bytes=10_000)
     store.put(KEY, "image/jpeg", b"data")
     old, new, other = folder / "old.part", folder / "new.part", folder / "notes.txt"
     for path in (old, new, other):
@@ -357,7 +359,7 @@ def test_a_folder_that_cannot_be_used_keeps_nothing_and_breaks_nothing(
         if os.geteuid() == 0:
             pytest.skip("no folder is closed to root")
         tmp_path.chmod(0o500)
-    store = Store(folder)
+    store = PreviewStore(folder)
 
     store.put(KEY, "image/jpeg", b"data")
 
@@ -367,7 +369,7 @@ def test_a_folder_that_cannot_be_used_keeps_nothing_and_breaks_nothing(
 
 
 def test_a_limit_of_nothing_keeps_nothing(tmp_path: Path) -> None:
-    store = Store(tmp_path / "previews", limit_bytes=0)
+    store = PreviewStore(tmp_path / "previews", limit_bytes=0)
     store.put(KEY, "image/jpeg", b"data")
 
     assert store.get(KEY) is None
@@ -379,30 +381,30 @@ def test_they_lie_beside_the_index_and_not_in_it(
     monkeypatch.setenv("MMSEARCH_CACHE", str(tmp_path / "cache"))
     here, far = Location(str(tmp_path)), Location("s3://bucket/library")
 
-    assert folder_of(here).parent == here.folder
+    assert previews_folder(here).parent == here.folder
     for location in (here, far):
-        assert not folder_of(location).is_relative_to(location.cache_folder)
-    assert folder_of(far) != folder_of(Location("s3://bucket/other"))
+        assert not previews_folder(location).is_relative_to(location.cache_folder)
+    assert previews_folder(far) != previews_folder(Location("s3://bucket/other"))
 
 
 # who makes them
 
 
 def test_threads_come_with_work_and_go_without() -> None:
-    makers: Workers[str] = Workers(2, idle_s=0.2)
+    makers: PreviewWorkers[str] = PreviewWorkers(2, idle_s=0.2)
     assert not makers._threads
 
-    futures = [makers.ask(lambda _: threading.current_thread().name) for _ in range(20)]
+    futures = [makers.submit(lambda _: threading.current_thread().name) for _ in range(20)]
     wait(futures, timeout=HANG_S)
 
     assert 1 <= len(makers._threads) <= 2
     wait_until(lambda: not makers._threads)
-    assert makers.ask(lambda _: "again").result(timeout=HANG_S) == "again"
+    assert makers.submit(lambda _: "again").result(timeout=HANG_S) == "again"
     makers.close()
 
 
 def test_at_most_so_many_work_at_once() -> None:
-    makers: Workers[int] = Workers(3)
+    makers: PreviewWorkers[int] = PreviewWorkers(3)
     lock = threading.Lock()
     now = most = 0
 
@@ -416,27 +418,27 @@ def test_at_most_so_many_work_at_once() -> None:
             now -= 1
         return now
 
-    wait([makers.ask(work) for _ in range(60)], timeout=HANG_S)
+    wait([makers.submit(work) for _ in range(60)], timeout=HANG_S)
 
     assert most == 3
     makers.close()
 
 
 def test_errors_are_told_where_the_result_is_wanted_and_work_goes_on() -> None:
-    makers: Workers[int] = Workers(1)
+    makers: PreviewWorkers[int] = PreviewWorkers(1)
 
     def fail(_: Decoder) -> int:
         raise KeyError("x")
 
     with pytest.raises(KeyError):
-        makers.ask(fail).result(timeout=HANG_S)
-    assert makers.ask(lambda _: 3).result(timeout=HANG_S) == 3
+        makers.submit(fail).result(timeout=HANG_S)
+    assert makers.submit(lambda _: 3).result(timeout=HANG_S) == 3
     makers.close()
 
 
 def test_too_many_are_sent_away(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(workers, "WAITING", 5)
-    makers: Workers[int] = Workers(1)
+    makers: PreviewWorkers[int] = PreviewWorkers(1)
     begun, go = threading.Event(), threading.Event()
 
     def work(_: Decoder) -> int:
@@ -444,18 +446,18 @@ def test_too_many_are_sent_away(monkeypatch: pytest.MonkeyPatch) -> None:
         go.wait(HANG_S)
         return 1
 
-    futures: list[Future[int]] = [makers.ask(work)]
+    futures: list[Future[int]] = [makers.submit(work)]
     begun.wait(HANG_S)
-    futures += [makers.ask(work) for _ in range(5)]
+    futures += [makers.submit(work) for _ in range(5)]
     with pytest.raises(Busy):
-        makers.ask(work)
+        makers.submit(work)
     go.set()
     assert [future.result(timeout=HANG_S) for future in futures] == [1] * 6
     makers.close()
 
 
 def test_closing_ends_what_waits_and_what_comes() -> None:
-    makers: Workers[int] = Workers(1)
+    makers: PreviewWorkers[int] = PreviewWorkers(1)
     begun = threading.Event()
 
     def work(decoder: Decoder) -> int:
@@ -464,20 +466,20 @@ def test_closing_ends_what_waits_and_what_comes() -> None:
             time.sleep(0.01)
         return 1
 
-    first = makers.ask(work)
+    first = makers.submit(work)
     begun.wait(HANG_S)
-    second = makers.ask(work)
+    second = makers.submit(work)
     makers.close()
 
     assert first.result(timeout=HANG_S) == 1
     with pytest.raises(Busy):
         second.result(timeout=HANG_S)
     with pytest.raises(Busy):
-        makers.ask(work)
+        makers.submit(work)
 
 
 def test_what_nobody_waits_for_any_more_is_not_made() -> None:
-    makers: Workers[int] = Workers(1)
+    makers: PreviewWorkers[int] = PreviewWorkers(1)
     begun, go = threading.Event(), threading.Event()
     made: list[int] = []
 
@@ -490,12 +492,12 @@ def test_what_nobody_waits_for_any_more_is_not_made() -> None:
         made.append(1)
         return 1
 
-    first = makers.ask(hold)
+    first = makers.submit(hold)
     begun.wait(HANG_S)
-    second = makers.ask(make)
+    second = makers.submit(make)
     assert second.cancel()
     go.set()
     assert first.result(timeout=HANG_S) == 0
-    assert makers.ask(lambda _: 2).result(timeout=HANG_S) == 2
+    assert makers.submit(lambda _: 2).result(timeout=HANG_S) == 2
     assert not made
     makers.close()

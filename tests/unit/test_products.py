@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from mmsearch.index import exact_index
 from mmsearch.index.base import NO_ROW
 from mmsearch.index.exact_index import ExactIndex
-from mmsearch.index.inner_products import Products
+from mmsearch.index.inner_products import InnerProducts
 from mmsearch.index.vector_matrix import Matrix
 
 SLOW_FIRST = settings(deadline=None, max_examples=60)
@@ -66,8 +66,8 @@ def test_products_are_within_their_slack_of_the_truth(
     near = rows[rng.integers(0, count, asked)].astype(np.float32)
     queries = unit(near + rng.choice([0.0, 0.001, 1.0]) * rng.standard_normal((asked, dim)))
 
-    products = Products(queries, np.dtype(dtype))
-    found = products.of(rows)
+    products = InnerProducts(queries, np.dtype(dtype))
+    found = products.multiply(rows)
 
     truth = rows.astype(np.float64) @ queries.astype(np.float64).T
     assert found.shape == (count, asked)
@@ -84,19 +84,19 @@ def test_rows_of_float16_are_widened_for_queries_in_float32(
     rows = rows_of("spread", 20, dim, rng).astype(np.float16)
     queries = rows_of("spread", asked, dim, rng)
 
-    products = Products(queries, np.dtype(np.float32))
+    products = InnerProducts(queries, np.dtype(np.float32))
 
     truth = rows.astype(np.float64) @ queries.astype(np.float64).T
     assert (products.slack < 1e-5).all()
-    assert (np.abs(products.of(rows) - truth) <= products.slack).all()
+    assert (np.abs(products.multiply(rows) - truth) <= products.slack).all()
 
 
 def test_a_query_that_float16_holds_loses_nothing() -> None:
     queries = np.zeros((3, 8), dtype=np.float32)
     queries[:, 2] = 1.0
 
-    assert (Products(queries, np.dtype(np.float16)).slack < 1e-5).all()
-    assert (Products(unit(queries + 0.1), np.dtype(np.float16)).slack > 1e-5).all()
+    assert (InnerProducts(queries, np.dtype(np.float16)).slack < 1e-5).all()
+    assert (InnerProducts(unit(queries + 0.1), np.dtype(np.float16)).slack > 1e-5).all()
 
 
 # Exact search
@@ -191,7 +191,7 @@ def test_rows_nearer_to_each_other_than_float16_tells_are_ranked_by_what_they_ar
     rows = rows_of("clustered", 3000, 128, rng).astype(np.float16)
     query = unit(rows[17:18].astype(np.float32) + 1e-4 * rng.standard_normal((1, 128)))
 
-    found = ExactIndex(Matrix.of(rows)).nearest(query, 50)
+    found = ExactIndex(Matrix.from_array(rows)).nearest(query, 50)
 
     truth = rows.astype(np.float64) @ query[0].astype(np.float64)
     assert truth[found.rows[0]].min() >= np.sort(truth)[-50] - 1e-6

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from mmsearch.errors import QueryError
 from mmsearch.query.ranking import (
-    EXAMPLE_CUTOFF,
     CALIBRATED,
-    RRF,
-    DEFAULT_RANKING,
     DEFAULT_CUTOFF,
+    DEFAULT_RANKING,
+    EXAMPLE_CUTOFF,
+    RRF,
     Cutoff,
     Ranking,
     choose_cutoff,

@@ -6,12 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmsearch.encoders.speech.repetition import pieces, without_echoes, without_loops
+from mmsearch.encoders.speech.repetition import (
+    select_without_echoes,
+    select_without_loops,
+    split_into_pieces,
+)
 
 
 def looped_out(text: str) -> str:
-    said = pieces(text)
-    return "".join(said[index] for index in without_loops(said))
+    said = split_into_pieces(text)
+    return "".join(said[index] for index in select_without_loops(said))
 
 
 @pytest.mark.parametrize(
@@ -69,7 +73,7 @@ echoes = [
 def test_a_sentence_that_comes_again_and_again_stays_once(
     texts: list[str], kept: list[int]
 ) -> None:
-    assert without_echoes(texts) == kept
+    assert select_without_echoes(texts) == kept
 
 
 @pytest.mark.parametrize(
@@ -83,7 +87,7 @@ def test_a_sentence_that_comes_again_and_again_stays_once(
     ],
 )
 def test_a_sentence_said_twice_stays(texts: list[str]) -> None:
-    assert without_echoes(texts) == list(range(len(texts)))
+    assert select_without_echoes(texts) == list(range(len(texts)))
 
 
 words = st.lists(
@@ -94,8 +98,8 @@ joined = st.tuples(words, st.sampled_from(["", " "])).map(lambda drawn: drawn[1]
 
 @given(st.one_of(joined, st.text(max_size=60)))
 def test_no_word_is_made_up_and_a_second_time_changes_nothing(text: str) -> None:
-    said = pieces(text)
-    kept = without_loops(said)
+    said = split_into_pieces(text)
+    kept = select_without_loops(said)
 
     assert "".join(said) == text[: len("".join(said))]
     assert not text[len("".join(said)) :].strip()
@@ -108,10 +112,10 @@ def test_no_word_is_made_up_and_a_second_time_changes_nothing(text: str) -> None
 
 @given(st.lists(st.sampled_from(["No.", "no", "I am here.", "Where?", ""]), max_size=30))
 def test_echoes_are_found_the_first_time(texts: list[str]) -> None:
-    kept = without_echoes(texts)
+    kept = select_without_echoes(texts)
 
     left = [texts[index] for index in kept]
-    assert without_echoes(left) == list(range(len(left)))
+    assert select_without_echoes(left) == list(range(len(left)))
     assert {text.casefold().strip(".") for text in left} == {
         text.casefold().strip(".") for text in texts
     }

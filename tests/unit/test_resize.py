@@ -16,10 +16,10 @@ from PIL import Image
 from mmsearch.media.pixels import compute_stored_scaling
 from mmsearch.runtime.resize import (
     MARGIN,
-    fitted,
-    fitted_pixels,
-    jpeg_scale,
-    scaling,
+    choose_jpeg_scale,
+    fit_pixels,
+    fit_size,
+    plan_scaling,
 )
 from mmsearch.types import PictureFit
 from tests.patience import HANG_S
@@ -82,11 +82,11 @@ def difference(one: np.ndarray, other: np.ndarray) -> int:
 
 @given(sides, sides, fits)
 def test_every_shape_is_fitted(width: int, height: int, fit: PictureFit) -> None:
-    pixels = fitted_pixels(noise(width, height), fit)
+    pixels = fit_pixels(noise(width, height), fit)
 
     assert pixels.dtype == np.uint8
     expected = (
-        fitted(width, height, fit.size_px)[::-1]
+        fit_size(width, height, fit.size_px)[::-1]
         if fit.mode == "within"
         else (fit.size_px, fit.size_px)
     )
@@ -95,9 +95,9 @@ def test_every_shape_is_fitted(width: int, height: int, fit: PictureFit) -> None
 
 @given(sides, sides, fits)
 def test_what_is_fitted_passes_untouched(width: int, height: int, fit: PictureFit) -> None:
-    pixels = fitted_pixels(noise(width, height), fit)
+    pixels = fit_pixels(noise(width, height), fit)
 
-    assert fitted_pixels(pixels, fit) is pixels
+    assert fit_pixels(pixels, fit) is pixels
 
 
 @given(st.integers(20, 300), st.integers(20, 300), st.sampled_from(SQUARE), st.integers(8, 64))
@@ -106,7 +106,7 @@ def test_small_pictures_are_fitted_as_open_clip_does(
 ) -> None:
     fit = PictureFit(mode, px, "bicubic", fill=9)
     image = photograph(width, height)
-    found, expected = fitted_pixels(np.asarray(image), fit), reference(image, fit)
+    found, expected = fit_pixels(np.asarray(image), fit), reference(image, fit)
 
     # Rows left out before scaling can put a weight of nothing on another side of a rounding.
     assert difference(found, expected) <= 2
@@ -123,7 +123,7 @@ def test_large_pictures_are_fitted_as_open_clip_does(
     fit = PictureFit(mode, 96, resampling)
     image = photograph(*size)
 
-    assert difference(fitted_pixels(np.asarray(image), fit), reference(image, fit)) <= 2
+    assert difference(fit_pixels(np.asarray(image), fit), reference(image, fit)) <= 2
 
 
 @pytest.mark.parametrize("mode", SQUARE)
@@ -151,7 +151,7 @@ def test_the_reference_of_these_tests_is_open_clip(
         image = photograph(*size)
         theirs = np.rint(made(image).numpy() * 255).astype(np.uint8).transpose(1, 2, 0)
         assert difference(theirs, reference(image, fit)) == 0
-        assert difference(theirs, fitted_pixels(np.asarray(image), fit)) <= 2
+        assert difference(theirs, fit_pixels(np.asarray(image), fit)) <= 2
 
 
 @pytest.mark.parametrize("size", [(1, 100_000), (100_000, 1), (3, 40_001), (200_000, 40)])
@@ -162,7 +162,7 @@ def test_extreme_shapes_cost_no_more_than_their_middle(
     pixels = noise(*size)
     begun = time.monotonic()
     tracemalloc.start()
-    fitted_pixels(pixels, PictureFit(mode, 224, "bicubic"))
+    fit_pixels(pixels, PictureFit(mode, 224, "bicubic"))
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
 
@@ -176,7 +176,7 @@ def test_the_middle_of_an_extreme_shape_is_what_scaling_all_of_it_gives() -> Non
 
     whole = reference(Image.fromarray(pixels), fit)  # 32 x 42677
 
-    assert difference(fitted_pixels(pixels, fit), whole) <= 2
+    assert difference(fit_pixels(pixels, fit), whole) <= 2
 
 
 @pytest.mark.parametrize("mode", SQUARE)
@@ -188,7 +188,7 @@ def test_a_turned_picture_is_fitted_as_if_it_were_upright(
     fit = PictureFit(mode, 16, "bicubic")
     is_sideways = orientation >= 5
     how = compute_stored_scaling(*size, fit, orientation)
-    upright = scaling(*(size[::-1] if is_sideways else size), fit)
+    upright = plan_scaling(*(size[::-1] if is_sideways else size), fit)
 
     assert how.size == (upright.size[::-1] if is_sideways else upright.size)
     left, top, right, bottom = how.box
@@ -206,18 +206,18 @@ def test_a_turned_picture_is_fitted_as_if_it_were_upright(
 def test_a_jpeg_is_decoded_smaller_only_in_whole_blocks_and_with_the_margin(
     width: int, height: int, fit: PictureFit
 ) -> None:
-    scale = jpeg_scale(width, height, fit)
+    scale = choose_jpeg_scale(width, height, fit)
 
     assert scale in (1, 2, 4, 8)
     if scale > 1:
         assert width % scale == height % scale == 0
-        left, top, right, bottom = scaling(width, height, fit).box
+        left, top, right, bottom = plan_scaling(width, height, fit).box
         kept = min((right - left) / scale, (bottom - top) / scale)
-        assert kept >= MARGIN * min(scaling(width, height, fit).size) * 0.999
+        assert kept >= MARGIN * min(plan_scaling(width, height, fit).size) * 0.999
 
 
 def test_photographs_of_twelve_megapixels_are_decoded_at_a_half_for_the_usual_sizes() -> None:
     for px in (224, 256):
-        assert jpeg_scale(4032, 3024, PictureFit("shortest", px, "bicubic")) == 2
-    assert jpeg_scale(8064, 6048, PictureFit("squash", 256, "bicubic")) == 4
-    assert jpeg_scale(640, 480, PictureFit("shortest", 224, "bicubic")) == 1
+        assert choose_jpeg_scale(4032, 3024, PictureFit("shortest", px, "bicubic")) == 2
+    assert choose_jpeg_scale(8064, 6048, PictureFit("squash", 256, "bicubic")) == 4
+    assert choose_jpeg_scale(640, 480, PictureFit("shortest", 224, "bicubic")) == 1

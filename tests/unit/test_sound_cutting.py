@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmsearch.encoders.audio.whisper_sound import SAMPLE_RATE_HZ, WindowCutter
+from mmsearch.encoders.audio.whisper_sound import SAMPLE_RATE_HZ, WindowSplitter
 from mmsearch.encoders.base import Utterance
-from mmsearch.encoders.speech.transcriber import SpeechCutter
-from mmsearch.encoders.speech.utterances import MAX_PAUSE_S, MAX_UTTERANCE_S, sentences
+from mmsearch.encoders.speech.transcriber import SpeechSplitter
+from mmsearch.encoders.speech.utterances import MAX_PAUSE_S, MAX_UTTERANCE_S, join_sentences
 from mmsearch.types import Span
 
 RATE = 100
@@ -26,7 +26,7 @@ def blocks_of(samples: np.ndarray, cuts: Sequence[int]) -> list[np.ndarray]:
 def windows_of(
     samples: np.ndarray, cuts: Sequence[int], *, window_s: float, hop_s: float, start_s: float = 0.0
 ) -> list[tuple[Span, np.ndarray]]:
-    cutter = WindowCutter(window_s=window_s, hop_s=hop_s)
+    cutter = WindowSplitter(window_s=window_s, hop_s=hop_s)
     found = []
     at = start_s
     for block in blocks_of(samples, cuts):
@@ -68,14 +68,14 @@ def test_a_window_is_the_sound_of_its_span(length: int, hop_s: float) -> None:
 
 def test_a_very_short_sound_has_one_window_and_none_at_all_has_none() -> None:
     assert len(windows_of(np.ones(3, dtype=np.float32), [], window_s=10, hop_s=10)) == 1
-    assert list(WindowCutter(window_s=10, hop_s=10).finish()) == []
+    assert list(WindowSplitter(window_s=10, hop_s=10).finish()) == []
 
 
 # Stretches for the speech model
 
 
 def stretches_of(samples: np.ndarray, cuts: Sequence[int]) -> list[tuple[float, np.ndarray]]:
-    cutter = SpeechCutter(sample_rate_hz=RATE)
+    cutter = SpeechSplitter(sample_rate_hz=RATE)
     found = []
     at = 3.0
     for block in blocks_of(samples, cuts):
@@ -103,7 +103,7 @@ def test_stretches_join_to_the_whole_and_do_not_depend_on_the_blocks(
     for start_s, stretch in whole:
         assert start_s == pytest.approx(at)
         at += len(stretch) / RATE
-        assert len(stretch) <= SpeechCutter.STRETCH_S * RATE
+        assert len(stretch) <= SpeechSplitter.SECTION_S * RATE
 
 
 def test_a_stretch_ends_where_it_is_quiet() -> None:
@@ -118,7 +118,7 @@ def test_a_stretch_ends_where_it_is_quiet() -> None:
 
 
 def test_no_sound_is_no_stretch() -> None:
-    assert list(SpeechCutter().finish()) == []
+    assert list(SpeechSplitter().finish()) == []
 
 
 # Sentences
@@ -129,14 +129,16 @@ def said(*parts: tuple[str, float, float]) -> list[Utterance]:
 
 
 def test_what_was_cut_in_mid_sentence_is_joined() -> None:
-    joined = sentences(said(("I went", 0, 2), ("to the harbour.", 2.1, 4), ("It rained.", 4.2, 5)))
+    joined = join_sentences(
+        said(("I went", 0, 2), ("to the harbour.", 2.1, 4), ("It rained.", 4.2, 5))
+    )
 
     assert joined == said(("I went to the harbour.", 0, 4), ("It rained.", 4.2, 5))
 
 
 def test_a_pause_or_twenty_seconds_end_a_sentence() -> None:
-    assert len(sentences(said(("I went", 0, 2), ("to the harbour", 3, 4)))) == 2
-    assert len(sentences(said(("on", 0, 15), ("and on", 15, 21)))) == 2
+    assert len(join_sentences(said(("I went", 0, 2), ("to the harbour", 3, 4)))) == 2
+    assert len(join_sentences(said(("on", 0, 15), ("and on", 15, 21)))) == 2
 
 
 utterances = st.lists(
@@ -159,7 +161,7 @@ def test_joining_keeps_all_words_in_order_and_times_apart(
         heard.append(Utterance(text, Span(at, at + length / 10)))
         at += length / 10
 
-    joined = sentences(heard)
+    joined = join_sentences(heard)
 
     assert " ".join(one.text for one in joined) == " ".join(one.text for one in heard)
     for one in joined:
@@ -176,4 +178,4 @@ def test_joining_keeps_all_words_in_order_and_times_apart(
             or pause_s > MAX_PAUSE_S
             or any(part.span.end_s - one.span.start_s > MAX_UTTERANCE_S for part in heard)
         )
-    assert sentences(joined) == joined or len(sentences(joined)) <= len(joined)
+    assert join_sentences(joined) == joined or len(join_sentences(joined)) <= len(joined)

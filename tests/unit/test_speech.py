@@ -17,14 +17,14 @@ from mmsearch.encoders.speech.transcriber import (
     PATTERNS,
     REPOSITORIES,
     WhisperTranscriber,
-    compute_type,
-    languages,
+    choose_compute_type,
+    find_packaged_folder,
+    list_languages,
+    open_named_whisper,
     open_whisper,
-    packaged_folder,
-    whisper_model,
 )
-from mmsearch.encoders.speech.transcription import InBatches, Listening
-from mmsearch.encoders.speech.vad import SAMPLE_RATE_HZ, Voice
+from mmsearch.encoders.speech.transcription import BatchTranscriber, TranscriptionOptions
+from mmsearch.encoders.speech.vad import SAMPLE_RATE_HZ, SpeechRegions
 from mmsearch.errors import ConfigError, ModelError, WeightsMissing
 from mmsearch.runtime.device import Device
 from mmsearch.types import Span
@@ -91,7 +91,7 @@ def test_a_language_that_the_model_does_not_know_is_refused_with_those_it_does(
 def test_a_model_for_english_takes_no_other_language() -> None:
     english = FakeWhisper(is_multilingual=False)
 
-    assert languages(english) == ("en",)
+    assert list_languages(english) == ("en",)
     WhisperTranscriber(english, language="en")
     with pytest.raises(ConfigError, match=r"tiny\.en.*English only.*--speech-model small"):
         WhisperTranscriber(english, language="de")
@@ -125,11 +125,11 @@ def test_words_come_on_demand_only() -> None:
 
 
 def test_the_arithmetic_is_what_the_device_supports() -> None:
-    assert compute_type(CPU, {"int8", "int8_float32", "float32"}) == "int8"
-    assert compute_type(CPU, {"float32"}) == "float32"
-    assert compute_type(GPU, {"float16", "int8_float16", "int8", "float32"}) == "float16"
-    assert compute_type(GPU, {"int8_float32", "int8", "float32"}) == "int8_float32"
-    assert compute_type(GPU, {"float32"}) == "float32"
+    assert choose_compute_type(CPU, {"int8", "int8_float32", "float32"}) == "int8"
+    assert choose_compute_type(CPU, {"float32"}) == "float32"
+    assert choose_compute_type(GPU, {"float16", "int8_float16", "int8", "float32"}) == "float16"
+    assert choose_compute_type(GPU, {"int8_float32", "int8", "float32"}) == "int8_float32"
+    assert choose_compute_type(GPU, {"float32"}) == "float32"
 
 
 @pytest.fixture
@@ -150,10 +150,10 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 
 def test_a_gpu_is_taken_by_its_number(opened: dict[str, Any]) -> None:
-    open_whisper(packaged_folder(), device="cuda:1", threads=3)
+    open_whisper(find_packaged_folder(), device="cuda:1", threads=3)
 
     assert opened == {
-        "at": str(packaged_folder()),
+        "at": str(find_packaged_folder()),
         "device": "cuda",
         "device_index": 1,
         "compute_type": "float16",
@@ -166,7 +166,7 @@ def test_a_gpu_without_its_libraries_is_told(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(speech, "load_cublas", lambda: "Whisper needs cuBLAS 12: pip install it")
 
     with pytest.raises(ModelError, match=r"pip install it; or use --device cpu"):
-        open_whisper(packaged_folder(), device="cuda")
+        open_whisper(find_packaged_folder(), device="cuda")
 
 
 def test_a_gpu_that_cannot_take_the_model_is_told(
@@ -179,7 +179,7 @@ def test_a_gpu_that_cannot_take_the_model_is_told(
 
     monkeypatch.setattr(faster_whisper, "WhisperModel", refuse)
     with pytest.raises(ModelError, match=r"cuda:0.*out of memory.*smaller --speech-model"):
-        open_whisper(packaged_folder(), device="cuda")
+        open_whisper(find_packaged_folder(), device="cuda")
 
 
 @pytest.mark.parametrize("left", [(), ("model.bin",), ("tokenizer.json",)])
@@ -196,11 +196,11 @@ def test_a_folder_without_a_whole_model_never_asks_the_network(
         (tmp_path / name).write_bytes(b"{}")
 
     with pytest.raises(WeightsMissing, match=r"holds no CTranslate2 Whisper model.*models pull"):
-        whisper_model(str(tmp_path))
+        open_named_whisper(str(tmp_path))
 
 
 def test_a_model_that_is_broken_is_told(tmp_path: Path) -> None:
-    for file in packaged_folder().iterdir():
+    for file in find_packaged_folder().iterdir():
         if file.is_file():
             (tmp_path / file.name).write_bytes(file.read_bytes()[:5000])
 
@@ -247,7 +247,7 @@ def five_windows(monkeypatch: pytest.MonkeyPatch) -> np.ndarray:
     """Five parts of 20 s with a pause of 10 s before each."""
     second = SAMPLE_RATE_HZ
     parts = tuple(((30 * i + 10) * second, (30 * i + 30) * second) for i in range(5))
-    monkeypatch.setattr(Voice, "found_in", classmethod(lambda cls, _samples: cls(parts)))
+    monkeypatch.setattr(SpeechRegions, "detect", classmethod(lambda cls, _samples: cls(parts)))
     return np.zeros(150 * second, dtype=np.float32)
 
 
@@ -263,7 +263,7 @@ def test_batches_give_times_of_the_stretch(
     five_windows: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fake = pipeline(monkeypatch, room=16)
-    heard = InBatches()(FakeWhisper(), five_windows, Listening())
+    heard = BatchTranscriber()(FakeWhisper(), five_windows, TranscriptionOptions())
 
     assert len(fake.asked[0]) == 5
     spans = [one.utterance.span for one in heard]
@@ -276,8 +276,8 @@ def test_full_memory_halves_the_batch_for_good_and_loses_nothing(
     five_windows: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fake = pipeline(monkeypatch, room=1)
-    listen = InBatches(16)
-    heard = listen(FakeWhisper(), five_windows, Listening())
+    listen = BatchTranscriber(16)
+    heard = listen(FakeWhisper(), five_windows, TranscriptionOptions())
 
     assert [len(clips) for clips in fake.asked] == [5, 2, 1, 1, 1, 1, 1]
     assert listen.size == 1
@@ -292,7 +292,7 @@ def test_memory_for_not_even_one_window_is_told(
     pipeline(monkeypatch, room=0)
 
     with pytest.raises(ModelError, match=r"too little free memory.*--device cpu"):
-        InBatches()(FakeWhisper(), five_windows, Listening())
+        BatchTranscriber()(FakeWhisper(), five_windows, TranscriptionOptions())
 
 
 def test_other_errors_are_not_taken_for_full_memory(
@@ -306,17 +306,19 @@ def test_other_errors_are_not_taken_for_full_memory(
 
     monkeypatch.setattr(faster_whisper, "BatchedInferencePipeline", Broken(1))
     with pytest.raises(RuntimeError, match="no kernel image"):
-        InBatches()(FakeWhisper(), five_windows, Listening())
+        BatchTranscriber()(FakeWhisper(), five_windows, TranscriptionOptions())
 
 
 def test_what_a_window_cuts_off_is_heard_in_a_further_pass(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     parts = ((0, 28 * SAMPLE_RATE_HZ),)
-    monkeypatch.setattr(Voice, "found_in", classmethod(lambda cls, _samples: cls(parts)))
+    monkeypatch.setattr(SpeechRegions, "detect", classmethod(lambda cls, _samples: cls(parts)))
     fake = pipeline(monkeypatch, room=16)
 
-    heard = InBatches()(FakeWhisper(), np.zeros(28 * SAMPLE_RATE_HZ, np.float32), Listening())
+    heard = BatchTranscriber()(
+        FakeWhisper(), np.zeros(28 * SAMPLE_RATE_HZ, np.float32), TranscriptionOptions()
+    )
 
     assert fake.asked == [[{"start": 0.0, "end": 28.0}], [{"start": 20.0, "end": 28.0}]]
     assert [one.utterance.span for one in heard] == [Span(0.0, 20.0), Span(20.0, 28.0)]
@@ -324,18 +326,18 @@ def test_what_a_window_cuts_off_is_heard_in_a_further_pass(
 
 def test_a_stretch_without_speech_asks_no_model() -> None:
     silence = np.zeros(SAMPLE_RATE_HZ, np.float32)
-    assert InBatches()(None, silence, Listening()) == []
+    assert BatchTranscriber()(None, silence, TranscriptionOptions()) == []
 
 
 @pytest.mark.slow
 def test_batches_hear_what_one_by_one_hears(sample_data: Path) -> None:
     from faster_whisper import decode_audio
 
-    whisper = whisper_model(threads=2)
+    whisper = open_named_whisper(threads=2)
     samples = decode_audio(str(sample_data / "recordings" / "voice_memo_03.flac"))
-    listening = Listening(with_words=True)
-    one = transcription.one_by_one(whisper, samples, listening)
-    many = InBatches(4)(whisper, samples, listening)
+    listening = TranscriptionOptions(with_words=True)
+    one = transcription.transcribe_sequentially(whisper, samples, listening)
+    many = BatchTranscriber(4)(whisper, samples, listening)
 
     said = [" ".join(part.utterance.text for part in heard).lower() for heard in (one, many)]
     assert said[0] == said[1]

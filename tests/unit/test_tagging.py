@@ -14,7 +14,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmsearch.encoders.image.tagging import CROP_PX, SHA256, TaggingEncoder, cut, windows
+from mmsearch.encoders.image.tagging import (
+    CROP_PX,
+    SHA256,
+    TaggingEncoder,
+    choose_windows,
+    cut_windows,
+)
 from mmsearch.encoders.text.minilm import MiniLmEncoder
 from mmsearch.errors import WeightsMismatch, WeightsMissing
 from mmsearch.models.presets import ModelSpec
@@ -28,12 +34,12 @@ TEST_DATA = Path(os.environ.get("MMSEARCH_TEST_DATA", ROOT.parent / "shared/data
 
 @pytest.fixture(scope="module")
 def encoder() -> TaggingEncoder:
-    return TaggingEncoder.load(ModelSpec("tagging"), Runtime(threads=2).context())
+    return TaggingEncoder.load(ModelSpec("tagging"), Runtime(threads=2).create_context())
 
 
 @pytest.fixture(scope="module")
 def text_encoder() -> MiniLmEncoder:
-    return MiniLmEncoder.load(ModelSpec("minilm"), Runtime(threads=2).context())
+    return MiniLmEncoder.load(ModelSpec("minilm"), Runtime(threads=2).create_context())
 
 
 def gradient(width: int, height: int, *, seed: int = 0) -> np.ndarray:
@@ -55,7 +61,7 @@ def read(path: Path, longest_px: int) -> np.ndarray:
     ("width", "height"), [(1, 1), (7, 5), (512, 384), (384, 512), (512, 4), (3, 512), (4000, 3000)]
 )
 def test_every_size_of_picture_gives_crops_and_boxes_inside_it(width: int, height: int) -> None:
-    prepared = cut(gradient(width, height))
+    prepared = cut_windows(gradient(width, height))
     assert prepared.crops.shape == (len(prepared.boxes), CROP_PX, CROP_PX, 3)
     assert prepared.crops.dtype == np.uint8
     assert len(prepared.boxes) <= 8
@@ -68,7 +74,7 @@ def test_every_size_of_picture_gives_crops_and_boxes_inside_it(width: int, heigh
     ("width", "height"), [(400, 400), (512, 384), (512, 100), (60, 512), (5000, 10)]
 )
 def test_windows_cover_the_picture_without_its_whole(width: int, height: int) -> None:
-    whole, *rest = windows(width, height)
+    whole, *rest = choose_windows(width, height)
     assert whole == Box(0, 0, 1, 1)
     grid = (np.arange(100) + 0.5) / 100
     covered = np.zeros((100, 100), dtype=bool)
@@ -80,7 +86,7 @@ def test_windows_cover_the_picture_without_its_whole(width: int, height: int) ->
 
 
 def test_windows_of_a_strip_follow_its_length() -> None:
-    wide, high = windows(900, 100)[1:], windows(100, 900)[1:]
+    wide, high = choose_windows(900, 100)[1:], choose_windows(100, 900)[1:]
     assert all((box.y0, box.y1) == (0, 1) for box in wide)
     assert all(left.x0 < right.x0 for left, right in pairwise(wide))
     assert high == tuple(Box(box.y0, box.x0, box.y1, box.x1) for box in wide)
@@ -89,7 +95,7 @@ def test_windows_of_a_strip_follow_its_length() -> None:
 def test_a_crop_shows_what_its_box_says() -> None:
     pixels = np.zeros((400, 500, 3), dtype=np.uint8)
     pixels[200:, 250:] = 255
-    prepared = cut(pixels)
+    prepared = cut_windows(pixels)
     for crop, box in zip(prepared.crops, prepared.boxes, strict=True):
         wanted = max(0, box.x1 - max(0.5, box.x0)) * max(0, box.y1 - max(0.5, box.y0))
         share = wanted / ((box.x1 - box.x0) * (box.y1 - box.y0))
@@ -99,7 +105,7 @@ def test_a_crop_shows_what_its_box_says() -> None:
 def test_cutting_leaves_the_pixels_alone() -> None:
     pixels = gradient(300, 200)
     pixels.setflags(write=False)
-    first, second = cut(pixels), cut(pixels)
+    first, second = cut_windows(pixels), cut_windows(pixels)
     np.testing.assert_array_equal(first.crops, second.crops)
 
 
@@ -131,9 +137,9 @@ def test_a_picture_is_encoded_alike_in_every_company(encoder: TaggingEncoder) ->
 def test_two_loads_and_any_number_of_threads_agree(encoder: TaggingEncoder) -> None:
     picture = encoder.prepare(gradient(400, 300, seed=3))
     (first,) = encoder.encode([picture])
-    (second,) = TaggingEncoder.load(ModelSpec("tagging"), Runtime(threads=1).context()).encode(
-        [picture]
-    )
+    (second,) = TaggingEncoder.load(
+        ModelSpec("tagging"), Runtime(threads=1).create_context()
+    ).encode([picture])
     np.testing.assert_array_equal(first.values, second.values)
 
 

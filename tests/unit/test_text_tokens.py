@@ -10,7 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 
-from mmsearch.encoders.text.text_tokens import FEW, FRAME, PIECES, TextTokens
+from mmsearch.encoders.text.text_tokens import (
+    MAX_PARTIAL_CHARACTERS,
+    PARTIAL_TOKENIZER_NAME,
+    PIECES_NAME,
+    StoredTokenizer,
+)
 from mmsearch.errors import ModelError
 from mmsearch.models.conversion import vocabulary
 from tests.models_sound import WORDS, sentences, unigram_tokenizer
@@ -59,41 +64,45 @@ def unigram(folder: Path) -> None:
 
 
 @pytest.fixture(scope="module", params=[unigram, byte_level, byte_fallback])
-def tokens(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> TextTokens:
+def tokens(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> StoredTokenizer:
     source, target = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("target")
     request.param(source)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(vocabulary, "WORTH", 0)
-        vocabulary.keep_tokenizer(source, target)
-    assert (target / FRAME).is_file()
-    return TextTokens(target)
+        patch.setattr(vocabulary, "MIN_PARTIAL_VOCABULARY", 0)
+        vocabulary.convert_tokenizer(source, target)
+    assert (target / PARTIAL_TOKENIZER_NAME).is_file()
+    return StoredTokenizer(target)
 
 
 @settings(max_examples=150, deadline=None)
 @given(text=TEXTS)
-def test_ids_of_any_text_are_those_of_the_whole(tokens: TextTokens, text: str) -> None:
-    assert tokens.frame is not None
+def test_ids_of_any_text_are_those_of_the_whole(tokens: StoredTokenizer, text: str) -> None:
+    assert tokens.partial_tokenizer is not None
     clean = text.encode("utf-8", "replace").decode()
 
-    few = tokens.frame.ids([clean])
+    few = tokens.partial_tokenizer.encode([clean])
 
-    assert few in (None, [tokens.whole.encode(clean).ids])
+    assert few in (None, [tokens.full_tokenizer.encode(clean).ids])
 
 
 @pytest.mark.parametrize("text", ["a <s> b", "rain</s>", "x <eos>"])
 def test_a_text_that_spells_a_special_token_has_the_ids_of_the_whole(
-    tokens: TextTokens, text: str
+    tokens: StoredTokenizer, text: str
 ) -> None:
-    assert TextTokens(tokens._folder).ids([text]) == [tokens.whole.encode(text).ids]
+    assert StoredTokenizer(tokens._folder).encode([text]) == [
+        tokens.full_tokenizer.encode(text).ids
+    ]
 
 
-def test_few_texts_do_not_open_the_whole(tokens: TextTokens) -> None:
-    fresh = TextTokens(tokens._folder)
+def test_few_texts_do_not_open_the_whole(tokens: StoredTokenizer) -> None:
+    fresh = StoredTokenizer(tokens._folder)
 
-    fresh.ids(["a dog on the roof", "", "rain"])
+    fresh.encode(["a dog on the roof", "", "rain"])
     assert fresh._opened is None
 
-    fresh.ids(["rain " * FEW])
+    fresh.encode(["rain " * MAX_PARTIAL_CHARACTERS])
     assert fresh._opened is not None
 
 
@@ -102,10 +111,10 @@ def test_a_small_vocabulary_has_no_quick_form(tmp_path: Path) -> None:
     target = tmp_path / "target"
     target.mkdir()
 
-    kept = vocabulary.keep_tokenizer(tmp_path, target)
+    kept = vocabulary.convert_tokenizer(tmp_path, target)
 
-    assert kept.frame is None
-    assert kept.ids(["rain"]) == [kept.whole.encode("rain").ids]
+    assert kept.partial_tokenizer is None
+    assert kept.encode(["rain"]) == [kept.full_tokenizer.encode("rain").ids]
 
 
 def test_what_would_give_other_ids_is_not_kept(
@@ -114,24 +123,24 @@ def test_what_would_give_other_ids_is_not_kept(
     unigram(tmp_path)
     target = tmp_path / "target"
     target.mkdir()
-    monkeypatch.setattr(vocabulary, "WORTH", 0)
+    monkeypatch.setattr(vocabulary, "MIN_PARTIAL_VOCABULARY", 0)
     monkeypatch.setattr(vocabulary, "_LONGEST", 1)  # too short for any word
 
-    vocabulary.keep_tokenizer(tmp_path, target)
+    vocabulary.convert_tokenizer(tmp_path, target)
 
-    assert not (target / FRAME).exists()
-    assert not (target / PIECES).exists()
+    assert not (target / PARTIAL_TOKENIZER_NAME).exists()
+    assert not (target / PIECES_NAME).exists()
 
 
-def test_a_broken_frame_says_which_and_what_to_do(tokens: TextTokens, tmp_path: Path) -> None:
-    (tmp_path / FRAME).write_text(json.dumps({"tokenizer": {}}))
+def test_a_broken_frame_says_which_and_what_to_do(tokens: StoredTokenizer, tmp_path: Path) -> None:
+    (tmp_path / PARTIAL_TOKENIZER_NAME).write_text(json.dumps({"tokenizer": {}}))
 
     with pytest.raises(ModelError, match=r"tokenizer\.frame\.json.*pull it again"):
-        TextTokens(tmp_path).ids(["rain"])
+        StoredTokenizer(tmp_path).encode(["rain"])
 
 
 def test_a_file_that_is_no_tokenizer_is_refused(tmp_path: Path) -> None:
     (tmp_path / "tokenizer.json").write_text("{}")
 
     with pytest.raises(ModelError, match="is no tokenizer"):
-        TextTokens(tmp_path).ids(["rain"])
+        StoredTokenizer(tmp_path).encode(["rain"])

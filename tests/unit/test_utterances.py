@@ -10,32 +10,34 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmsearch.encoders.base import Utterance, Word
-from mmsearch.encoders.speech.repetition import spoken
+from mmsearch.encoders.speech.repetition import normalize_speech
 from mmsearch.encoders.speech.utterances import (
     MAX_ECHO_PAUSE_S,
     MAX_NO_SPEECH_OF_A_SIGN_OFF,
     MIN_LEVEL_OF_A_SIGN_OFF_DB,
-    Heard,
-    is_invented_sign_off,
+    TranscribedSegment,
+    assemble_utterances,
+    is_hallucinated_sign_off,
     is_trusted,
-    moved,
-    sentences,
-    utterances,
-    without_echo,
-    without_loop,
+    join_sentences,
+    remove_echoes,
+    remove_loops,
+    shift_utterance,
 )
 from mmsearch.types import Span
 
-SURE = Heard(
+SURE = TranscribedSegment(
     Utterance("It rained.", Span(0.0, 2.0)),
-    no_speech=0.02,
+    no_speech_probability=0.02,
     log_probability=-0.3,
-    compression=1.2,
+    compression_ratio=1.2,
     level_db=-25.0,
 )
 
 
-def heard(text: str, start_s: float = 0.0, end_s: float = 2.0, **changes: float) -> Heard:
+def heard(
+    text: str, start_s: float = 0.0, end_s: float = 2.0, **changes: float
+) -> TranscribedSegment:
     return replace(SURE, utterance=Utterance(text, Span(start_s, end_s)), **changes)
 
 
@@ -61,9 +63,9 @@ def test_what_was_heard_well_is_trusted() -> None:
 @pytest.mark.parametrize(
     "doubt",
     [
-        {"no_speech": 0.6},
+        {"no_speech_probability": 0.6},
         {"log_probability": -1.0},
-        {"compression": 2.4},
+        {"compression_ratio": 2.4},
     ],
 )
 def test_each_gate_alone_holds_back(doubt: dict[str, float]) -> None:
@@ -95,27 +97,27 @@ SIGN_OFFS = [
 
 @pytest.mark.parametrize("text", SIGN_OFFS)
 def test_a_sign_off_on_silence_is_invented(text: str) -> None:
-    assert is_invented_sign_off(heard(text, no_speech=MAX_NO_SPEECH_OF_A_SIGN_OFF))
-    assert is_invented_sign_off(heard(text, level_db=MIN_LEVEL_OF_A_SIGN_OFF_DB - 1))
+    assert is_hallucinated_sign_off(heard(text, no_speech_probability=MAX_NO_SPEECH_OF_A_SIGN_OFF))
+    assert is_hallucinated_sign_off(heard(text, level_db=MIN_LEVEL_OF_A_SIGN_OFF_DB - 1))
 
 
 @pytest.mark.parametrize("text", SIGN_OFFS)
 def test_a_sign_off_that_was_said_stays(text: str) -> None:
-    assert not is_invented_sign_off(heard(text))
+    assert not is_hallucinated_sign_off(heard(text))
 
 
 @pytest.mark.parametrize(
     "text", ["Thank you for the coffee.", "You left.", "And so, thanks for watching my dog."]
 )
 def test_other_words_on_silence_are_left_to_the_gates(text: str) -> None:
-    assert not is_invented_sign_off(heard(text, no_speech=0.59, level_db=-90.0))
+    assert not is_hallucinated_sign_off(heard(text, no_speech_probability=0.59, level_db=-90.0))
 
 
 # Loops and echoes
 
 
 def test_a_loop_loses_its_copies_and_their_words() -> None:
-    left = without_loop(with_words("and you you you you went"))
+    left = remove_loops(with_words("and you you you you went"))
 
     assert left.text == "and you went"
     assert [word.text for word in left.words] == ["and", "you", "went"]
@@ -125,7 +127,7 @@ def test_a_loop_loses_its_copies_and_their_words() -> None:
 
 def test_a_loop_without_spaces_is_put_together_without_them() -> None:
     words = tuple(Word(one, Span(i, i + 1), 0.9) for i, one in enumerate("天気です" * 3))
-    left = without_loop(Utterance("天気です" * 3, Span(0, 12), "ja", words))
+    left = remove_loops(Utterance("天気です" * 3, Span(0, 12), "ja", words))
 
     assert left.text == "天気です"
     assert len(left.words) == 4
@@ -133,18 +135,18 @@ def test_a_loop_without_spaces_is_put_together_without_them() -> None:
 
 def test_what_is_no_loop_is_left_as_it_is() -> None:
     honest = with_words("No, no, no. We will, we will rock you.")
-    assert without_loop(honest) is honest
+    assert remove_loops(honest) is honest
 
 
 def test_a_sentence_said_again_and_again_is_kept_once() -> None:
     echo = said("It rained.", *["I am here."] * 4, "Then it stopped.")
 
-    assert without_echo(echo) == [echo[0], echo[1], echo[5]]
+    assert remove_echoes(echo) == [echo[0], echo[1], echo[5]]
 
 
 def test_announcements_with_long_pauses_are_no_echo() -> None:
     often = said(*["Mind the gap, please."] * 5, pause_s=MAX_ECHO_PAUSE_S + 1)
-    assert without_echo(often) == often
+    assert remove_echoes(often) == often
 
 
 texts = st.sampled_from(
@@ -160,30 +162,32 @@ def test_no_word_is_made_up_and_order_stays(
     at, all_heard = 0.0, []
     for text, pause, length in drawn:
         at += pause / 10
-        all_heard.append(heard(text, at, at + length / 10, level_db=level_db, no_speech=no_speech))
+        all_heard.append(
+            heard(text, at, at + length / 10, level_db=level_db, no_speech_probability=no_speech)
+        )
         at += length / 10
 
-    left = utterances(all_heard)
+    left = assemble_utterances(all_heard)
 
     before = iter(" ".join(one.utterance.text for one in all_heard).split())
     assert all(word in before for word in " ".join(one.text for one in left).split())
     assert all(one.span.start_s <= other.span.start_s for one, other in pairwise(left))
-    assert all(spoken(one.text) for one in left)
+    assert all(normalize_speech(one.text) for one in left)
 
 
 @given(segments)
 def test_guards_change_nothing_the_second_time(drawn: list[tuple[str, int, int]]) -> None:
-    once = without_echo([without_loop(one) for one in said(*(text for text, _, _ in drawn))])
-    assert without_echo([without_loop(one) for one in once]) == once
+    once = remove_echoes([remove_loops(one) for one in said(*(text for text, _, _ in drawn))])
+    assert remove_echoes([remove_loops(one) for one in once]) == once
 
 
 # Joining
 
 
 def test_words_and_language_are_joined_with_the_sentence() -> None:
-    first, second = with_words("I went"), moved(with_words("home."), 2.0)
+    first, second = with_words("I went"), shift_utterance(with_words("home."), 2.0)
 
-    (joined,) = sentences([first, second])
+    (joined,) = join_sentences([first, second])
 
     assert joined.text == "I went home."
     assert joined.words == first.words + second.words
@@ -192,11 +196,11 @@ def test_words_and_language_are_joined_with_the_sentence() -> None:
 
 def test_a_script_without_spaces_is_joined_without_them() -> None:
     parts = [Utterance("天気は", Span(0, 1), "ja"), Utterance("いいです。", Span(1, 2), "ja")]
-    assert sentences(parts)[0].text == "天気はいいです。"
+    assert join_sentences(parts)[0].text == "天気はいいです。"
 
 
 def test_moving_moves_the_words_too() -> None:
-    later = moved(with_words("It rained."), 10.0)
+    later = shift_utterance(with_words("It rained."), 10.0)
 
     assert later.span == Span(10, 12)
     assert [word.span for word in later.words] == [Span(10, 11), Span(11, 12)]

@@ -16,7 +16,8 @@ import mmsearch
 from mmsearch import errors
 from mmsearch.errors import ConfigError, LibraryNotFound, MediaError, MmsearchError
 from mmsearch.models import presets
-from mmsearch.models.presets import Calibration, ModelSpec
+from mmsearch.models.calibration import Calibration
+from mmsearch.models.presets import ModelSpec
 from mmsearch.store import manifest as manifests
 from mmsearch.store.manifest import Manifest
 from mmsearch.types import (
@@ -160,7 +161,7 @@ def test_every_field_of_a_hit_that_search_returns_is_typed() -> None:
 
 
 def test_the_default_preset_is_known_and_calibrated() -> None:
-    preset = presets.find(presets.DEFAULT)
+    preset = presets.find_preset(presets.DEFAULT_PRESET)
 
     assert preset.name == "mini"
     assert {"text>text", "text>image", "image>image", "sound>sound"} <= set(preset.calibrations)
@@ -168,23 +169,23 @@ def test_the_default_preset_is_known_and_calibrated() -> None:
 
 def test_an_unknown_preset_is_told_with_those_there_are() -> None:
     with pytest.raises(ConfigError, match="mini"):
-        presets.find("maxi")
+        presets.find_preset("maxi")
 
 
 @pytest.mark.parametrize("name", sorted(presets.MINI.calibrations))
 def test_a_calibration_rises_from_near_nothing_to_near_certain(name: str) -> None:
     curve = presets.MINI.calibrations[name]
-    scores = [curve.score(step / 100) for step in range(-100, 101)]
+    scores = [curve.compute_score(step / 100) for step in range(-100, 101)]
 
     assert all(a < b for a, b in pairwise(scores))
     assert scores[0] < 0.05
     assert 0.5 < scores[-1] <= 1.0
-    assert math.isclose(curve.score(curve.midpoint), 0.5)
+    assert math.isclose(curve.compute_score(curve.midpoint), 0.5)
 
 
 @given(st.floats(-1, 1), st.floats(0.1, 50), st.floats(-1, 1))
 def test_a_score_is_between_0_and_1(midpoint: float, steepness: float, similarity: float) -> None:
-    assert 0.0 <= Calibration(midpoint, steepness).score(similarity) <= 1.0
+    assert 0.0 <= Calibration(midpoint, steepness).compute_score(similarity) <= 1.0
 
 
 # library.toml

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from mmsearch.errors import QueryError
 from mmsearch.query.filters import fields, languages, parser, quantities
-from mmsearch.query.filters.dates import MICROSECOND, Period, period
+from mmsearch.query.filters.dates import MICROSECOND, Period, parse_period
 from mmsearch.query.filters.expressions import (
     GPS,
     KEYWORDS,
@@ -27,9 +27,9 @@ from mmsearch.query.filters.expressions import (
     Or,
     Under,
     all_of,
-    quoted,
+    quote,
 )
-from mmsearch.query.filters.fields import ALIASES, FIELDS, Holds
+from mmsearch.query.filters.fields import ALIASES, FIELDS, FieldType
 from mmsearch.query.filters.parser import MAX_CHARS, MAX_CONDITIONS, MAX_DEPTH, MAX_VALUES, parse
 from mmsearch.snapshot.columns import fold
 from mmsearch.types import Modality
@@ -40,7 +40,7 @@ NOW = datetime.fromisoformat("2024-05-01T12:30")
 
 
 def day(text: str) -> Period:
-    return period(text, today=TODAY)
+    return parse_period(text, today=TODAY)
 
 
 # what it reads
@@ -124,14 +124,14 @@ def periods(draw: st.DrawFn) -> Period:
     parts = draw(st.integers(1, MICROSECOND))
     moment = draw(st.datetimes())
     text = moment.isoformat(timespec="microseconds")
-    return period(text[: (4, 7, 10, 13, 16, 19, 26)[parts - 1]])
+    return parse_period(text[: (4, 7, 10, 13, 16, 19, 26)[parts - 1]])
 
 
 def values(name: str) -> st.SearchStrategy[object]:
     match FIELDS[name].holds, name:
-        case Holds.TIME, _:
+        case FieldType.TIME, _:
             return periods()
-        case Holds.NUMBER, _:
+        case FieldType.NUMBER, _:
             return DEGREES.get(name, NUMBERS)
         case _, "kind":
             return st.sampled_from([kind.value for kind in Modality])
@@ -157,7 +157,7 @@ CONDITIONS = st.one_of(
     st.builds(Has, st.sampled_from([*FIELDS, GPS])),
     st.builds(Near, DEGREES["lat"], DEGREES["lon"], NUMBERS),
     st.builds(Inside, DEGREES["lat"], DEGREES["lon"], DEGREES["lat"], DEGREES["lon"]),
-    st.builds(Under, TEXTS.map(lambda text: parser.folder(f"/{text}"))),
+    st.builds(Under, TEXTS.map(lambda text: parser.parse_folder(f"/{text}"))),
 )
 EXPRESSIONS = st.recursive(
     CONDITIONS,
@@ -181,7 +181,7 @@ def test_what_is_written_out_reads_as_the_same(expression: Expression) -> None:
 @example('\\"')
 @example("\\\\'")
 def test_a_quoted_text_reads_as_it_is(text: str) -> None:
-    assert parse(f"title = {quoted(text)}") == Compare("title", "=", text)
+    assert parse(f"title = {quote(text)}") == Compare("title", "=", text)
 
 
 def read(text: str) -> tuple[Expression | None, str]:
@@ -379,13 +379,13 @@ def test_the_limits_can_be_reached() -> None:
      ("1 TB", 1e12), (".5k", 500), ("12B", 12), ("1e3", 1000)],
 )  # fmt: skip
 def test_sizes(text: str, expected: float) -> None:
-    assert quantities.size_bytes(text) == expected
+    assert quantities.parse_size_bytes(text) == expected
 
 
 @pytest.mark.parametrize("text", ["", "MB", "10XB", "-1MB", "1,5MB", "10iB", "0x10", "1_000"])
 def test_what_is_no_size(text: str) -> None:
     with pytest.raises(QueryError, match="is no size"):
-        quantities.size_bytes(text)
+        quantities.parse_size_bytes(text)
 
 
 @pytest.mark.parametrize(
@@ -394,21 +394,21 @@ def test_what_is_no_size(text: str) -> None:
      ("1.5h", 5400), ("250ms", 0.25), ("1:30", 90), ("1:02:03.5", 3723.5), ("0:00", 0)],
 )  # fmt: skip
 def test_durations(text: str, expected: float) -> None:
-    assert quantities.seconds(text) == pytest.approx(expected)
+    assert quantities.parse_seconds(text) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("text", ["", "h", "5x", "5m3", "1:99", "m5", "1h-30m", "-5s"])
 def test_what_is_no_duration(text: str) -> None:
     with pytest.raises(QueryError):
-        quantities.seconds(text)
+        quantities.parse_seconds(text)
 
 
 def test_distances() -> None:
-    assert quantities.kilometres("10") == 10
-    assert quantities.kilometres("500 m") == 0.5
-    assert quantities.kilometres("1mi") == pytest.approx(1.609344)
+    assert quantities.parse_kilometres("10") == 10
+    assert quantities.parse_kilometres("500 m") == 0.5
+    assert quantities.parse_kilometres("1mi") == pytest.approx(1.609344)
     with pytest.raises(QueryError, match="is no distance"):
-        quantities.kilometres("-1km")
+        quantities.parse_kilometres("-1km")
 
 
 # dates
@@ -436,7 +436,7 @@ def test_distances() -> None:
     ],
 )
 def test_a_date_names_a_period(text: str, start: str, end: str) -> None:
-    found = period(text, today=TODAY)
+    found = parse_period(text, today=TODAY)
 
     assert found.start == datetime.fromisoformat(start)
     assert found.end == datetime.fromisoformat(end)
@@ -444,20 +444,20 @@ def test_a_date_names_a_period(text: str, start: str, end: str) -> None:
 
 def test_the_end_of_the_calendar_is_a_period_too() -> None:
     for text in ("9999", "9999-12", "9999-12-31", "9999-12-31T23:59:59.999999"):
-        assert period(text).end.isoformat() == "9999-12-31T23:59:59.999999"
+        assert parse_period(text).end.isoformat() == "9999-12-31T23:59:59.999999"
 
 
 def test_dates_and_moments_are_taken_as_they_are() -> None:
     zoned = datetime(2024, 5, 1, 12, tzinfo=UTC)
 
-    assert period(date(2024, 5, 1)) == period("2024-05-01")
-    assert period(NOW).start == NOW
-    assert period(zoned).start == zoned.astimezone().replace(tzinfo=None)
+    assert parse_period(date(2024, 5, 1)) == parse_period("2024-05-01")
+    assert parse_period(NOW).start == NOW
+    assert parse_period(zoned).start == zoned.astimezone().replace(tzinfo=None)
 
 
 def test_what_is_counted_back_from_is_the_day_of_the_clock() -> None:
     before = datetime.now().astimezone().date()
-    found = period("1d").start.date()
+    found = parse_period("1d").start.date()
     after = datetime.now().astimezone().date()
 
     assert before - timedelta(days=1) <= found <= after - timedelta(days=1)
@@ -465,7 +465,7 @@ def test_what_is_counted_back_from_is_the_day_of_the_clock() -> None:
 
 @given(periods())
 def test_a_period_is_written_as_it_is_read(found: Period) -> None:
-    assert period(str(found)) == found
+    assert parse_period(str(found)) == found
     assert found.start <= found.end
 
 
@@ -502,4 +502,4 @@ def test_other_names_lead_to_fields() -> None:
     assert set(ALIASES.values()) <= set(FIELDS)
     assert not set(ALIASES) & set(FIELDS)
     assert not {*FIELDS, *ALIASES} & {*KEYWORDS, *parser.FUNCTIONS, GPS}
-    assert fields.find("LATITUDE").name == "lat"
+    assert fields.find_field("LATITUDE").name == "lat"

@@ -9,13 +9,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmsearch.encoders.speech.vad import SAMPLE_RATE_HZ, WINDOW_S, Voice, level_db, unheard
+from mmsearch.encoders.speech.vad import (
+    SAMPLE_RATE_HZ,
+    WINDOW_S,
+    SpeechRegions,
+    find_untranscribed,
+    measure_level_db,
+)
 from mmsearch.types import Span
 
 lengths = st.lists(st.tuples(st.integers(0, 400), st.integers(1, 300)), max_size=12)
 
 
-def voice_of(drawn: list[tuple[int, int]]) -> Voice:
+def voice_of(drawn: list[tuple[int, int]]) -> SpeechRegions:
     """Parts after pauses, in tenths of seconds."""
     parts, at = [], 0
     for pause, length in drawn:
@@ -23,13 +29,13 @@ def voice_of(drawn: list[tuple[int, int]]) -> Voice:
         end = at + length * SAMPLE_RATE_HZ // 10
         parts.append((at, end))
         at = end
-    return Voice(tuple(parts))
+    return SpeechRegions(tuple(parts))
 
 
 @given(lengths)
 def test_windows_hold_whole_parts_and_follow_each_other(drawn: list[tuple[int, int]]) -> None:
     voice = voice_of(drawn)
-    windows = voice.windows()
+    windows = voice.make_windows()
     cuts = {0.0} | {sum(length for _, length in drawn[: i + 1]) / 10 for i in range(len(drawn))}
 
     assert bool(windows) == bool(drawn)
@@ -47,7 +53,7 @@ def test_windows_hold_whole_parts_and_follow_each_other(drawn: list[tuple[int, i
 
 def test_a_window_takes_in_as_many_parts_as_fit() -> None:
     voice = voice_of([(0, 100), (30, 150), (30, 50), (30, 10)])
-    assert voice.windows() == [Span(0.0, 30.0), Span(30.0, 31.0)]
+    assert voice.make_windows() == [Span(0.0, 30.0), Span(30.0, 31.0)]
 
 
 @given(lengths.filter(bool), st.data())
@@ -60,7 +66,7 @@ def test_times_are_taken_back_to_the_same_sample(
     offset = data.draw(st.integers(0, end - start - 1))
 
     at_s = (before + offset) / SAMPLE_RATE_HZ
-    found = voice.original(Span(at_s, at_s + 1 / SAMPLE_RATE_HZ))
+    found = voice.map_to_original(Span(at_s, at_s + 1 / SAMPLE_RATE_HZ))
 
     assert found.start_s == pytest.approx((start + offset) / SAMPLE_RATE_HZ, abs=1e-3)
     assert found.end_s == pytest.approx((start + offset + 1) / SAMPLE_RATE_HZ, abs=1e-3)
@@ -69,30 +75,34 @@ def test_times_are_taken_back_to_the_same_sample(
 def test_between_two_parts_an_end_belongs_to_the_first_and_a_start_to_the_second() -> None:
     voice = voice_of([(10, 20), (50, 20)])
 
-    assert voice.original(Span(1.0, 2.0)) == Span(2.0, 3.0)
-    assert voice.original(Span(2.0, 3.0)) == Span(8.0, 9.0)
+    assert voice.map_to_original(Span(1.0, 2.0)) == Span(2.0, 3.0)
+    assert voice.map_to_original(Span(2.0, 3.0)) == Span(8.0, 9.0)
 
 
 def test_the_parts_are_put_together() -> None:
     samples = np.arange(10, dtype=np.float32)
 
-    assert Voice(((1, 3), (7, 9))).of(samples).tolist() == [1, 2, 7, 8]
-    assert Voice(()).of(samples).shape == (0,)
+    assert SpeechRegions(((1, 3), (7, 9))).extract(samples).tolist() == [1, 2, 7, 8]
+    assert SpeechRegions(()).extract(samples).shape == (0,)
 
 
 def test_silence_has_no_voice() -> None:
-    assert Voice.found_in(np.zeros(SAMPLE_RATE_HZ, np.float32)).parts == ()
-    assert Voice.found_in(np.zeros(0, np.float32)).parts == ()
+    assert SpeechRegions.detect(np.zeros(SAMPLE_RATE_HZ, np.float32)).parts == ()
+    assert SpeechRegions.detect(np.zeros(0, np.float32)).parts == ()
 
 
 def test_the_rest_of_a_window_is_unheard_and_a_silent_window_is_not() -> None:
     windows = [Span(0, 30), Span(30, 55), Span(55, 70)]
 
-    assert unheard(windows, [10.0, 24.0, 54.6], least_s=0.8) == [Span(24.0, 30)]
-    assert unheard(windows, [], least_s=0.8) == []
+    assert find_untranscribed(windows, [10.0, 24.0, 54.6], least_s=0.8) == [Span(24.0, 30)]
+    assert find_untranscribed(windows, [], least_s=0.8) == []
 
 
 def test_levels_are_those_of_full_scale() -> None:
-    assert level_db(np.ones(100, np.float32)) == pytest.approx(0.0)
-    assert level_db(np.full(100, 0.1, np.float32)) == pytest.approx(-20.0, abs=0.01)
-    assert level_db(np.zeros(100, np.float32)) == level_db(np.zeros(0, np.float32)) == -120.0
+    assert measure_level_db(np.ones(100, np.float32)) == pytest.approx(0.0)
+    assert measure_level_db(np.full(100, 0.1, np.float32)) == pytest.approx(-20.0, abs=0.01)
+    assert (
+        measure_level_db(np.zeros(100, np.float32))
+        == measure_level_db(np.zeros(0, np.float32))
+        == -120.0
+    )

@@ -8,8 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from mmsearch.media.thumbprint import THUMBPRINT_BYTES, MIRROR, compute_hashes, unpack_levels, compute_thumbprint, remove_padding
-from mmsearch.runtime.resize import fitted_pixels
+from mmsearch.media.thumbprint import (
+    MIRROR,
+    THUMBPRINT_BYTES,
+    compute_hashes,
+    compute_thumbprint,
+    remove_padding,
+    unpack_levels,
+)
+from mmsearch.runtime.resize import fit_pixels
 from mmsearch.store import schema
 from mmsearch.types import PictureFit
 
@@ -38,7 +45,7 @@ def test_a_look_is_as_long_as_the_column_for_it() -> None:
     look = compute_thumbprint(scenery(1))
 
     assert look is not None
-    assert len(look) == THUMBPRINT_BYTES == schema.LOOK_BYTES
+    assert len(look) == THUMBPRINT_BYTES == schema.THUMBPRINT_BYTES
 
 
 def test_a_look_uses_all_levels() -> None:
@@ -85,7 +92,10 @@ def test_a_look_does_not_depend_on_size_or_colour() -> None:
 @pytest.mark.parametrize("size", [(640, 480), (333, 251), (97, 403), (33, 35)])
 def test_the_look_of_a_mirrored_picture_is_mirrored(size: tuple[int, int]) -> None:
     pixels = scenery(4, *size)
-    look, mirrored = compute_thumbprint(pixels), compute_thumbprint(np.ascontiguousarray(pixels[:, ::-1]))
+    look, mirrored = (
+        compute_thumbprint(pixels),
+        compute_thumbprint(np.ascontiguousarray(pixels[:, ::-1])),
+    )
 
     assert look is not None
     levels = np.frombuffer(look, dtype=np.uint8).reshape(32, 32)
@@ -105,7 +115,7 @@ def test_the_hash_of_a_mirrored_picture_differs_in_known_bits() -> None:
 def test_what_letterbox_puts_around_a_picture_is_taken_off(size: tuple[int, int]) -> None:
     fit = PictureFit("letterbox", 192, "bicubic", fill=127)
     pixels = scenery(5, *size)
-    fitted = fitted_pixels(pixels, fit)
+    fitted = fit_pixels(pixels, fit)
 
     inner = remove_padding(fitted, fit, *size)
 
@@ -117,7 +127,7 @@ def test_what_letterbox_puts_around_a_picture_is_taken_off(size: tuple[int, int]
 @pytest.mark.parametrize("mode", ["within", "shortest", "squash"])
 def test_other_fits_are_left_as_they_are(mode: str) -> None:
     fit = PictureFit(mode, 96, "bicubic")  # type: ignore[arg-type]  # a literal
-    fitted = fitted_pixels(scenery(6), fit)
+    fitted = fit_pixels(scenery(6), fit)
 
     assert remove_padding(fitted, fit, 320, 240) is fitted
 

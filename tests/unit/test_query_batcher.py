@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmsearch.encoders.query_batcher import KEPT, TOGETHER, Asking
+from mmsearch.encoders.query_batcher import MAX_BATCH, MAX_CACHED, QueryBatcher
 from tests.fakes import DIM, direction
 from tests.patience import HANG_S
 
@@ -44,7 +44,7 @@ texts = st.lists(st.text(max_size=3), max_size=10)
 
 @given(st.lists(texts, max_size=5))
 def test_the_vectors_are_those_of_the_network_in_the_order_asked(asked: list[list[str]]) -> None:
-    asking = Asking(Network())
+    asking = QueryBatcher(Network())
     for one in asked:
         expected = [direction(text) for text in one]
         assert np.array_equal(asking(one), np.stack(expected) if one else np.zeros((0, DIM)))
@@ -54,7 +54,7 @@ def test_the_vectors_are_those_of_the_network_in_the_order_asked(asked: list[lis
 @settings(max_examples=20)
 def test_many_threads_get_what_each_asked(asked: list[str]) -> None:
     network = Network()
-    asking = Asking(network)
+    asking = QueryBatcher(network)
     with ThreadPoolExecutor(8) as pool:
         rows = list(pool.map(lambda text: asking([text])[0], asked))
     assert np.array_equal(np.stack(rows), np.stack([direction(text) for text in asked]))
@@ -64,7 +64,7 @@ def test_many_threads_get_what_each_asked(asked: list[str]) -> None:
 def test_what_waits_while_the_network_runs_goes_together() -> None:
     gate = threading.Event()
     network = Network(gate=gate)
-    asking = Asking(network)
+    asking = QueryBatcher(network)
     with ThreadPoolExecutor(8) as pool:
         first = pool.submit(asking, ["first"])
         assert network.running.wait(HANG_S)
@@ -84,7 +84,7 @@ def test_what_waits_while_the_network_runs_goes_together() -> None:
 def test_one_that_fails_does_not_fail_the_others() -> None:
     gate = threading.Event()
     network = Network(gate=gate)
-    asking = Asking(network)
+    asking = QueryBatcher(network)
     with ThreadPoolExecutor(4) as pool:
         first = pool.submit(asking, ["first"])
         assert network.running.wait(HANG_S)
@@ -102,22 +102,22 @@ def test_one_that_fails_does_not_fail_the_others() -> None:
 
 def test_no_more_are_kept_than_some_hundred() -> None:
     network = Network()
-    asking = Asking(network)
-    for number in range(KEPT + 1):
+    asking = QueryBatcher(network)
+    for number in range(MAX_CACHED + 1):
         asking([str(number)])
-    asking([str(KEPT)])
+    asking([str(MAX_CACHED)])
     asking(["0"])
 
-    assert network.asked[str(KEPT)] == 1
+    assert network.asked[str(MAX_CACHED)] == 1
     assert network.asked["0"] == 2
-    assert len(asking._kept) == KEPT
+    assert len(asking._cache) == MAX_CACHED
 
 
 def test_a_list_of_labels_is_encoded_by_itself_and_not_kept() -> None:
     network = Network()
-    asking = Asking(network)
-    labels = [str(number) for number in range(TOGETHER + 1)]
+    asking = QueryBatcher(network)
+    labels = [str(number) for number in range(MAX_BATCH + 1)]
 
-    assert asking(labels).shape == (TOGETHER + 1, DIM)
+    assert asking(labels).shape == (MAX_BATCH + 1, DIM)
     assert network.runs == [labels]
-    assert not asking._kept
+    assert not asking._cache

@@ -17,7 +17,7 @@ from PIL import Image
 
 from mmsearch import analytics
 from mmsearch.analytics import asset_rows, duplicate_groups, projection, tags
-from mmsearch.analytics.projection import Method
+from mmsearch.analytics.projection import ProjectionMethod
 from mmsearch.errors import MissingExtra, QueryError
 from mmsearch.library.library import Library
 from mmsearch.media.thumbprint import MIRROR
@@ -96,8 +96,8 @@ def snapshot(library: Library) -> Snapshot:
 
 
 def ids_by_name(snapshot: Snapshot) -> dict[str, str]:
-    rows = asset_rows.rows(snapshot)
-    ids = asset_rows.column(snapshot, "asset_id", rows).to_pylist()
+    rows = asset_rows.list_rows(snapshot)
+    ids = asset_rows.read_column(snapshot, "asset_id", rows).to_pylist()
     return {
         Path(path).name: one
         for one, paths in zip(ids, snapshot.paths(rows.tolist()), strict=True)
@@ -106,7 +106,7 @@ def ids_by_name(snapshot: Snapshot) -> dict[str, str]:
 
 
 def test_counts_are_of_contents_not_of_files(snapshot: Snapshot) -> None:
-    found = analytics.counts(snapshot)
+    found = analytics.count_assets(snapshot)
 
     assert (found.assets, found.files) == (14, 15)
     assert {one.name: one.assets for one in found.kinds} == {
@@ -120,7 +120,7 @@ def test_counts_are_of_contents_not_of_files(snapshot: Snapshot) -> None:
 
 
 def test_months_are_when_it_was_taken_else_when_it_was_changed(snapshot: Snapshot) -> None:
-    found = {(one.month, one.kind): one.assets for one in analytics.counts(snapshot).months}
+    found = {(one.month, one.kind): one.assets for one in analytics.count_assets(snapshot).months}
 
     assert found == {
         ("2019-05", Modality.IMAGE): 3,
@@ -130,18 +130,18 @@ def test_months_are_when_it_was_taken_else_when_it_was_changed(snapshot: Snapsho
         ("2024-07", Modality.VIDEO): 1,
         ("2024-07", Modality.TEXT): 1,
     }
-    assert analytics.counts(snapshot).undated == 0
+    assert analytics.count_assets(snapshot).undated == 0
 
 
 def test_cameras_are_named_as_they_are_written(snapshot: Snapshot) -> None:
-    cameras = analytics.counts(snapshot).cameras
+    cameras = analytics.count_assets(snapshot).cameras
 
     assert [(one.name, one.assets) for one in cameras.named] == [("PinholeCam 3", 3)]
     assert (cameras.distinct, cameras.unknown) == (1, 11)
 
 
 def test_lengths_cover_every_recording_once(snapshot: Snapshot) -> None:
-    lengths = analytics.counts(snapshot).lengths
+    lengths = analytics.count_assets(snapshot).lengths
     there = {(one.kind, one.start_s): one.assets for one in lengths if one.assets}
 
     assert there == {
@@ -154,12 +154,12 @@ def test_lengths_cover_every_recording_once(snapshot: Snapshot) -> None:
 
 def test_a_tag_counts_an_asset_once(snapshot: Snapshot) -> None:
     expected: Counter[str] = Counter()
-    rows = snapshot.reader.column("segments", "asset_id", "tags").to_pylist()
+    rows = snapshot.reader.read_columns("segments", "asset_id", "tags").to_pylist()
     for asset_id in {row["asset_id"] for row in rows}:
         mine = [tag for row in rows if row["asset_id"] == asset_id for tag in row["tags"] or ()]
         expected.update({tag["name"] for tag in mine if tag["probability"] >= tags.MIN_PROBABILITY})
 
-    found = analytics.top_tags(snapshot)
+    found = analytics.count_top_tags(snapshot)
 
     assert {one.name: one.assets for one in found.named} == dict(expected)
     assert found.unknown == 3  # two sounds and a text
@@ -169,8 +169,8 @@ def test_a_tag_counts_an_asset_once(snapshot: Snapshot) -> None:
 def test_folders_add_up_and_stand_for_those_that_hold_only_them(
     snapshot: Snapshot, media: Path
 ) -> None:
-    (root,) = analytics.folders(snapshot)
-    below = analytics.folders(snapshot, root.path)
+    (root,) = analytics.list_folders(snapshot)
+    below = analytics.list_folders(snapshot, root.path)
     by_path = {Path(one.path): one for one in below}
 
     assert (root.path, root.files, root.failed) == (str(media), 16, 1)
@@ -178,22 +178,22 @@ def test_folders_add_up_and_stand_for_those_that_hold_only_them(
     assert (by_path[media / "plain"].files, by_path[media / "plain"].failed) == (4, 1)
     assert sum(one.files for one in below) + 2 == root.files
     assert root.size_bytes == sum(one.stat().st_size for one in media.rglob("*") if one.is_file())
-    (deep,) = analytics.folders(snapshot, str(media / "deep"))
+    (deep,) = analytics.list_folders(snapshot, str(media / "deep"))
     assert deep.path == str(media / "deep/down/below")
     assert not deep.has_folders
 
 
 def test_copies_are_told_with_all_their_paths(snapshot: Snapshot, media: Path) -> None:
-    (found,) = analytics.copies(snapshot)
+    (found,) = analytics.find_copies(snapshot)
 
     assert found.paths == (str(media / "copy of notes.txt"), str(media / "notes.txt"))
     assert found.spare_bytes == len("a walk along the harbour")
 
 
 def test_the_parts_on_disk_are_all_that_lies_there(library: Library) -> None:
-    parts = analytics.disk(library.location)
+    parts = analytics.measure_disk_usage(library.location)
 
-    assert sum(one.size_bytes for one in parts) == library.location.size_bytes()
+    assert sum(one.size_bytes for one in parts) == library.location.measure_bytes()
     by_name = {one.name: one for one in parts}
     assert {"table files", "table vectors_image", "arrays and indexes"} <= set(by_name)
     assert [one.name for one in parts if one.is_cache] == ["arrays and indexes"]
@@ -205,7 +205,7 @@ def test_the_parts_on_disk_are_all_that_lies_there(library: Library) -> None:
 def test_near_duplicates_are_grouped_under_the_largest(snapshot: Snapshot) -> None:
     known = ids_by_name(snapshot)
 
-    found = analytics.duplicates(snapshot)
+    found = analytics.find_duplicates(snapshot)
 
     (group,) = found.groups
     assert group[0] == known["large.png"]
@@ -220,14 +220,14 @@ def test_many_pictures_are_compared_by_their_hashes(
     monkeypatch.setattr(duplicate_groups, "CROPS", 2)
     known = ids_by_name(library.snapshot())
 
-    found = duplicate_groups._duplicates(library.snapshot())
+    found = duplicate_groups._find_duplicates(library.snapshot())
 
     assert not found.has_crops
     assert {known["large.png"], known["small.png"]} <= set(found.groups[0])
 
 
 def test_places_leave_out_a_camera_that_knew_none(snapshot: Snapshot) -> None:
-    found = analytics.places(snapshot)
+    found = analytics.list_places(snapshot)
 
     assert found.assets == 2
     assert {(one.title, one.latitude, one.longitude) for one in found.pins} == {
@@ -239,8 +239,8 @@ def test_places_leave_out_a_camera_that_knew_none(snapshot: Snapshot) -> None:
 def test_a_chart_has_every_asset_of_its_space_once_and_is_the_same_again(
     snapshot: Snapshot,
 ) -> None:
-    found = analytics.chart(snapshot, "image")
-    again = projection._chart(snapshot, "image", Method.PCA, projection.AT_MOST)
+    found = analytics.project_space(snapshot, "image")
+    again = projection._project(snapshot, "image", ProjectionMethod.PCA, projection.AT_MOST)
 
     assert again == found
     assert found.assets == len({one.asset_id for one in found.points}) == 11
@@ -251,8 +251,8 @@ def test_a_chart_has_every_asset_of_its_space_once_and_is_the_same_again(
 
 
 def test_a_chart_of_a_few_is_a_sample_that_stays(snapshot: Snapshot) -> None:
-    few = analytics.chart(snapshot, "image", at_most=4)
-    more = analytics.chart(snapshot, "image", at_most=7)
+    few = analytics.project_space(snapshot, "image", at_most=4)
+    more = analytics.project_space(snapshot, "image", at_most=7)
 
     assert few.assets == 11
     assert len(few.points) == 4
@@ -263,7 +263,7 @@ def test_the_place_of_an_asset_is_the_mean_of_its_vectors(snapshot: Snapshot) ->
     owners = snapshot.owners("image")
     assets = np.unique(owners)
 
-    found = projection._means(snapshot, "image", owners, assets)
+    found = projection._mean_vectors(snapshot, "image", owners, assets)
 
     for row, asset in zip(found, assets, strict=True):
         mean = snapshot.spaces["image"].matrix.take(np.flatnonzero(owners == asset)).mean(axis=0)
@@ -276,7 +276,7 @@ def test_of_many_vectors_some_are_taken_from_all_over(
     monkeypatch.setattr(projection, "VECTORS_EACH", 2)
     owners = np.zeros(len(snapshot.owners("image")), dtype=np.int64)
 
-    (found,) = projection._means(snapshot, "image", owners, np.array([0]))
+    (found,) = projection._mean_vectors(snapshot, "image", owners, np.array([0]))
 
     rows = np.array([0, -(-len(owners) // 2)])
     mean = snapshot.spaces["image"].matrix.take(rows).mean(axis=0)
@@ -285,9 +285,9 @@ def test_of_many_vectors_some_are_taken_from_all_over(
 
 def test_what_cannot_be_drawn_is_told(snapshot: Snapshot) -> None:
     with pytest.raises(QueryError, match="'smell' has no vectors"):
-        analytics.chart(snapshot, "smell")
+        analytics.project_space(snapshot, "smell")
     with pytest.raises(QueryError, match="at least one point"):
-        analytics.chart(snapshot, "image", at_most=0)
+        analytics.project_space(snapshot, "image", at_most=0)
 
 
 def test_umap_is_asked_with_a_seed_and_named_where_it_is_missing(
@@ -304,10 +304,10 @@ def test_umap_is_asked_with_a_seed_and_named_where_it_is_missing(
 
     monkeypatch.setitem(sys.modules, "umap", None)
     with pytest.raises(MissingExtra, match=r"mmsearch\[umap\]"):
-        analytics.chart(snapshot, "image", method=Method.UMAP)
+        analytics.project_space(snapshot, "image", method=ProjectionMethod.UMAP)
 
     monkeypatch.setitem(sys.modules, "umap", SimpleNamespace(UMAP=Fake))
-    found = analytics.chart(snapshot, "image", method=Method.UMAP)
+    found = analytics.project_space(snapshot, "image", method=ProjectionMethod.UMAP)
 
     assert (asked["random_state"], asked["n_jobs"], asked["n_neighbors"]) == (
         projection.SEED,
@@ -321,14 +321,14 @@ def test_umap_is_asked_with_a_seed_and_named_where_it_is_missing(
 def test_an_empty_library_is_made_of_nothing(tmp_path: Path) -> None:
     snapshot = fake_library(tmp_path / "empty").snapshot()
 
-    assert analytics.counts(snapshot).assets == 0
-    assert analytics.counts(snapshot).months == ()
-    assert analytics.top_tags(snapshot) == analytics.Ranked()
-    assert analytics.folders(snapshot) == []
-    assert analytics.copies(snapshot) == []
-    assert analytics.duplicates(snapshot).groups == ()
-    assert analytics.places(snapshot).pins == ()
-    assert analytics.charted_spaces(snapshot) == []
+    assert analytics.count_assets(snapshot).assets == 0
+    assert analytics.count_assets(snapshot).months == ()
+    assert analytics.count_top_tags(snapshot) == analytics.TopValues()
+    assert analytics.list_folders(snapshot) == []
+    assert analytics.find_copies(snapshot) == []
+    assert analytics.find_duplicates(snapshot).groups == ()
+    assert analytics.list_places(snapshot).pins == ()
+    assert analytics.list_spaces(snapshot) == []
 
 
 def test_what_was_removed_is_not_counted_any_more(tmp_path: Path) -> None:
@@ -336,19 +336,19 @@ def test_what_was_removed_is_not_counted_any_more(tmp_path: Path) -> None:
         photograph(tmp_path / f"media/{number}.png", number)
     library = fake_library(tmp_path / "library")
     library.index(tmp_path / "media")
-    before = analytics.chart(library.snapshot(), "image")
+    before = analytics.project_space(library.snapshot(), "image")
 
     library.remove(tmp_path / "media/0.png", tmp_path / "media/3.png")
 
-    after = analytics.chart(library.snapshot(), "image")
+    after = analytics.project_space(library.snapshot(), "image")
     assert (before.assets, after.assets) == (6, 4)
     assert {one.title for one in after.points} == {f"{number}.png" for number in (1, 2, 4, 5)}
-    assert analytics.counts(library.snapshot()).assets == 4
+    assert analytics.count_assets(library.snapshot()).assets == 4
 
 
 def test_what_is_counted_is_kept_with_the_snapshot(snapshot: Snapshot) -> None:
-    assert analytics.counts(snapshot) is analytics.counts(snapshot)
-    assert analytics.duplicates(snapshot) is analytics.duplicates(snapshot)
+    assert analytics.count_assets(snapshot) is analytics.count_assets(snapshot)
+    assert analytics.find_duplicates(snapshot) is analytics.find_duplicates(snapshot)
 
 
 # Few centres, so that many of the codes are a few bits apart, at whichever bits.
@@ -381,8 +381,8 @@ def test_pairs_by_bands_are_all_pairs_that_differ_in_few_bits(values: list[int])
         <= duplicate_groups.MAX_BITS
     }
 
-    ones, others, is_whole = duplicate_groups._first(
-        duplicate_groups._equal_but_few(np.array(values, dtype=np.uint64))
+    ones, others, is_whole = duplicate_groups._take_first(
+        duplicate_groups._find_similar_hashes(np.array(values, dtype=np.uint64))
     )
 
     assert set(zip(ones.tolist(), others.tolist(), strict=True)) == expected
@@ -393,14 +393,14 @@ def test_a_flood_of_pairs_is_cut_and_said(monkeypatch: pytest.MonkeyPatch) -> No
     same = np.zeros(200, dtype=np.uint64)
     monkeypatch.setattr(duplicate_groups, "MAX_PAIRS", 50)
 
-    ones, _, is_whole = duplicate_groups._first(duplicate_groups._equal_but_few(same))
+    ones, _, is_whole = duplicate_groups._take_first(duplicate_groups._find_similar_hashes(same))
 
     assert len(ones) == 50
     assert not is_whole
 
     monkeypatch.setattr(duplicate_groups, "MAX_PAIRS", 100_000)
     monkeypatch.setattr(duplicate_groups, "MAX_COMPARED", 300)
-    ones, _, is_whole = duplicate_groups._first(duplicate_groups._equal_but_few(same))
+    ones, _, is_whole = duplicate_groups._take_first(duplicate_groups._find_similar_hashes(same))
     assert 0 < len(ones) < 200 * 199 // 2
     assert not is_whole
 
@@ -413,7 +413,7 @@ def test_nobody_is_in_two_groups_and_all_are_the_same_as_who_leads(
     ones = np.array([one for one, _ in known], dtype=np.int64)
     others = np.array([other for _, other in known], dtype=np.int64)
 
-    groups = duplicate_groups._grouped(ones, others)
+    groups = duplicate_groups._group_pairs(ones, others)
 
     members = [one for group in groups for one in group]
     assert len(members) == len(set(members))
@@ -428,8 +428,8 @@ def test_points_lie_in_their_frame_whatever_the_vectors_are(
 ) -> None:
     vectors = np.random.default_rng(seed).standard_normal((count, dim)).astype(np.float32)
 
-    places, explained = projection._pca(vectors * np.float32(size))
-    framed = projection._framed(places)
+    places, explained = projection._project_pca(vectors * np.float32(size))
+    framed = projection._scale_to_frame(places)
 
     assert framed.shape == (count, 2)
     assert np.isfinite(framed).all()
@@ -441,7 +441,7 @@ def test_one_far_away_does_not_press_all_others_together() -> None:
     near = np.random.default_rng(0).uniform(-1, 1, (200, 2)).astype(np.float32)
     places = np.concatenate([near, np.array([[1000.0, 0.0]], dtype=np.float32)])
 
-    framed = projection._framed(places)
+    framed = projection._scale_to_frame(places)
 
     assert np.ptp(framed[:-1, 0]) > 1
     assert framed[-1, 0] == 1
@@ -452,7 +452,7 @@ def test_pca_finds_the_plane_that_points_lie_in() -> None:
     flat = rng.standard_normal((50, 2)) * (3.0, 1.0)
     turned = np.linalg.qr(rng.standard_normal((8, 8)))[0][:2]
 
-    places, explained = projection._pca((flat @ turned).astype(np.float32))
+    places, explained = projection._project_pca((flat @ turned).astype(np.float32))
 
     assert explained == pytest.approx(1.0, abs=1e-4)
     apart = np.linalg.norm(flat[:, None] - flat[None], axis=2)

@@ -312,12 +312,14 @@ def test_little_is_read_and_decoded_for_a_still(
     times: list[float] = []
     pictures = seeking.SeekableSource.decode_pictures
 
-    def counted(source: seeking.SeekableSource, from_s: float | None, *, dense_from_s: float) -> Any:
+    def counted(
+        source: seeking.SeekableSource, from_s: float | None, *, dense_from_s: float
+    ) -> Any:
         for time_s, frame in pictures(source, from_s, dense_from_s=dense_from_s):
             times.append(time_s)
             yield time_s, frame
 
-    monkeypatch.setattr(seeking.SeekableSource, "pictures", counted)
+    monkeypatch.setattr(seeking.SeekableSource, "decode_pictures", counted)
     part(films[kind], 22.0)
 
     assert min(times) >= 22.0 - 60 / FPS - 0.1
@@ -330,7 +332,9 @@ def test_a_file_that_cannot_be_entered_is_read_from_its_start(
 ) -> None:
     pictures = seeking.SeekableSource.decode_pictures
 
-    def hindered(source: seeking.SeekableSource, from_s: float | None, *, dense_from_s: float) -> Any:
+    def hindered(
+        source: seeking.SeekableSource, from_s: float | None, *, dense_from_s: float
+    ) -> Any:
         if from_s is not None and way == "refused":
             raise seeking.SeekError
         later = from_s if from_s is None or way != "late" else from_s + 20
@@ -339,7 +343,7 @@ def test_a_file_that_cannot_be_entered_is_read_from_its_start(
                 raise seeking.SeekError
             yield time_s, frame
 
-    monkeypatch.setattr(seeking.SeekableSource, "pictures", hindered)
+    monkeypatch.setattr(seeking.SeekableSource, "decode_pictures", hindered)
     (picture,) = only(part(films["mp4"], 19.0), Picture)
 
     assert number_in(picture.pixels) == 19 * FPS
