@@ -40,7 +40,9 @@ def create_library(
     """Creates an empty library for a preset whose models are provisioned first."""
     if preset.speech_on_gpu is not None and is_gpu_used(context):
         preset = replace(preset, speech=preset.speech_on_gpu)
-    preset = replace(provision_preset(preset, context, on_provisioning), ocr=_choose_ocr(preset, context))
+    preset = replace(
+        provision_preset(preset, context, on_provisioning), ocr=_choose_ocr(preset, context)
+    )
     encoders = Encoders(preset, context)
     manifest = Manifest(
         preset=preset.name,
