@@ -106,7 +106,7 @@ def classify(
     library: LibraryOption = None,
     json_object: JsonOption = False,
 ) -> None:
-    """How probable each of some labels is for one file."""
+    """Show how probable each of some labels is for one file."""
     from mmsearch.library.library import Library
     from mmsearch.media.files import make_storable
     from mmsearch.models.provisioning import Runtime

@@ -52,7 +52,8 @@ def _choose_by_timing(stored: StoredModel, tower: str) -> str:
     digest = hashlib.sha256(read_processor_name().encode()).hexdigest()[:12]
     path = cache_dir() / "speeds" / f"{stored.card.weights_sha256[:12]}-{tower}-{digest}.json"
     try:
-        rates = {name: float(json.loads(path.read_text())[name]) for name in ("fp32", "int8")}
+        stored_rates = json.loads(path.read_text())
+        rates = {name: float(stored_rates[name]) for name in ("fp32", "int8")}
     except (OSError, ValueError, KeyError, TypeError):  # never measured, or torn
         try:
             paths = {name: stored.get_network_path(tower, name) for name in ("fp32", "int8")}
