@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import chain
 from typing import TYPE_CHECKING
 
 from mmsearch.encoders.audio.whisper_sound import WindowSplitter
@@ -30,6 +29,7 @@ from mmsearch.types import (
     Box,
     Metadata,
     Modality,
+    Omission,
     Place,
     Segment,
     SegmentKind,
@@ -84,6 +84,7 @@ class AssetDescription:
     modality: Modality | None = None
     metadata: Metadata = field(default_factory=Metadata)
     thumbprint: bytes | None = None
+    omissions: list[Omission] = field(default_factory=list)
 
 
 def make_load_options(
@@ -112,7 +113,7 @@ def split_into_work_items(
     that it can be found by its name.
     """
     count = 0
-    for item in _split_contents(asset_id, iter(contents), encoders, description):
+    for item in _split_contents(asset_id, contents, encoders, description):
         count += 1
         yield item
     if count == 0 and description.modality is not None:
@@ -121,7 +122,7 @@ def split_into_work_items(
 
 
 def _split_contents(
-    asset_id: str, contents: Iterator[Content], encoders: Encoders, description: AssetDescription
+    asset_id: str, contents: Iterable[Content], encoders: Encoders, description: AssetDescription
 ) -> Iterator[WorkItem]:
     make_segment = partial(_make_segment, asset_id)
 
@@ -152,6 +153,8 @@ def _split_contents(
         match content:
             case Described(modality, metadata):
                 description.modality, description.metadata = modality, metadata
+            case Omission():
+                description.omissions.append(content)
             case Picture(pixels, place, is_frame, legible):
                 picture_count += 1
                 is_still = picture_count == 1 and description.modality is Modality.IMAGE
@@ -178,11 +181,8 @@ def _split_contents(
                 else:
                     yield WorkItem(segment, reading=values, encoder=name)
             case Passage():
-                passages = (
-                    each for each in chain([content], contents) if isinstance(each, Passage)
-                )
                 for chunk in split_chunks(
-                    passages, count_tokens, max_tokens=CHUNK_TOKENS, overlap_tokens=OVERLAP_TOKENS
+                    [content], count_tokens, max_tokens=CHUNK_TOKENS, overlap_tokens=OVERLAP_TOKENS
                 ):
                     yield WorkItem(make_segment(SegmentKind.TEXT, chunk.place, chunk.text))
     yield from make_ocr_items(ocr.finish())

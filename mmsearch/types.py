@@ -96,12 +96,13 @@ class Place:
     """The place of a segment in its asset; fields that do not apply are None.
 
     `page` counts from 1. `chars` is a half-open range of characters in the page, or in the whole
-    text where there are no pages.
+    text where there are no pages. `track` counts the sound tracks of a file with several from 1.
     """
 
     span: Span | None = None
     page: int | None = None
     chars: tuple[int, int] | None = None
+    track: int | None = None
 
     def key(self) -> str:
         """Returns a text that is equal exactly when the places are (times to the millisecond)."""
@@ -112,6 +113,8 @@ class Place:
             parts.append(f"p{self.page}")
         if self.chars is not None:
             parts.append(f"c{self.chars[0]}-{self.chars[1]}")
+        if self.track is not None:
+            parts.append(f"a{self.track}")
         return ",".join(parts)
 
 
@@ -121,9 +124,40 @@ def segment_id(asset_id: str, kind: SegmentKind, place: Place) -> str:
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
+class OmissionCause(StrEnum):
+    """The reason why a part of a file was not read."""
+
+    LIMIT = "limit"  # a bound on pages, characters, seconds
+    DAMAGED = "damaged"
+    ENCRYPTED = "encrypted"
+    UNHEARD = "unheard"  # a track of sound that was not transcribed
+    LANGUAGE = "language"  # speech in a language that the model does not know
+    EXTRA = "extra"  # packages that are not installed, or OCR that the library lacks
+
+
+@dataclass(frozen=True, slots=True)
+class Omission:
+    """A part of a file that was not read.
+
+    `detail` says which part, in words. With the cause `limit`, `name` is the field of
+    `mmsearch.media.base.Limits` that was passed and `value` its value then; with `extra`, `name` is
+    the extra that would read it. A later run with a higher limit, or with the extra, reads the file
+    again.
+    """
+
+    cause: OmissionCause
+    detail: str
+    name: str = ""
+    value: float = 0.0
+
+
 @dataclass(frozen=True, slots=True)
 class Metadata:
-    """Facts that a file states about itself: EXIF, ID3, container and document headers."""
+    """Facts that a file states about itself: EXIF, IPTC, XMP, ID3, container and document headers.
+
+    `keywords` are tags and the names of people; `location` is a place in words, such as a city and
+    a country.
+    """
 
     format: str = ""
     width_px: int | None = None
@@ -139,13 +173,16 @@ class Metadata:
     album: str | None = None
     language: str | None = None
     description: str | None = None
+    keywords: tuple[str, ...] = ()
+    location: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Asset:
     """The content of a file, whatever its names: two copies are one asset.
 
-    `indexed_at` is when its segments were embedded; None before they are stored.
+    `indexed_at` is when its segments were embedded; None before they are stored. `omissions` are
+    the parts that were not read.
     """
 
     id: str
@@ -153,11 +190,12 @@ class Asset:
     size_bytes: int
     metadata: Metadata
     indexed_at: datetime | None = None
+    omissions: tuple[Omission, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A part of an asset that can be a hit by itself."""
+    """A part of an asset that can be a hit by itself; `language` is that of what is said."""
 
     id: str
     asset_id: str
@@ -165,6 +203,7 @@ class Segment:
     place: Place
     text: str | None = None
     tags: tuple[Tag, ...] = ()
+    language: str | None = None
 
     @property
     def span(self) -> Span | None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from mmsearch.types import Box, Metadata, Modality, PictureFit, Place, Span
+from mmsearch.types import Box, Metadata, Modality, Omission, PictureFit, Place, Span
 
 if TYPE_CHECKING:
     from mmsearch.types import FloatArray, PixelArray, SampleArray
@@ -23,8 +23,8 @@ Track = Literal["both", "pictures", "sound"]
 class Limits:
     """Bounds on the work and memory that one file may cost.
 
-    `stall_s` is the longest time between two contents; the parent of the decoder process enforces
-    it. `memory_bytes` bounds the allocations of a decoder process, where the operating system can.
+    `pages` is of documents, `picture_pages` of pictures such as TIFF. `stall_s` is the longest time
+    between two contents; the parent of the decoder process enforces it. `memory_bytes` bounds the allocations of a decoder process, where the operating system can.
     `values` bounds one array of a plugin, `contents` the number of its contents of one file.
     """
 
@@ -33,6 +33,7 @@ class Limits:
     text_bytes: int = 256 * 1024**2
     text_chars: int = 4_000_000
     pages: int = 2_000
+    picture_pages: int = 50
     duration_s: float = 48 * 3600.0
     stall_s: float = 60.0
     memory_bytes: int = 2 * 1024**3
@@ -69,7 +70,6 @@ class LoadOptions:
     picture: PictureFit = PictureFit("within", 1024, "lanczos")
     sample_rates_hz: tuple[int, ...] = (SAMPLE_RATE_HZ,)
     animation_frames: int = 4
-    tiff_pages: int = 50
     frame_floor_s: float = 1.0
     frame_ceiling_s: float = 10.0
     audio_block_s: float = 30.0
@@ -169,7 +169,7 @@ class Reading:
     encoder: str = ""
 
 
-Content = Described | Picture | AudioBlock | Cue | Passage | Reading
+Content = Described | Picture | AudioBlock | Cue | Passage | Reading | Omission
 
 
 class Loader(Protocol):

@@ -24,7 +24,16 @@ from mmsearch.media.base import (
     Picture,
     Reading,
 )
-from mmsearch.types import Box, Metadata, Modality, PictureFit, Place, Span
+from mmsearch.types import (
+    Box,
+    Metadata,
+    Modality,
+    Omission,
+    OmissionCause,
+    PictureFit,
+    Place,
+    Span,
+)
 
 _Header: TypeAlias = dict[str, Any]
 _LENGTHS = struct.Struct("<II")
@@ -87,6 +96,8 @@ def pack(content: Content) -> tuple[_Header, bytes | memoryview]:
         case Reading(values, place, reading_text, encoder):
             header = {"is": "reading", "shape": values.shape, "place": asdict(place)}
             return header | {"text": reading_text, "encoder": encoder}, _to_bytes(values)
+        case Omission():
+            return {"is": "omission", "omission": asdict(content)}, b""
 
 
 def _to_bytes(values: NDArray[np.float32]) -> bytes | memoryview:
@@ -102,6 +113,7 @@ def unpack(header: _Header, body: bytes) -> Content:
             fields = dict(header["metadata"])
             if fields["taken_at"] is not None:
                 fields["taken_at"] = datetime.fromisoformat(fields["taken_at"])
+            fields["keywords"] = tuple(fields["keywords"])
             return Described(Modality(header["modality"]), Metadata(**fields))
         case "picture":
             height, width, channels = header["shape"]
@@ -127,6 +139,9 @@ def unpack(header: _Header, body: bytes) -> Content:
             readings = np.frombuffer(body, dtype=np.float32).reshape(shape)
             text = None if header["text"] is None else str(header["text"])
             return Reading(readings, _unpack_place(header["place"]), text, str(header["encoder"]))
+        case "omission":
+            packed = header["omission"]
+            return Omission(**{**packed, "cause": OmissionCause(packed["cause"])})
         case other:
             raise ValueError(f"unknown content {other!r}")
 
@@ -137,6 +152,7 @@ def _unpack_place(packed: dict[str, Any]) -> Place:
         span=_unpack_span(packed["span"]),
         page=packed["page"],
         chars=None if chars is None else (int(chars[0]), int(chars[1])),
+        track=packed["track"],
     )
 
 

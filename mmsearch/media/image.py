@@ -123,12 +123,12 @@ def _load_page(path: Path, image: Image.Image, options: LoadOptions, page: int) 
 
 
 def _find_page_positions(path: Path, image: Image.Image, options: LoadOptions) -> list[int]:
-    """Returns the positions of at most `tiff_pages` pages among the pictures of a file.
+    """Returns the positions of at most `picture_pages` pages among the pictures of a file.
 
     Pyramids, previews and masks between the pages are marked as such.
     """
     positions: list[int] = []
-    for at in range(options.tiff_pages * 4):
+    for at in range(options.limits.picture_pages * 4):
         try:
             _seek(path, image, at)
         except DecodeError:
@@ -139,7 +139,7 @@ def _find_page_positions(path: Path, image: Image.Image, options: LoadOptions) -
         if at > 0 and isinstance(kind, int) and kind & _THUMBNAIL_OR_MASK:
             continue
         positions.append(at)
-        if len(positions) == options.tiff_pages:
+        if len(positions) == options.limits.picture_pages:
             break
     return positions
 

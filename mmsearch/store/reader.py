@@ -226,7 +226,8 @@ class Reader:
 
     def read_files(self) -> list[FileRow]:
         """Returns all rows of `files`."""
-        columns = [column.to_pylist() for column in self.read_columns(FILES, *FILE_COLUMNS).columns]
+        names = self._select_columns(FILES, FILE_COLUMNS)
+        columns = [column.to_pylist() for column in self.read_columns(FILES, *names).columns]
         return [FileRow(*row) for row in zip(*columns, strict=True)]
 
     def read_failed_files(self) -> list[FileRow]:
@@ -235,7 +236,13 @@ class Reader:
 
     def read_file_rows(self, rows: Sequence[int]) -> list[FileRow]:
         """Returns these rows of `files`, in the order of `rows`."""
-        return [FileRow(**row) for row in self._take(FILES, rows, list(FILE_COLUMNS))]
+        columns = self._select_columns(FILES, FILE_COLUMNS)
+        return [FileRow(**row) for row in self._take(FILES, rows, columns)]
+
+    def _select_columns(self, table: str, names: Sequence[str]) -> list[str]:
+        """Returns those of some columns that the table has: older formats lack the last ones."""
+        present = self.open_dataset(table).schema.names
+        return [name for name in names if name in present]
 
     def read_file_paths(self, rows: Sequence[int]) -> list[str]:
         """Returns the paths in these rows of `files`, in the order of `rows`."""
@@ -243,7 +250,8 @@ class Reader:
 
     def read_assets(self, rows: Sequence[int]) -> list[Asset]:
         """Returns the assets in these rows of `assets`."""
-        columns = [name for name in ASSETS_SCHEMA.names if name != THUMBPRINT]
+        names = [name for name in ASSETS_SCHEMA.names if name != THUMBPRINT]
+        columns = self._select_columns(ASSETS, names)
         return [read_asset(row) for row in self._take(ASSETS, rows, columns)]
 
     @property

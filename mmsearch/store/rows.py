@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from typing import Any
 
@@ -21,6 +21,8 @@ from mmsearch.types import (
     Asset,
     Metadata,
     Modality,
+    Omission,
+    OmissionCause,
     Place,
     Segment,
     SegmentKind,
@@ -32,7 +34,10 @@ from mmsearch.types import (
 
 @dataclass(frozen=True, slots=True)
 class FileRow:
-    """A path that was indexed, with its asset or its error."""
+    """A path that was indexed, with its asset or its error.
+
+    `sidecars` are the names, sizes and times of the files beside it that its asset takes in.
+    """
 
     path: str
     asset_id: str | None
@@ -40,6 +45,7 @@ class FileRow:
     mtime_ns: int
     error: str | None = None
     message: str | None = None
+    sidecars: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +92,7 @@ def _make_asset_row(encoded: EncodedAsset, indexed_at: datetime) -> dict[str, An
         "taken_at": None if taken_at is None else taken_at.isoformat(),
         "indexed_at": indexed_at,
         THUMBPRINT: encoded.thumbprint,
+        "omissions": [asdict(omission) for omission in asset.omissions],
     }
 
 
@@ -107,6 +114,8 @@ def _make_segment_row(segment: Segment) -> dict[str, Any]:
         "char_end": place.chars[1] if place.chars else None,
         "text": segment.text,
         "tags": [{"name": tag.name, "probability": tag.probability} for tag in segment.tags],
+        "track": place.track,
+        "language": segment.language,
     }
 
 
@@ -146,15 +155,25 @@ def make_vectors_table(encoded: Sequence[EncodedSegment], space: str, dim: int) 
 def read_asset(row: Mapping[str, Any]) -> Asset:
     """Returns the asset of a row of `assets`."""
     taken_at = row["taken_at"]
+    facts: dict[str, Any] = {name: row.get(name) for name in _METADATA_NAMES}
+    facts["keywords"] = tuple(facts["keywords"] or ())
     return Asset(
         id=row["asset_id"],
         modality=Modality(row["modality"]),
         size_bytes=row["size_bytes"],
         metadata=Metadata(
             taken_at=None if taken_at is None else datetime.fromisoformat(taken_at),
-            **{name: row[name] for name in _METADATA_NAMES},
+            **facts,
         ),
         indexed_at=row["indexed_at"],
+        omissions=read_omissions(row.get("omissions")),
+    )
+
+
+def read_omissions(values: Iterable[Mapping[str, Any]] | None) -> tuple[Omission, ...]:
+    """Returns the omissions of the column of that name; none for a null."""
+    return tuple(
+        Omission(**{**value, "cause": OmissionCause(value["cause"])}) for value in values or ()
     )
 
 
@@ -166,7 +185,8 @@ def read_segment(row: Mapping[str, Any]) -> Segment:
         id=row["segment_id"],
         asset_id=row["asset_id"],
         kind=SegmentKind(row["kind"]),
-        place=Place(span=span, page=row["page"], chars=chars),
+        place=Place(span=span, page=row["page"], chars=chars, track=row.get("track")),
         text=row["text"],
         tags=tuple(Tag(tag["name"], tag["probability"]) for tag in row["tags"] or ()),
+        language=row.get("language"),
     )

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-FORMAT_VERSION = 2
-"""1 had no column `look`; `Writer.open` adds it, empty."""
+FORMAT_VERSION = 3
+"""1 had no column `look`, 2 none of `ADDED_COLUMNS`; `Writer.open` adds them, empty."""
 
 FILES = "files"
 ASSETS = "assets"
@@ -22,6 +22,14 @@ TEXT_INDEX = "text_words"
 
 _TIMESTAMP = pa.timestamp("us", tz="UTC")
 _TAG = pa.struct([("name", pa.string()), ("probability", pa.float32())])
+_OMISSION = pa.struct(
+    [
+        ("cause", pa.string()),
+        ("detail", pa.string()),
+        ("name", pa.string()),
+        ("value", pa.float64()),
+    ]
+)
 
 FILES_SCHEMA = pa.schema(
     [
@@ -31,6 +39,7 @@ FILES_SCHEMA = pa.schema(
         pa.field("mtime_ns", pa.int64(), nullable=False),
         ("error", pa.string()),
         ("message", pa.string()),
+        ("sidecars", pa.string()),  # names, sizes and times of the files beside it that it takes in
         pa.field("seen_at", _TIMESTAMP, nullable=False),
     ]
 )
@@ -56,6 +65,9 @@ ASSETS_SCHEMA = pa.schema(
         ("description", pa.string()),
         pa.field("indexed_at", _TIMESTAMP, nullable=False),
         (THUMBPRINT, pa.binary(THUMBPRINT_BYTES)),  # of an image, see mmsearch.media.thumbprint
+        ("keywords", pa.list_(pa.string())),
+        ("location", pa.string()),
+        ("omissions", pa.list_(_OMISSION)),
     ]
 )
 
@@ -71,8 +83,17 @@ SEGMENTS_SCHEMA = pa.schema(
         ("char_end", pa.int64()),
         ("text", pa.string()),
         ("tags", pa.list_(_TAG)),
+        ("track", pa.int32()),
+        ("language", pa.string()),
     ]
 )
+
+ADDED_COLUMNS = (
+    (ASSETS, ASSETS_SCHEMA, (THUMBPRINT, "keywords", "location", "omissions")),
+    (FILES, FILES_SCHEMA, ("sidecars",)),
+    (SEGMENTS, SEGMENTS_SCHEMA, ("track", "language")),
+)
+"""Columns that libraries of older formats lack, by table."""
 
 
 def name_vectors_table(space: str) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import filelock
+import pyarrow as pa
 
 from mmsearch.errors import LibraryLocked, LibraryNotFound, StoreError
 from mmsearch.store import duplicates, label_tags, lease, rows
@@ -21,6 +22,7 @@ from mmsearch.store.location import TABLES, Location
 from mmsearch.store.manifest import Manifest
 from mmsearch.store.rows import EncodedAsset, FileRow
 from mmsearch.store.schema import (
+    ADDED_COLUMNS,
     ASSETS,
     ASSETS_SCHEMA,
     FILES,
@@ -28,7 +30,6 @@ from mmsearch.store.schema import (
     FORMAT_VERSION,
     SEGMENTS,
     SEGMENTS_SCHEMA,
-    THUMBPRINT,
     make_vectors_schema,
     name_vectors_table,
 )
@@ -176,11 +177,14 @@ class Writer:
         return writer
 
     def _upgrade(self, manifest: Manifest) -> None:
-        """Adds the column that an older library lacks, without reading or writing a row."""
-        table = self._open_table(ASSETS)
+        """Adds the columns that an older library lacks, without reading or writing a row."""
         with self._writing():
-            if THUMBPRINT not in table.schema.names:
-                table.add_columns(ASSETS_SCHEMA.field(THUMBPRINT))
+            for name, schema, columns in ADDED_COLUMNS:
+                table = self._open_table(name)
+                present = table.schema.names
+                missing = [schema.field(each) for each in columns if each not in present]
+                if missing:
+                    table.add_columns(pa.schema(missing))
         # Last: without it the next writer does this again.
         manifests.write(self._location, replace(manifest, format_version=FORMAT_VERSION))
 

@@ -197,7 +197,7 @@ def test_animated_webp_and_short_animations_work(tmp_path: Path) -> None:
 def test_pages_of_a_tiff_are_numbered(tmp_path: Path) -> None:
     pages = [Image.new("RGB", (16 + at, 16), (at * 50, 0, 0)) for at in range(5)]
     pages[0].save(tmp_path / "a.tiff", save_all=True, append_images=pages[1:])
-    metadata, pictures = read(tmp_path / "a.tiff", LoadOptions(tiff_pages=3))
+    metadata, pictures = read(tmp_path / "a.tiff", LoadOptions(limits=Limits(picture_pages=3)))
     assert [picture.place.page for picture in pictures] == [1, 2, 3]
     assert [picture.pixels.shape[1] for picture in pictures] == [16, 17, 18]
     assert metadata.page_count == 3
