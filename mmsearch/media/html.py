@@ -66,6 +66,15 @@ class HtmlLoader:
             yield from split_passages(_read_lines(tree.root), options.limits)
 
 
+def extract_lines(source: str) -> Iterator[str]:
+    """Yields the visible text of HTML as lines, one for each block of the page."""
+    from selectolax.lexbor import LexborHTMLParser
+
+    tree = LexborHTMLParser(_limit_nesting(replace_surrogates(source[:_MAX_CHARS])))
+    if tree.root is not None:
+        yield from _read_lines(tree.root)
+
+
 def _limit_nesting(source: str) -> str:
     """Replaces block tags that nest too deep by line breaks."""
     if source.count("<") <= _MAX_DEPTH:
