@@ -24,7 +24,7 @@ class MarkupError(ValueError):
 
 
 def parse_events(blocks: Iterable[bytes]) -> Iterator[MarkupEvent]:
-    """Parses blocks of XML as they come; raises MarkupError.
+    """Parses blocks of XML as they come; raises MarkupError after the events before the fault.
 
     Document types are refused: no supported file needs one, and all attacks by entities do.
     """
@@ -63,6 +63,7 @@ def parse_events(blocks: Iterable[bytes]) -> Iterator[MarkupEvent]:
             ready.clear()
         parser.Parse(b"", True)
     except (expat.ExpatError, ValueError) as exc:
+        yield from ready
         raise exc if isinstance(exc, MarkupError) else MarkupError(str(exc)) from exc
     yield from ready
 

@@ -68,7 +68,6 @@ _REFUSED = {
     "an archive (cab)": (b"MSCF",),
     "an archive (ar)": (b"!<arch>\n",),
     "a database": (b"SQLite format 3\0",),
-    "old Office files are not read: save it as DOCX or PDF": (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1",),
     "PostScript is a program: it is not run": (b"\xc5\xd0\xd3\xc6", b"%!PS"),
     "MIDI has notes and no sound": (b"MThd",),
     "JPEG XL is not read": (b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n"),

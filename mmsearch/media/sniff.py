@@ -8,8 +8,9 @@ import stat
 from pathlib import Path
 
 from mmsearch.errors import DecodeError, UnsupportedMedia
-from mmsearch.media import signatures
+from mmsearch.media import compound_file, signatures
 from mmsearch.media.encoding import decode_if_text
+from mmsearch.media.office_parts import read_main_type
 from mmsearch.media.strings import split_words
 
 HEAD_BYTES = 8192
@@ -26,6 +27,7 @@ _XBM = re.compile(r"\s*(/\*.*?\*/\s*)?#define[ \t]+\w*_width[ \t]+\d+", re.S)
 
 _HTML_NAMES = frozenset({".html", ".htm", ".xhtml"})
 _DOCX_MEMBER = "word/document.xml"
+_DOCX_TYPES = ("wordprocessingml", "ms-word")
 _ZIP_KINDS = (
     ("xl/workbook.xml", "Excel workbooks are not read: export them as CSV"),
     ("ppt/presentation.xml", "PowerPoint files are not read: export them as PDF"),
@@ -49,6 +51,8 @@ def sniff(path: Path, head: bytes | None = None) -> str:
         return _sniff_text(path, text.replace("\r\n", "\n"), suffix)
     if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         return _sniff_zip(path, head)
+    if head.startswith(compound_file.MAGIC):
+        return _sniff_compound_file(path)
     reason = signatures.find_refusal(head)
     if reason is not None:
         raise UnsupportedMedia(path, reason)
@@ -114,11 +118,26 @@ def _sniff_zip(path: Path, head: bytes) -> str:
     try:
         with zipfile.ZipFile(path) as archive:
             names = frozenset(archive.namelist())
+            main_type = read_main_type(archive)
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as exc:
         raise DecodeError(path, f"a damaged document or archive: {exc}") from exc
-    if _DOCX_MEMBER in names:
+    if _DOCX_MEMBER in names or any(each in main_type for each in _DOCX_TYPES):
         return "docx"
     for member, reason in _ZIP_KINDS:
         if member in names:
             raise UnsupportedMedia(path, reason)
     raise UnsupportedMedia(path, "a zip archive")
+
+
+def _sniff_compound_file(path: Path) -> str:
+    try:
+        names = compound_file.read_entry_names(path)
+    except OSError as exc:
+        raise DecodeError(path, f"the file cannot be read: {exc.strerror}") from exc
+    if "EncryptedPackage" in names:
+        raise UnsupportedMedia(
+            path, "the document is encrypted with a password: save it without one"
+        )
+    if any(name.startswith(("__properties_version1.0", "__substg1.0_")) for name in names):
+        return "msg"
+    raise UnsupportedMedia(path, "old Office files are not read: save it as DOCX or PDF")
