@@ -1,36 +1,32 @@
-"""Reads the metadata of a picture: EXIF, XMP and the text fields of PNG."""
+"""Reads EXIF: the facts that cameras write, and the words that Windows adds."""
 
 from __future__ import annotations
 
 import logging
 import math
-import re
 from collections.abc import Mapping
-from dataclasses import replace
-from datetime import datetime, timedelta, timezone
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from mmsearch.media.markup import extract_fields
+from mmsearch.media.file_dates import apply_offset, parse_date
+from mmsearch.media.picture_facts import PictureFacts
 from mmsearch.media.strings import clean
-from mmsearch.types import Metadata
 
 if TYPE_CHECKING:
     from PIL import Image
 
 logger = logging.getLogger(__name__)
 
-# Tag numbers of the EXIF 2.32 standard, and Microsoft's XP fields (UTF-16).
+# Tag numbers of the EXIF 2.32 standard, of TIFF 6, and Microsoft's XP fields (UTF-16).
+_DOCUMENT_NAME, _PAGE_NAME = 0x10D, 0x11D
 _DESCRIPTION, _MAKE, _MODEL, _ORIENTATION, _ARTIST = 0x10E, 0x10F, 0x110, 0x112, 0x13B
-_XP_TITLE, _XP_COMMENT, _XP_AUTHOR, _XP_SUBJECT = 0x9C9B, 0x9C9C, 0x9C9D, 0x9C9F
+_XP_TITLE, _XP_COMMENT, _XP_AUTHOR, _XP_KEYWORDS, _XP_SUBJECT = range(0x9C9B, 0x9CA0)
+_USER_COMMENT = 0x9286
 _EXIF_IFD, _GPS_IFD = 0x8769, 0x8825
-# Date, offset from UTC, fractions of a second: when taken, when digitised, when changed.
-_TIMES = ((0x9003, 0x9011, 0x9291), (0x9004, 0x9012, 0x9292), (0x0132, 0x9010, 0x9290))
-
-_DATE = re.compile(r"(\d{4})[:\-/.](\d\d)[:\-/.](\d\d)[ T](\d\d):(\d\d)(?::(\d\d))?")
-_OFFSET = re.compile(r"([+-])(\d\d):?(\d\d)")
-_MAX_XMP_BYTES = 1024**2
-# Phrases that cameras write into every file.
-_EMPTY_PHRASES = frozenset({"olympus digital camera", "sony dsc", "dcim", "default", "untitled"})
+# Date, offset from UTC, fractions of a second.
+_CREATED, _DIGITISED = (0x9003, 0x9011, 0x9291), (0x9004, 0x9012, 0x9292)
+_CHANGED = (0x0132, 0x9010, 0x9290)
+_COMMENT_CODE_BYTES = 8
 
 
 def read_orientation(image: Image.Image) -> int:
@@ -43,33 +39,28 @@ def read_orientation(image: Image.Image) -> int:
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
 
-def read_metadata(image: Image.Image) -> Metadata:
-    """Returns the metadata of an opened image without its size; never fails."""
-    metadata = Metadata(format=image.format or "")
-    try:
-        exif = image.getexif()
-        detail = dict(exif.get_ifd(_EXIF_IFD))
-        metadata = replace(metadata, **_read_descriptions(exif, image.info))
-        metadata = replace(metadata, taken_at=_parse_taken_at({**exif, **detail}))
-        latitude, longitude = _parse_position(exif.get_ifd(_GPS_IFD))
-        metadata = replace(metadata, latitude=latitude, longitude=longitude)
-    except Exception as exc:  # hostile EXIF raises anything; the picture does not need it
-        logger.debug("metadata of the picture not read: %r", exc)
-    return metadata
-
-
-def _read_descriptions(exif: Mapping[int, Any], info: Mapping[Any, Any]) -> dict[str, Any]:
-    xmp = _parse_xmp(info)
-    title, comment, author, subject = (
-        _decode_utf16(exif.get(tag)) for tag in (_XP_TITLE, _XP_COMMENT, _XP_AUTHOR, _XP_SUBJECT)
+def read_exif(exif: Image.Exif) -> PictureFacts:
+    """Returns the facts of EXIF; those of a broken directory are left out."""
+    detail = _get_directory(exif, _EXIF_IFD)
+    tags: dict[int, Any] = {**exif, **detail}
+    title, comment, author, keywords, subject = (
+        _decode_utf16(tags.get(tag))
+        for tag in (_XP_TITLE, _XP_COMMENT, _XP_AUTHOR, _XP_KEYWORDS, _XP_SUBJECT)
     )
-    description = exif.get(_DESCRIPTION), xmp.get("description"), subject, comment
-    return {
-        "camera": format_camera(exif.get(_MAKE), exif.get(_MODEL)),
-        "artist": _choose_text(exif.get(_ARTIST), author, xmp.get("creator"), info.get("Author")),
-        "title": _choose_text(title, xmp.get("title"), info.get("Title")),
-        "description": _choose_text(*description, info.get("Description")),
-    }
+    user_comment = decode_user_comment(tags.get(_USER_COMMENT), exif.endian)
+    latitude, longitude = _parse_position(_get_directory(exif, _GPS_IFD))
+    return PictureFacts(
+        titles=_list_texts(title, tags.get(_DOCUMENT_NAME), tags.get(_PAGE_NAME)),
+        descriptions=_list_texts(tags.get(_DESCRIPTION), subject, comment, user_comment),
+        keywords=tuple((keywords or "").split(";")),
+        artists=_list_texts(tags.get(_ARTIST), author),
+        created=_parse_moment(tags, *_CREATED),
+        digitised=_parse_moment(tags, *_DIGITISED),
+        changed=_parse_moment(tags, *_CHANGED),
+        latitude=latitude,
+        longitude=longitude,
+        camera=format_camera(repair_utf8(tags.get(_MAKE)), repair_utf8(tags.get(_MODEL))),
+    )
 
 
 def format_camera(make: object, model: object) -> str | None:
@@ -80,9 +71,66 @@ def format_camera(make: object, model: object) -> str | None:
     return name if name.lower().startswith(maker.lower().split()[0]) else f"{maker} {name}"
 
 
-def _choose_text(*values: object) -> str | None:
-    texts = (clean(value) for value in values)
-    return next((text for text in texts if text and text.lower() not in _EMPTY_PHRASES), None)
+def repair_utf8(value: object) -> object:
+    """Returns a text as UTF-8 if its bytes are, though Pillow decoded them as Latin-1."""
+    if isinstance(value, str) and not value.isascii():
+        try:
+            return value.encode("latin-1").decode("utf-8")
+        except UnicodeError:
+            return value
+    return value
+
+
+def decode_user_comment(value: object, endian: str | None) -> str | None:
+    """Decodes a comment of EXIF, whose first eight bytes name its encoding.
+
+    `endian` is "<" or ">", the byte order of the file; writers of UTF-16 disregard it often.
+    """
+    if not isinstance(value, bytes):
+        return str(repair_utf8(value)) if isinstance(value, str) else None
+    code, text = value[:_COMMENT_CODE_BYTES].rstrip(b"\0 ").upper(), value[_COMMENT_CODE_BYTES:]
+    if code == b"UNICODE":
+        return _decode_wide(text, endian or "<")
+    if code not in (b"ASCII", b"JIS", b""):
+        text = value  # no code at all
+    encodings = ("utf-8", "latin-1") if code != b"JIS" else ("iso2022_jp", "utf-8", "shift_jis")
+    for encoding in encodings:
+        try:
+            return text.rstrip(b"\0").decode(encoding)
+        except UnicodeDecodeError:
+            continue
+    return None
+
+
+def _decode_wide(text: bytes, endian: str) -> str:
+    """Decodes UTF-16 of unsure byte order."""
+    if text.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return text.decode("utf-16", "replace")
+    if b"\0" not in text.rstrip(b"\0"):
+        try:
+            # UTF-16 of Chinese and of Japanese has no zeros either, but is seldom valid UTF-8.
+            return text.rstrip(b"\0").decode("utf-8")
+        except UnicodeDecodeError:
+            pass
+    orders = ("<", ">") if endian == "<" else (">", "<")
+    readings = [
+        text.decode("utf-16-le" if each == "<" else "utf-16-be", "replace") for each in orders
+    ]
+    # Text of one language lies in few blocks of Unicode; swapped bytes scatter it over many.
+    return min(readings, key=lambda reading: len({ord(letter) >> 7 for letter in reading[:2000]}))
+
+
+def _get_directory(exif: Image.Exif, number: int) -> dict[int, Any]:
+    try:
+        return dict(exif.get_ifd(number))
+    except Exception as exc:  # hostile EXIF raises anything; the other directories may be sound
+        logger.debug("a directory of EXIF not read: %r", exc)
+        return {}
+
+
+def _list_texts(*values: object) -> tuple[str, ...]:
+    texts = (repair_utf8(value) for value in values)
+    return tuple(text for text in texts if isinstance(text, str))
 
 
 def _decode_utf16(value: object) -> str | None:
@@ -91,44 +139,16 @@ def _decode_utf16(value: object) -> str | None:
     return value.decode("utf-16-le", "replace") if isinstance(value, bytes) else None
 
 
-def _parse_xmp(info: Mapping[Any, Any]) -> dict[str, str]:
-    packet = info.get("xmp") or info.get("XML:com.adobe.xmp")
-    if isinstance(packet, str):
-        packet = packet.encode("utf-8", "replace")
-    if not isinstance(packet, bytes) or len(packet) > _MAX_XMP_BYTES:
-        return {}
-    return extract_fields([packet.strip(b"\0 \r\n\t")], ("title", "description", "creator"))
-
-
-def _parse_taken_at(tags: Mapping[int, Any]) -> datetime | None:
-    for date_tag, offset_tag, fraction_tag in _TIMES:
-        moment = parse_date(clean(tags.get(date_tag)))
-        if moment is None:
-            continue
-        fraction = clean(tags.get(fraction_tag)) or ""
-        if fraction.isdecimal() and fraction.isascii():
-            moment = moment.replace(microsecond=int(fraction[:6].ljust(6, "0")))
-        offset = _OFFSET.fullmatch(clean(tags.get(offset_tag)) or "")
-        if offset is not None and int(offset[2]) < 24 and int(offset[3]) < 60:
-            minutes = int(offset[2]) * 60 + int(offset[3])
-            shift = timedelta(minutes=-minutes if offset[1] == "-" else minutes)
-            moment = moment.replace(tzinfo=timezone(shift))
-        return moment
-    return None
-
-
-def parse_date(text: str | None) -> datetime | None:
-    """Parses an EXIF date, "2023:05:01 12:30:00"; None for zeros and impossible dates."""
-    match = _DATE.match(text or "")
-    if match is None:
+def _parse_moment(
+    tags: Mapping[int, Any], date_tag: int, offset_tag: int, fraction_tag: int
+) -> datetime | None:
+    moment = parse_date(clean(tags.get(date_tag)))
+    if moment is None:
         return None
-    try:
-        year, month, day, hour, minute, second = (int(part or 0) for part in match.groups())
-        # The clock of a camera has no time zone.
-        moment = datetime(year, month, day, hour, minute, second)  # noqa: DTZ001
-    except ValueError:
-        return None
-    return moment if moment.year > 1800 else None
+    fraction = clean(tags.get(fraction_tag)) or ""
+    if fraction.isdecimal() and fraction.isascii():
+        moment = moment.replace(microsecond=int(fraction[:6].ljust(6, "0")))
+    return apply_offset(moment, clean(tags.get(offset_tag)))
 
 
 def _parse_position(gps: Mapping[int, Any]) -> tuple[float | None, float | None]:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from mmsearch.errors import DecodeError, MediaError, MediaTooLarge
 from mmsearch.media.base import Content, Described, LoadOptions, Picture, describe_pixel_excess
-from mmsearch.media.exif import read_metadata, read_orientation
+from mmsearch.media.exif import read_orientation
+from mmsearch.media.picture_metadata import read_metadata
 from mmsearch.media.pixels import draft_jpeg, render_upright
 from mmsearch.media.strings import clean, split_words
 from mmsearch.media.text_detection import prepare_ocr_picture

@@ -23,16 +23,18 @@ class MarkupError(ValueError):
     """The XML is malformed, declares a document type, or nests too deep."""
 
 
-def parse_events(blocks: Iterable[bytes]) -> Iterator[MarkupEvent]:
+def parse_events(blocks: Iterable[bytes], *, has_namespaces: bool = False) -> Iterator[MarkupEvent]:
     """Parses blocks of XML as they come; raises MarkupError after the events before the fault.
 
     Document types are refused: no supported file needs one, and all attacks by entities do.
+
+    With `has_namespaces` a name is its namespace, a space and the local name.
     """
     ready: list[MarkupEvent] = []
     depth = 0
 
     def local(name: str) -> str:
-        return name.rpartition(" ")[2]
+        return name if has_namespaces else name.rpartition(" ")[2]
 
     def start(name: str, attributes: dict[str, str]) -> None:
         nonlocal depth
@@ -88,3 +90,14 @@ def extract_fields(blocks: Iterable[bytes], names: Iterable[str]) -> dict[str, s
     except MarkupError:
         pass  # the text before the fault is valid
     return {name: text.strip() for name, text in texts.items() if text.strip()}
+
+
+def extract_text(source: str) -> str:
+    """Returns the text of a small piece of XML, as far as it is well-formed."""
+    words: list[str] = []
+    try:
+        for event in parse_events([source.encode("utf-8", "replace")] if source else []):
+            words.append(event.value if event.kind == "text" else " ")
+    except MarkupError:
+        pass  # the text before the fault is valid
+    return "".join(words)
