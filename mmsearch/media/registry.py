@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
 from typing import cast
@@ -11,7 +12,7 @@ from typing import cast
 from mmsearch.errors import DecodeError, MediaError, MediaTooLarge
 from mmsearch.media import plugin_loaders
 from mmsearch.media.base import Content, Limits, Loader, LoadOptions
-from mmsearch.media.sniff import read_head, sniff
+from mmsearch.media.sniff import guess_loaders, read_head
 from mmsearch.media.strings import clean
 
 LOADERS: Mapping[str, str] = MappingProxyType(
@@ -35,17 +36,22 @@ def make_loader(name: str) -> Loader:
 
 
 def find_loader(path: Path) -> Loader:
-    """Finds the loader for the content of `path`: of a plugin that claims it, else built-in.
+    """Finds the likeliest loader for the content of `path`, as `find_loaders` does."""
+    return find_loaders(path)[0]
 
-    Raises as `sniff` does. A plugin whose check fails is named in the error only if no other
-    loader reads the file.
+
+def find_loaders(path: Path) -> list[Loader]:
+    """Finds the loaders to try for `path`: of a plugin that claims it, else built-in ones.
+
+    Raises as `guess_loaders` does. A plugin whose check fails is named in the error only if no
+    other loader reads the file.
     """
     head = read_head(path)
     claim = plugin_loaders.claim_file(path, head)
     if claim.loader is not None:
-        return claim.loader
+        return [claim.loader]
     try:
-        return make_loader(sniff(path, head))
+        return [make_loader(name) for name in guess_loaders(path, head)]
     except MediaError as exc:
         raise claim.explain_error(path, exc) from exc
 
@@ -56,15 +62,39 @@ def load(path: Path, options: LoadOptions) -> Iterator[Content]:
     Raises ImportError if a decoder is not installed.
     """
     try:
-        loader = find_loader(path)
+        loaders = find_loaders(path)
         check_file_size(path, path.stat().st_size, options.limits)
-        yield from loader.load(path, options)
+        yield from _try_loaders(path, options, loaders)
     except (MediaError, ImportError):
         raise  # a decoder that is not installed is no fault of the file
     except MemoryError as exc:
         raise MediaTooLarge(path, "decoding it takes more memory than allowed") from exc
     except Exception as exc:  # decoders of hostile bytes raise anything
         raise DecodeError(path, clean(f"{type(exc).__name__}: {exc}") or "broken") from exc
+
+
+def _try_loaders(path: Path, options: LoadOptions, loaders: Sequence[Loader]) -> Iterator[Content]:
+    """Yields the contents of the first loader that gets past the description of the file.
+
+    Raises the error of the likeliest loader if none does.
+    """
+    first_error: Exception | None = None
+    for loader in loaders[:-1]:
+        try:
+            contents = iter(loader.load(path, options))
+            begin = list(islice(contents, 2))
+        except (ImportError, MemoryError):
+            raise
+        except Exception as exc:  # decoders of hostile bytes raise anything
+            first_error = first_error or exc
+        else:
+            yield from begin
+            yield from contents
+            return
+    try:
+        yield from loaders[-1].load(path, options)
+    except MediaError as exc:
+        raise (first_error or exc) from exc.__cause__
 
 
 def check_file_size(path: Path, size_bytes: int, limits: Limits) -> None:
@@ -74,4 +104,5 @@ def check_file_size(path: Path, size_bytes: int, limits: Limits) -> None:
             path,
             f"{size_bytes:,} bytes, the limit is {limits.file_bytes:,}: raise it with "
             f"--max-file-gb if the file is meant",
+            needs="file_bytes",
         )

@@ -6,15 +6,17 @@ import os
 import subprocess
 import sys
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from mmsearch.errors import DecodeError, MediaTooLarge, UnsupportedMedia
-from mmsearch.media.base import Limits, LoadOptions
+from mmsearch.media.base import Described, Limits, LoadOptions, Passage
 from mmsearch.media.registry import LOADERS, find_loader, load, make_loader
 from mmsearch.media.sniff import sniff
+from mmsearch.types import Modality
 
 TEXTS = {
     "notes.txt": b"just words",
@@ -104,6 +106,118 @@ def test_zip_is_read_only_as_docx(tmp_path: Path, member: str, kind: str | None)
     else:
         with pytest.raises(UnsupportedMedia):
             sniff(path)
+
+
+BEGINS_LIKE = {
+    "p1.txt": b"P1 2024 incidents\n\nThe server went down.\n",
+    "p2.md": b"P2 12 13 tickets are open\n",
+    "p2 numbers": b"P2 12 13\n",
+    "p3.txt": b"P3 4 5 6 7 of the plan\n",
+    "p6": b"P6 100 100 255 is how it begins\n",
+    "pf.txt": b"Pf and PF are floats\n",
+    "pdf.html": b"<!doctype html><p>It starts with %PDF-1.4 and a comment.</p>",
+    "pdf.adoc": b"Every such file starts with %PDF-1.7 and then objects.\n",
+    "pdf.wiki": b"%PDF-1.4 is how it begins\nand then objects.\n",
+    "pdf.org": b"Listing:\n%PDF-1.4\n%abc\nand so on\n",
+    "pdf.rst": b"Listing:\n\n%PDF-1.4\n1 0 obj\n<< >>\nendobj\n",
+    "bitmap.txt": b"BM is the mark of a bitmap, or of Birmingham\n",
+    "gif": b"GIF89a is a format of pictures\n",
+    "tiff.txt": b"II* and MM are marks\n",
+    "riff.mp3": b"RIFF WAVE and AVI are kin\n",
+    "id3.mp3": b"ID3 tags explained\n",
+    "rar.txt": b"Rar! is a mark\n",
+    "mz.exe.txt": b"MZ are the initials of Mark Zbikowski\n",
+    "zip.txt": b"PK are initials, too\n",
+    "rtf.txt": b"{\\rtf is how it begins}\n",
+    "ps.txt": b"%!PS is how a program in PostScript begins\n",
+    "from.txt": b"From here on it is downhill\n",
+    "fits": b"SIMPLE  = simple is better\n",
+    "xpm.c": b"/* XPM */ is a comment\n",
+    "vtt.txt": b"WEBVTT is a format\n",
+    "ogg.ogg": b"OggS begins every page\n",
+    "html.txt": b"The tag <html opens a page\n",
+    "image type.txt": b"Image type: a portrait\n",
+    "gimp.txt": b"twenty letters here:GIMP is a program\n",
+    "mail.txt": b"Subject: the matter at hand\nis not settled\n",
+    "json.ipynb": b"not a notebook\n",
+    "card.vcf": b"BEGIN is no card\n",
+}
+
+
+@pytest.mark.parametrize("name", BEGINS_LIKE)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-16-le"])
+def test_what_only_begins_like_another_kind_is_text(
+    tmp_path: Path, name: str, encoding: str
+) -> None:
+    path = tmp_path / name
+    words = BEGINS_LIKE[name].decode() + "The tayberry is a fruit.\n"
+    path.write_bytes(words.encode(encoding))
+    described, *passages = load(path, LoadOptions())
+    assert isinstance(described, Described)
+    assert described.modality is Modality.TEXT
+    assert "tayberry" in "".join(each.text for each in passages if isinstance(each, Passage))
+
+
+def damage(kind: str, content: bytes) -> bytes:
+    if kind == "zeros behind the header":
+        return content[:20] + bytes(len(content) - 20)
+    if kind == "zeros":
+        return bytes(len(content))
+    return content[:12] if kind == "twelve bytes" else b"\0" + content[1:]
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "gif", "bmp", "tif", "webp"])
+@pytest.mark.parametrize(
+    "kind", ["zeros behind the header", "zeros", "twelve bytes", "another first byte"]
+)
+def test_a_picture_with_a_broken_header_is_no_text(tmp_path: Path, suffix: str, kind: str) -> None:
+    path = tmp_path / f"a.{suffix}"
+    noise = Image.effect_noise((64, 64), 90).convert("RGB")
+    noise.save(path)
+    path.write_bytes(damage(kind, path.read_bytes()))
+    for named in (path, path.rename(tmp_path / "a"), (tmp_path / "a").rename(tmp_path / "a.txt")):
+        if not named.exists():
+            continue
+        # Refused with a reason, or drawn as far as it goes.
+        with suppress(UnsupportedMedia, DecodeError):
+            described, *_ = load(named, LoadOptions())
+            assert isinstance(described, Described)
+            assert described.modality is Modality.IMAGE
+
+
+def test_raw_pixels_that_look_like_letters_are_a_picture(tmp_path: Path) -> None:
+    path = tmp_path / "a.ppm"
+    Image.new("RGB", (30, 30), (200, 200, 200)).save(path)
+    assert sniff(path) == "image"
+
+
+def test_a_damaged_pdf_of_letters_is_no_text(tmp_path: Path) -> None:
+    path = tmp_path / "a.pdf"
+    path.write_bytes(b"%PDF-1.4\n1 0 obj\n<< /Type /Catalog >>\n")
+    with pytest.raises(DecodeError, match="PDF"):
+        list(load(path, LoadOptions()))
+
+
+def test_many_comments_before_a_page_take_no_time(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(b"<!--a-->" * 1000 + b"x")
+    assert sniff(path) == "text"
+
+
+def test_the_error_of_the_likeliest_loader_is_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.html"
+    path.write_text("<html>words")
+
+    def fail(self: object, path: Path, options: LoadOptions) -> None:
+        raise DecodeError(path, f"no {type(self).__name__}")
+
+    monkeypatch.setattr("mmsearch.media.html.HtmlLoader.load", fail)
+    assert [type(each) for each in load(path, LoadOptions())] == [Described, Passage]
+    monkeypatch.setattr("mmsearch.media.text.TextLoader.load", fail)
+    with pytest.raises(DecodeError, match="no HtmlLoader"):
+        list(load(path, LoadOptions()))
 
 
 def test_pipes_and_folders_are_never_opened(tmp_path: Path) -> None:
