@@ -10,14 +10,26 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from mmsearch.media import signatures
+
 SUBTITLE_SUFFIXES = (".srt", ".vtt", ".ass", ".ssa")
 DESCRIPTION_SUFFIXES = (".xmp", ".json")
 # Google Takeout cuts the name of a picture with ".supplemental-metadata" behind it to 46 letters.
 _TAKEOUT_CHARS = 46
 _TAKEOUT_END = ".supplemental-metadata"
 _COPY = re.compile(r"(.+?)(\(\d+\))(\.[^.]+)")
+_EXPORT_KEYS = (b'"photoTakenTime"', b'"geoData"', b'"creationTime"', b'"url"')
+_EXPORT_BYTES = 64 * 1024
 _COPY_NUMBER = re.compile(r"\(\d+\)$")
-_EDITED = re.compile(r"(.+?)[-_](?:edited|bearbeitet|modifié|editado|modificato|effects)", re.I)
+# What Google Photos appends in the language of the user.
+_EDITED = re.compile(
+    r"(.+?)[-_](?:edit(?:ed|ado|ada)?|bearbeitet|modifi(?:é|e|cato|cata)|bewerkt|redigerad|redigeret"
+    r"|redigert|muokattu|edytowane|upraveno|szerkesztve|düzenlendi|измененный|отредактировано"
+    r"|編集済み|已修改|已編輯|수정됨|effects|collage|animation|smile|mix)",
+    re.I,
+)
+# The film of a live photograph is exported under the name of the still, without a JSON of its own.
+_LIVE_SUFFIXES = {".mp4": (".heic", ".jpg", ".jpeg"), ".mov": (".heic", ".jpg", ".jpeg")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,32 +57,45 @@ class FolderNames:
     def find_beginning(self, start: str) -> Iterator[str]:
         """Yields the names that begin with `start`."""
         start = start.casefold()
-        for folded, name in self._names[bisect_left(self._names, (start,)) :]:
+        for at in range(bisect_left(self._names, (start,)), len(self._names)):
+            folded, name = self._names[at]
             if not folded.startswith(start):
                 return
             yield name
 
 
 def find_sidecars(path: Path, names: FolderNames | None = None) -> Sidecars:
-    """Finds the sidecars of a media file among the names of its folder, listed if not given."""
+    """Finds the sidecars of a media file among the names of its folder, listed if not given.
+
+    A file whose name is that of no picture, sound or video has none.
+    """
+    suffix = path.suffix.lower()
+    is_timed = suffix in signatures.AV_SUFFIXES
+    if not is_timed and suffix not in signatures.IMAGE_SUFFIXES:
+        return Sidecars()
     names = names or _list_folder(path.parent)
     if names is None:
         return Sidecars()
-    subtitles = [name for name in names.find_beginning(path.stem + ".") if _is_subtitle(name)]
-    descriptions = [
-        name
-        for name in _find_descriptions(path.name, names)
-        if name.casefold() != path.name.casefold()
-    ]
     folder = path.parent
+    beginning = names.find_beginning(path.stem + ".") if is_timed else ()
     return Sidecars(
-        tuple(folder / name for name in subtitles if name != path.name),
-        tuple(folder / name for name in dict.fromkeys(descriptions)),
+        tuple(folder / name for name in beginning if name.casefold().endswith(SUBTITLE_SUFFIXES)),
+        tuple(
+            folder / name
+            for name in dict.fromkeys(_find_descriptions(path.name, names))
+            if name.casefold().endswith(".xmp") or is_export_description(folder / name)
+        ),
     )
 
 
-def _is_subtitle(name: str) -> bool:
-    return name.casefold().endswith(SUBTITLE_SUFFIXES)
+def is_export_description(path: Path) -> bool:
+    """Tests if a JSON file is what an export of Google Takeout says of a picture."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(_EXPORT_BYTES)
+    except OSError:
+        return False
+    return sum(key in head for key in _EXPORT_KEYS) >= 2
 
 
 def _find_descriptions(name: str, names: FolderNames) -> Iterator[str]:
@@ -86,13 +111,15 @@ def _find_descriptions(name: str, names: FolderNames) -> Iterator[str]:
 
 def _list_takeout_names(name: str) -> list[str]:
     """Returns the names under which an export may file the JSON of a picture."""
-    stem, dot, suffix = name.rpartition(".")
-    listed = [name]
-    if edited := _EDITED.fullmatch(stem):
-        listed.append(f"{edited[1]}{dot}{suffix}")
-    if copy := _COPY.fullmatch(name):
-        listed.append(f"{copy[1]}{copy[3]}{copy[2]}")
-    return listed
+    copy = _COPY.fullmatch(name)
+    whole, number = (f"{copy[1]}{copy[3]}", copy[2]) if copy else (name, "")
+    stem, dot, suffix = whole.rpartition(".")
+    edited = _EDITED.fullmatch(stem)
+    originals = [stem, edited[1]] if edited else [stem]
+    listed = [name, *(f"{original}{dot}{suffix}{number}" for original in originals)]
+    for still in _LIVE_SUFFIXES.get(f".{suffix.lower()}", ()):
+        listed += [f"{original}{still}{number}" for original in originals]
+    return list(dict.fromkeys(listed))
 
 
 def _is_takeout_name(json_stem: str, original: str) -> bool:
