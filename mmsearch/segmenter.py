@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -117,8 +118,13 @@ def split_into_work_items(
         count += 1
         yield item
     if count == 0 and description.modality is not None:
-        kind = SegmentKind.IMAGE if description.modality is Modality.IMAGE else SegmentKind.TEXT
-        yield WorkItem(_make_segment(asset_id, kind, Place()))
+        yield WorkItem(make_empty_segment(asset_id, description.modality))
+
+
+def make_empty_segment(asset_id: str, modality: Modality) -> Segment:
+    """Makes the only segment of an asset without content, which its name alone stands for."""
+    kind = SegmentKind.IMAGE if modality is Modality.IMAGE else SegmentKind.TEXT
+    return _make_segment(asset_id, kind, Place())
 
 
 def _split_contents(
@@ -138,7 +144,8 @@ def _split_contents(
 
     def make_ocr_items(ocr_segments: Iterable[OcrSegment]) -> Iterator[WorkItem]:
         for each in ocr_segments:
-            segment = make_segment(SegmentKind.OCR, each.place, each.paragraph.text)
+            place = read_places.separate(each.place)
+            segment = make_segment(SegmentKind.OCR, place, each.paragraph.text)
             yield WorkItem(segment, box=each.paragraph.box)
 
     sound, count_tokens = encoders.sound, encoders.text.count_tokens
@@ -149,6 +156,7 @@ def _split_contents(
     ocr = OcrPipeline(lambda: encoders.reader, count_tokens, max_tokens=CHUNK_TOKENS)
     has_cues = False
     picture_count = 0
+    picture_places, read_places = _PlaceSeparator(), _PlaceSeparator()
     for content in contents:
         match content:
             case Described(modality, metadata):
@@ -163,7 +171,8 @@ def _split_contents(
                 )
                 kind = SegmentKind.FRAME if is_frame else SegmentKind.IMAGE
                 prepared = encoders.image.prepare(pixels)
-                yield WorkItem(make_segment(kind, place), picture=prepared)
+                own_place = picture_places.separate(place)
+                yield WorkItem(make_segment(kind, own_place), picture=prepared)
                 legible_part = () if legible is None else (legible.pixels, legible.boxes)
                 yield from make_ocr_items(ocr.feed(place, *legible_part))
             case Cue(text, place):
@@ -188,6 +197,26 @@ def _split_contents(
     yield from make_ocr_items(ocr.finish())
     yield from make_sound_items(sound_splitter.finish())
     yield from transcribe(speech_splitter.finish())
+
+
+class _PlaceSeparator:
+    """Keeps segments apart that stand at one place, such as several pictures on one page."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[Place] = Counter()
+
+    def separate(self, place: Place) -> Place:
+        """Returns the place itself at first, then with characters that count the repetitions."""
+        if place.span is not None:
+            return place
+        own = place
+        while own in self._counts:
+            start, end = place.chars or (0, 0)
+            count = self._counts[place]
+            self._counts[place] += 1
+            own = replace(place, chars=(start + count, end + count))
+        self._counts[own] = 1
+        return own
 
 
 def _make_segment(

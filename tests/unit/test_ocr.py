@@ -440,6 +440,20 @@ def test_writing_becomes_a_segment_whose_vector_has_the_box() -> None:
     assert vectors.boxes == (Box(0.25, 0.5, 0.75, 0.54),)
 
 
+def test_pictures_on_one_page_of_a_document_are_segments_of_their_own() -> None:
+    encoders = ReadingEncoders(FakeReader([[line("mind the gap", 0.2, 0.5, 0.7)]] * 3))
+    pixels = np.zeros((64, 64, 3), np.uint8)
+    picture = Picture(pixels, Place(page=4), ocr_picture=OcrPicture(pixels, (WHOLE,)))
+    contents = [Described(Modality.TEXT, Metadata()), picture, picture, picture]
+    description = segmenter.AssetDescription()
+    works = list(segmenter.split_into_work_items("a" * 32, contents, encoders, description))
+    assert description.thumbprint is None
+    assert [work.segment.kind for work in works] == [SegmentKind.IMAGE, SegmentKind.OCR] * 3
+    assert len({work.segment.id for work in works}) == 6
+    assert works[0].segment.place == Place(page=4)
+    assert {work.segment.place.page for work in works} == {4}
+
+
 def test_pictures_are_made_legible_only_where_the_library_reads() -> None:
     assert segmenter.make_load_options(FakeEncoders(), LoadOptions()).legible_px == 0
     reads = ReadingEncoders(FakeReader([]))
