@@ -32,12 +32,17 @@ class MissingExtra(PluginError):
 
 
 class MediaError(MmsearchError):
-    """One file cannot be read; ingest skips it, records the reason and goes on."""
+    """One file cannot be read; ingest skips it, records the reason and goes on.
 
-    def __init__(self, path: str | Path, reason: str) -> None:
+    `needs` is the field of `mmsearch.media.base.Limits` or the pip extra that would admit the file,
+    if one would.
+    """
+
+    def __init__(self, path: str | Path, reason: str, *, needs: str = "") -> None:
         super().__init__(f"{path}: {reason}")
         self.path = str(path)
         self.reason = reason
+        self.needs = needs
 
 
 class UnsupportedMedia(MediaError):

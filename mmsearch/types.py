@@ -129,6 +129,7 @@ class OmissionCause(StrEnum):
 
     LIMIT = "limit"  # a bound on pages, characters, seconds
     DAMAGED = "damaged"
+    UNSUPPORTED = "unsupported"  # of a kind that mmsearch does not read
     ENCRYPTED = "encrypted"
     UNHEARD = "unheard"  # a track of sound that was not transcribed
     LANGUAGE = "language"  # speech in a language that the model does not know

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 from collections.abc import Iterator, Sequence
@@ -11,6 +12,7 @@ from pathlib import Path
 
 from mmsearch.errors import ConfigError
 from mmsearch.media.files import make_absolute
+from mmsearch.media.sidecars import FolderNames, find_sidecars
 
 SKIPPED_FOLDERS = frozenset(
     {"node_modules", "@eaDir", "#recycle", "$RECYCLE.BIN", "System Volume Information",
@@ -22,11 +24,15 @@ SKIPPED_FILES = frozenset({"Thumbs.db", "desktop.ini", "ehthumbs.db", "Icon\r", 
 
 @dataclass(frozen=True, slots=True)
 class DiscoveredFile:
-    """A regular file; `size_bytes` and `mtime_ns` tell later if it has changed."""
+    """A regular file; `size_bytes` and `mtime_ns` tell later if it has changed.
+
+    `sidecars` does so for the files beside it that it takes in: their names, sizes and times.
+    """
 
     path: str
     size_bytes: int
     mtime_ns: int
+    sidecars: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +108,21 @@ def discover_files(
             yield from _walk(path, info, selection, entered, yielded, forbidden)
         elif stat.S_ISREG(info.st_mode) and path not in yielded:
             yielded.add(path)
-            yield DiscoveredFile(path, info.st_size, info.st_mtime_ns)
+            stamp, _ = _stamp_sidecars(path, None)
+            yield DiscoveredFile(path, info.st_size, info.st_mtime_ns, stamp)
+
+
+def _stamp_sidecars(path: str, names: FolderNames | None) -> tuple[str | None, list[str]]:
+    """Returns the names, sizes and times of the sidecars of a file, and paths of descriptions."""
+    sidecars = find_sidecars(Path(path), names)
+    stamps = []
+    for sidecar in sidecars.paths:
+        try:
+            info = sidecar.stat()
+        except OSError:
+            continue
+        stamps.append([sidecar.name, info.st_size, info.st_mtime_ns])
+    return json.dumps(stamps) if stamps else None, [str(each) for each in sidecars.descriptions]
 
 
 def _walk(
@@ -128,6 +148,7 @@ def _walk(
         except OSError:
             continue
         below = []
+        files: list[tuple[str, os.stat_result]] = []
         for entry in children:
             if entry.name.startswith(".") and not selection.hidden:
                 continue
@@ -150,6 +171,21 @@ def _walk(
                 and entry.path not in yielded
                 and selection.includes_file(entry.path, root)
             ):
-                yielded.add(entry.path)
-                yield DiscoveredFile(entry.path, info.st_size, info.st_mtime_ns)
+                files.append((entry.path, info))
+        for file in _take_in_sidecars(files, FolderNames(entry.name for entry in children)):
+            yielded.add(file.path)
+            yield file
         stack.extend(reversed(below))
+
+
+def _take_in_sidecars(
+    files: Sequence[tuple[str, os.stat_result]], names: FolderNames
+) -> list[DiscoveredFile]:
+    """Returns the files of one folder; descriptions of others among them are no documents."""
+    listed: list[DiscoveredFile] = []
+    descriptions: set[str] = set()
+    for path, info in files:
+        stamp, described_by = _stamp_sidecars(path, names)
+        listed.append(DiscoveredFile(path, info.st_size, info.st_mtime_ns, stamp))
+        descriptions.update(described_by)
+    return [file for file in listed if file.path not in descriptions]

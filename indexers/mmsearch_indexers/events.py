@@ -9,20 +9,25 @@ from mmsearch.snapshot.maintenance import IndexProgress, IndexReady
 
 @dataclass(frozen=True, slots=True)
 class Indexed:
-    """A new path can be found; `segments` is 0 for a further copy of a known asset."""
+    """A new path can be found; `segments` is 0 for a further copy of a known asset.
+
+    `partial` says what was not read of it, a phrase each.
+    """
 
     path: str
     kind: str
     segments: int
+    partial: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Updated:
-    """A known path has new content, which can be found."""
+    """A known path has new content, or more of it was read; `partial` is as in `Indexed`."""
 
     path: str
     kind: str
     segments: int
+    partial: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +71,10 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """The last event: counts of files, and the seconds that the run took."""
+    """The last event: counts of files, and the seconds that the run took.
+
+    `partial` counts those of the indexed and updated of which a part was not read.
+    """
 
     indexed: int = 0
     updated: int = 0
@@ -74,6 +82,7 @@ class Finished:
     skipped: int = 0
     removed: int = 0
     failed: int = 0
+    partial: int = 0
     seconds: float = 0.0
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mmsearch.config import cpu_count
-from mmsearch.media.base import LoadOptions
+from mmsearch.media.base import Limits, LoadOptions
 from mmsearch.media.files import is_gone, make_absolute, make_storable
 from mmsearch.runtime.concurrency import run_in_thread, run_uninterrupted
 from mmsearch.segmenter import make_load_options
@@ -35,7 +35,12 @@ from mmsearch_indexers.events import (
     Updated,
 )
 from mmsearch_indexers.pipeline import Outcome, Pipeline, TaskBroken, TaskDone, TaskPassed
-from mmsearch_indexers.plan import IndexTask, plan_run
+from mmsearch_indexers.plan import IndexPlan, plan_run
+from mmsearch_indexers.rereading import (
+    describe_omissions,
+    list_due_assets,
+    make_refused_asset,
+)
 
 if TYPE_CHECKING:
     from mmsearch.encoders.bundle import Encoders
@@ -70,9 +75,12 @@ class _FileOutcome:
 class _OutcomeBatch:
     """Outcomes that are finished and not yet written."""
 
-    def __init__(self, writer: Future[Writer], known_paths: set[str]) -> None:
+    def __init__(
+        self, writer: Future[Writer], known_paths: set[str], known_assets: set[str]
+    ) -> None:
         self._opening = writer
         self._known_paths = known_paths
+        self._known_assets = known_assets
         self._outcomes: list[_FileOutcome] = []
         self._is_torn = False
         self._since_s = time.monotonic()
@@ -96,8 +104,11 @@ class _OutcomeBatch:
         writer = self._opening.result()
         was_torn, self._is_torn = self._is_torn, bool(self._outcomes)
         assets = [outcome.encoded for outcome in self._outcomes if outcome.encoded is not None]
-        if assets:
-            (writer.complete_assets if was_torn else writer.add_assets)(assets)
+        new = [each for each in assets if each.asset.id not in self._known_assets]
+        if new:
+            (writer.complete_assets if was_torn else writer.add_assets)(new)
+        if len(new) < len(assets):
+            writer.replace_assets([each for each in assets if each.asset.id in self._known_assets])
         rows = [outcome.row for outcome in self._outcomes]
         known_paths = self._known_paths | {row.path for row in rows if was_torn}
         writer.add_files([row for row in rows if row.path not in known_paths])
@@ -126,21 +137,25 @@ def index_paths(
             roots, wishes.selection, outside=None if library.is_remote else library.folder
         )
         known_files = reader.read_files()
+        due_assets = list_due_assets(reader, wishes.options.limits, encoders)
         todo = plan_run(
             files,
             known_files,
             [make_absolute(root) for root in roots],
             retry_failed=wishes.retry_failed,
+            due_assets=due_assets,
         )
         for row in todo.unchanged:
             counts["failed" if row.error else "skipped"] += 1
             yield Failed(row.path, row.error, row.message or "") if row.error else Skipped(row.path)
-        missing = [row for row in todo.missing if is_gone(row.path)]
-        if todo.jobs or (wishes.prune and missing):
-            run = _run_pipeline(reader, known_files, todo.jobs, missing, encoders, wishes)
+        if todo.jobs or (wishes.prune and any(is_gone(row.path) for row in todo.missing)):
+            run = _run_pipeline(reader, known_files, todo, due_assets, encoders, wishes)
             with contextlib.closing(run) as events:
                 for event in events:
                     counts[type(event).__name__.lower()] += 1
+                    counts["partial"] += isinstance(event, Indexed | Updated) and bool(
+                        event.partial
+                    )
                     yield event
         elif library.exists(DIRTY):  # an earlier run was stopped: clear away what it left
             Writer.open(library).close()
@@ -151,6 +166,7 @@ def index_paths(
         skipped=counts["skipped"],
         removed=counts["removed"],
         failed=counts["failed"],
+        partial=counts["partial"],
         seconds=time.monotonic() - started,
     )
 
@@ -158,11 +174,13 @@ def index_paths(
 def _run_pipeline(
     reader: Reader,
     known_files: Sequence[FileRow],
-    jobs: Sequence[IndexTask],
-    missing: Sequence[FileRow],
+    todo: IndexPlan,
+    due_assets: set[str],
     encoders: Encoders,
     wishes: IndexOptions,
 ) -> Generator[Event]:
+    jobs = todo.jobs
+    missing = [row for row in todo.missing if is_gone(row.path)]
     # An asset whose old path is gone can turn up elsewhere: then it was moved.
     orphans: dict[str, list[FileRow]] = {}
     for row in missing:
@@ -179,11 +197,12 @@ def _run_pipeline(
         opening.result()  # it clears away what a killed run left, before anything is looked up
     has_abandoned = False  # an asset that no path leads to any more
     is_complete = False
-    batch = _OutcomeBatch(opening, {row.path for row in known_files})
+    known_assets = _read_known_assets(Reader.open(reader.location))
+    batch = _OutcomeBatch(opening, {row.path for row in known_files}, set(known_assets))
     pipeline = Pipeline(
         encoders,
         make_load_options(encoders, wishes.options),
-        known_assets=_read_known_assets(Reader.open(reader.location)),
+        known_assets={key: known_assets[key] for key in known_assets.keys() - due_assets},
         kinds=wishes.kinds,
         workers=wishes.workers or cpu_count(),
     )
@@ -192,7 +211,7 @@ def _run_pipeline(
     try:
         with pipeline:
             for done, outcome in enumerate(pipeline.run(jobs), start=1):
-                event, file_row, encoded = _settle_outcome(outcome)
+                event, file_row, encoded = _settle_outcome(outcome, wishes.options.limits)
                 old_path = None
                 if isinstance(event, Indexed) and isinstance(outcome, TaskDone):
                     old_path = _find_old_path(outcome, orphans, paths_of, moved)
@@ -202,8 +221,12 @@ def _run_pipeline(
                 if file_row is not None:
                     batch.add(_FileOutcome(file_row, encoded, old_path))
                 known_row = outcome.job.known
-                had_asset = known_row is not None and known_row.asset_id is not None
-                has_abandoned |= had_asset and isinstance(event, Updated | Failed)
+                if (
+                    known_row is not None
+                    and known_row.asset_id is not None
+                    and file_row is not None
+                ):
+                    has_abandoned |= known_row.asset_id != file_row.asset_id
                 if event is not None:
                     yield event
                 yield Progress(done, len(jobs))
@@ -251,7 +274,9 @@ def _find_old_path(
     return None
 
 
-def _settle_outcome(outcome: Outcome) -> tuple[Event | None, FileRow | None, EncodedAsset | None]:
+def _settle_outcome(
+    outcome: Outcome, limits: Limits
+) -> tuple[Event | None, FileRow | None, EncodedAsset | None]:
     """Returns the event of an outcome, the row of its file, and the asset to be written."""
     if isinstance(outcome, TaskPassed):
         return None, None, None
@@ -259,14 +284,17 @@ def _settle_outcome(outcome: Outcome) -> tuple[Event | None, FileRow | None, Enc
     path = make_storable(file.path)
     if isinstance(outcome, TaskBroken):
         name, reason = type(outcome.error).__name__, outcome.error.reason
-        row = FileRow(path, None, file.size_bytes, file.mtime_ns, name, reason)
-        return Failed(path, name, reason), row, None
-    row = FileRow(path, outcome.asset_id, file.size_bytes, file.mtime_ns)
+        refused = make_refused_asset(file, outcome.error, limits)
+        times = file.size_bytes, file.mtime_ns
+        row = FileRow(path, refused.asset.id, *times, name, reason, file.sidecars)
+        return Failed(path, name, reason), row, refused
+    row = FileRow(path, outcome.asset_id, file.size_bytes, file.mtime_ns, sidecars=file.sidecars)
     encoded = outcome.encoded
-    if known_row is not None and known_row.asset_id == outcome.asset_id:
+    if known_row is not None and known_row.asset_id == outcome.asset_id and encoded is None:
         return Skipped(path), row, None  # touched: only its time has changed
     kind = outcome.modality.value
     count = len(encoded.segments) if encoded else 0
-    if known_row is not None and known_row.asset_id is not None:
-        return Updated(path, kind, count), row, encoded
-    return Indexed(path, kind, count), row, encoded
+    partial = describe_omissions(encoded.asset.omissions) if encoded else ()
+    is_known = known_row is not None and known_row.error is None
+    event = (Updated if is_known else Indexed)(path, kind, count, partial)
+    return event, row, encoded

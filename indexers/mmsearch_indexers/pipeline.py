@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 from mmsearch import segmenter
 from mmsearch.errors import MediaError, UnsupportedMedia
 from mmsearch.media import registry
+from mmsearch.media.asset_ids import compute_asset_id
 from mmsearch.media.base import Content, Described, LoadOptions
-from mmsearch.media.files import hash_content, make_storable
+from mmsearch.media.files import make_storable
 from mmsearch.media.isolation import CancelledError, Decoder
 from mmsearch.segmenter import AssetDescription, WorkItem
 from mmsearch.store.rows import EncodedAsset, EncodedSegment
@@ -198,7 +199,7 @@ class Pipeline:
                     self._report(TaskPassed(job))
                     return
                 contents = chain([first], stream)
-            asset_id = hash_content(path, is_stopped=self._stop.is_set)
+            asset_id = compute_asset_id(path, is_stopped=self._stop.is_set)
             if self._claim_asset(job, asset_id):
                 self._prepare(_AssetDraft(job, asset_id, AssetDescription()), contents)
 
@@ -254,7 +255,8 @@ class Pipeline:
                     self._report(TaskDone(job, draft.asset_id, modality, None))
             elif error is not None:
                 for job in [draft.job, *followers]:
-                    self._report(TaskBroken(job, type(error)(job.found.path, error.reason)))
+                    copy = type(error)(job.found.path, error.reason, needs=error.needs)
+                    self._report(TaskBroken(job, copy))
 
 
 def _encode_items(draft: _AssetDraft, modality: Modality) -> EncodedAsset:
@@ -262,6 +264,8 @@ def _encode_items(draft: _AssetDraft, modality: Modality) -> EncodedAsset:
     if metadata.duration_s is None and modality in (Modality.AUDIO, Modality.VIDEO):
         ends = [segment.segment.span.end_s for segment in draft.segments if segment.segment.span]
         metadata = replace(metadata, duration_s=max(ends, default=None))
-    asset = Asset(draft.asset_id, modality, draft.job.found.size_bytes, metadata)
+    omissions = tuple(dict.fromkeys(draft.description.omissions))
+    size_bytes = draft.job.found.size_bytes
+    asset = Asset(draft.asset_id, modality, size_bytes, metadata, omissions=omissions)
     unique = {segment.segment.id: segment for segment in draft.segments}
     return EncodedAsset(asset, tuple(unique.values()), draft.description.thumbprint)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 
@@ -38,8 +38,12 @@ def plan_run(
     roots: Sequence[str],
     *,
     retry_failed: bool = False,
+    due_assets: Collection[str] = (),
 ) -> IndexPlan:
-    """Plans by size and modification time, as rsync does; content is compared later, by hash."""
+    """Plans by size and modification time, as rsync does; content is compared later, by hash.
+
+    `due_assets` are those of which this run can read more than an earlier one.
+    """
     rows = {row.path: row for row in known_rows}
     seen_paths: set[str] = set()
     jobs: list[IndexTask] = []
@@ -50,7 +54,9 @@ def plan_run(
         row = rows.get(path)
         if (
             row is None
-            or (row.size_bytes, row.mtime_ns) != (file.size_bytes, file.mtime_ns)
+            or (row.size_bytes, row.mtime_ns, row.sidecars)
+            != (file.size_bytes, file.mtime_ns, file.sidecars)
+            or row.asset_id in due_assets
             or (retry_failed and row.error is not None)
         ):
             jobs.append(IndexTask(file, row))

@@ -6,7 +6,7 @@ import dataclasses
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -30,6 +30,7 @@ from mmsearch.cli.options import (
     split_kinds,
 )
 from mmsearch.config import default_library
+from mmsearch.errors import ConfigError
 from mmsearch.index.index_config import AUTO, DEFAULT_RECALL
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
 
 EXIT_FAILED_FILES = 3
 MEGA = 1_000_000
+RAISABLE = ("pages", "picture_pages", "text_chars", "text_bytes", "duration_s", "contents")
+"""The limits that `--limit` sets; others have an option of their own."""
 PROGRESS_S = 0.5
 """The seconds between two lines of `--progress`."""
 
@@ -89,7 +92,8 @@ def index(
         bool, typer.Option("--retry-failed", help="Try the files again that failed before.")
     ] = False,
     strict: Annotated[
-        bool, typer.Option("--strict", help="Exit with 3 when a file could not be indexed.")
+        bool,
+        typer.Option("--strict", help="Exit with 3 when a file was not read, or only in part."),
     ] = False,
     workers: Annotated[
         int | None, typer.Option(min=1, max=256, help="Decoder processes; default one a core.")
@@ -98,6 +102,13 @@ def index(
         float, typer.Option(min=0.01, help="Larger pictures are refused.")
     ] = 200.0,
     max_file_gb: Annotated[float, typer.Option(min=0.0, help="Larger files are refused.")] = 64.0,
+    limit: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=N",
+            help="Raise a limit that `status --partial` names, as in pages=5000; repeatable.",
+        ),
+    ] = None,
     decode_timeout: Annotated[
         float, typer.Option(min=0.1, metavar="S", help="A decoder silent for longer is stopped.")
     ] = 60.0,
@@ -128,11 +139,14 @@ def index(
 
     check_roots(paths)  # before a library is made for them
     folder = Location.parse(library or default_library())
-    limits = Limits(
-        pixels=int(max_megapixels * MEGA),
-        file_bytes=int(max_file_gb * 1000 * MEGA),
-        stall_s=decode_timeout,
-        memory_bytes=int(decode_memory_gb * 1024**3),
+    limits = dataclasses.replace(
+        Limits(
+            pixels=int(max_megapixels * MEGA),
+            file_bytes=int(max_file_gb * 1000 * MEGA),
+            stall_s=decode_timeout,
+            memory_bytes=int(decode_memory_gb * 1024**3),
+        ),
+        **_parse_limits(limit or ()),
     )
     wishes = IndexOptions(
         selection=FileSelection(
@@ -173,10 +187,24 @@ def index(
             on_event: Callable[[Event], object] = lines.show if json_lines else display.show
             report = opened.index(*paths, on_event=on_event, wishes=wishes)
         if not json_lines:
-            print_summary(report, display.failures)
+            print_summary(report, display.failures, display.partial)
             print_advice(opened.status())
-    if strict and report.failed:
+    if strict and (report.failed or report.partial):
         raise typer.Exit(EXIT_FAILED_FILES)
+
+
+def _parse_limits(settings: Sequence[str]) -> dict[str, int]:
+    """Reads settings such as `pages=5000`; raises ConfigError for other names and values."""
+    limits: dict[str, int] = {}
+    for setting in settings:
+        name, _, value = setting.partition("=")
+        if name not in RAISABLE or not value.isdecimal():
+            raise ConfigError(
+                f"--limit {setting}: it takes a name and a whole number, as in pages=5000; the "
+                f"names are {', '.join(RAISABLE)}"
+            )
+        limits[name] = int(value)
+    return limits
 
 
 class _JsonLines:

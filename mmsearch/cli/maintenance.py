@@ -18,6 +18,9 @@ def status(
     failed: Annotated[
         bool, typer.Option("--failed", help="List the files that could not be indexed, and why.")
     ] = False,
+    partial: Annotated[
+        bool, typer.Option("--partial", help="List the files that were read in part, and why.")
+    ] = False,
     json_object: JsonOption = False,
 ) -> None:
     """Show what is in the library."""
@@ -35,6 +38,13 @@ def status(
                 typer.echo(json.dumps({"failed": failures}, ensure_ascii=False))
             else:
                 render.print_failures(rows)
+            return
+        if partial:
+            files = opened.partial()
+            if json_object:
+                typer.echo(write_json({"partial": files}))
+            else:
+                render.print_partial_files(files)
             return
         library_status = opened.status()
     if json_object:

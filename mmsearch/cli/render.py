@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
     from mmsearch.library.doctor import Finding
-    from mmsearch.library.stats import IndexStatus, Status
+    from mmsearch.library.stats import IndexStatus, PartialFile, Status
     from mmsearch.store.rows import FileRow
     from mmsearch.types import Hit, Moment, Provenance
 
@@ -112,6 +112,7 @@ class IndexDisplay:
         self._bar: Bar | None = None
         self._task: TaskID | None = None
         self.failures: list[tuple[str, str]] = []
+        self.partial: list[tuple[str, str]] = []
 
     def __enter__(self) -> IndexDisplay:
         if self._is_shown:
@@ -143,12 +144,14 @@ class IndexDisplay:
 
     def show(self, event: Event) -> None:
         """Shows an event of the run."""
-        from mmsearch_indexers.events import Failed, Progress
+        from mmsearch_indexers.events import Failed, Indexed, Progress, Updated
 
         from mmsearch.snapshot.maintenance import IndexProgress
 
         if isinstance(event, Failed):
             self.failures.append((event.path, f"{event.error}: {event.message}"))
+        elif isinstance(event, Indexed | Updated) and event.partial:
+            self.partial.append((event.path, f"read in part: {'; '.join(event.partial)}"))
         elif self._bar is None or self._task is None:
             return
         elif isinstance(event, IndexProgress):
@@ -171,8 +174,10 @@ class IndexDisplay:
             )
 
 
-def print_summary(report: Finished, failures: Sequence[tuple[str, str]]) -> None:
-    """Prints the counts of a run on standard error."""
+def print_summary(
+    report: Finished, failures: Sequence[tuple[str, str]], partial: Sequence[tuple[str, str]]
+) -> None:
+    """Prints the counts of a run on standard error, with failures and files read in part."""
     counts = [
         (report.indexed, "indexed"),
         (report.updated, "updated"),
@@ -180,14 +185,16 @@ def print_summary(report: Finished, failures: Sequence[tuple[str, str]]) -> None
         (report.removed, "removed"),
         (report.skipped, "unchanged"),
         (report.failed, "failed"),
+        (report.partial, "read in part"),
     ]
     summary = ", ".join(f"{count:,} {word}" for count, word in counts if count) or "nothing to do"
     typer.echo(f"{summary} in {report.seconds:.1f} s", err=True)
-    for path, reason in failures[:SHOWN_FAILURES]:
-        typer.secho(f"  {shorten_path(path)}  {make_printable(reason)}", err=True, dim=True)
-    if len(failures) > SHOWN_FAILURES:
-        more = len(failures) - SHOWN_FAILURES
-        typer.secho(f"  and {more} more: mmsearch status --failed", err=True, dim=True)
+    for option, lines in (("--failed", failures), ("--partial", partial)):
+        for path, reason in lines[:SHOWN_FAILURES]:
+            typer.secho(f"  {shorten_path(path)}  {make_printable(reason)}", err=True, dim=True)
+        if len(lines) > SHOWN_FAILURES:
+            more = len(lines) - SHOWN_FAILURES
+            typer.secho(f"  and {more} more: mmsearch status {option}", err=True, dim=True)
 
 
 def print_advice(status: Status) -> None:
@@ -201,6 +208,14 @@ def print_failures(rows: Sequence[FileRow]) -> None:
     """Prints the files that could not be indexed, one a line."""
     for row in rows:
         typer.echo(f"{make_printable(row.path)}\t{row.error}\t{make_printable(row.message or '')}")
+
+
+def print_partial_files(files: Sequence[PartialFile]) -> None:
+    """Prints what was not read of each file, a line each."""
+    for file in files:
+        for omission in file.omissions:
+            detail = make_printable(omission.detail)
+            typer.echo(f"{make_printable(file.path)}\t{omission.cause}\t{detail}")
 
 
 def print_status(status: Status) -> None:
@@ -234,6 +249,8 @@ def print_status(status: Status) -> None:
         rows.append(("", _describe(space.provenance)))
     if status.failed:
         rows.append(("failed", f"{status.failed:,} files: mmsearch status --failed"))
+    if status.partial:
+        rows.append(("in part", f"{status.partial:,} files: mmsearch status --partial"))
     for name, value in rows:
         typer.echo(f"{typer.style(f'{name:<12}', bold=True)} {make_printable(value)}")
 

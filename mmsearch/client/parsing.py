@@ -65,13 +65,14 @@ def add_asset(hit: Hit, answer: Any) -> Hit:
 
 def _to_hit(hit: HitAnswer) -> Hit:
     best = hit.segment
-    segment = Segment(best.id, hit.asset_id, best.kind, _to_place(best), best.text)
+    place = replace(_to_place(best), track=best.track)
+    segment = Segment(best.id, hit.asset_id, best.kind, place, best.text, language=best.language)
     moments = tuple(_to_moment(moment, segment) for moment in hit.moments)
     return Hit(
         rank=hit.rank,
         score=hit.score,
         path=hit.path,
-        asset=Asset(hit.asset_id, hit.kind, 0, Metadata(), hit.indexed_at),
+        asset=Asset(hit.asset_id, hit.kind, 0, Metadata(), hit.indexed_at, hit.omissions),
         segment=segment,
         spaces={name: _to_space(space) for name, space in hit.spaces.items()},
         moments=moments or (Moment(segment, hit.score, span=segment.span),),

@@ -136,7 +136,7 @@ class RemoteLibrary(Closing):
         """Returns the id of a file as an asset; it is read once as long as it does not change."""
         # Here: who asks with words does not wait for it.
         from mmsearch.errors import MediaError
-        from mmsearch.media.files import hash_content
+        from mmsearch.media.asset_ids import compute_asset_id
 
         if not path.is_file():
             raise QueryError(f"there is no file {path}: name a file to search by")
@@ -144,7 +144,7 @@ class RemoteLibrary(Closing):
             info = path.stat()
             key = (path, info.st_size, info.st_mtime_ns)
             if key not in self._ids:
-                self._ids[key] = hash_content(path)
+                self._ids[key] = compute_asset_id(path)
         except (MediaError, OSError) as exc:
             reason = exc.reason if isinstance(exc, MediaError) else exc.strerror
             raise QueryError(f"{path} cannot be searched by: {reason}") from exc

@@ -13,7 +13,7 @@ from typing import Any
 
 SHOWN_FAILURES = 200
 MESSAGE_CHARS = 1_000
-COUNTED = ("indexed", "updated", "moved", "skipped", "removed", "failed")
+COUNTED = ("indexed", "updated", "moved", "skipped", "removed", "failed", "partial")
 _RATE_AFTER_S = 0.2
 
 
@@ -120,6 +120,7 @@ class JobRecord:
             self.is_finished = True
         elif name in COUNTED:
             self.counts[name] += 1
+            self.counts["partial"] += bool(event.get("partial"))
             if name == "failed" and len(self.failures) < SHOWN_FAILURES:
                 path, error, text = (str(event[key]) for key in ("path", "error", "message"))
                 self.failures.append(JobFailure(path, error, text[:MESSAGE_CHARS], self.seq))

@@ -6,12 +6,15 @@ import os
 import stat
 from dataclasses import dataclass
 from operator import attrgetter
+from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
-from mmsearch.errors import MediaGone
+from mmsearch.errors import MediaError, MediaGone
+from mmsearch.media.asset_ids import combine_asset_id
 from mmsearch.media.files import hash_stream
+from mmsearch.media.sidecars import find_sidecars
 from mmsearch.snapshot.keys import compute_key
 
 if TYPE_CHECKING:
@@ -94,7 +97,7 @@ def open_file(snapshot: Snapshot, asset_id: str) -> OpenFile:
         if file.asset_id != asset_id:
             continue
         try:
-            return _open_file(file, asset_id)
+            return _open_file(file)
         except FileNotFoundError:
             continue
         except OSError as exc:
@@ -108,29 +111,34 @@ class _OtherFileError(Exception):
     """Another file than the indexed one is at its path now."""
 
 
-def _open_file(file: FileRow, asset_id: str) -> OpenFile:
+def _open_file(file: FileRow) -> OpenFile:
     # O_NONBLOCK: a pipe that was put in place of the file would be waited for.
     flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
     stream = open(os.open(file.path, flags), "rb")  # noqa: PTH123, SIM115 - a descriptor
     try:
         info = os.fstat(stream.fileno())
-        _check(stream, info, file, asset_id)
+        _check(stream, info, file)
     except BaseException:
         stream.close()
         raise
     return OpenFile(stream, file.path, info.st_size, info.st_mtime_ns)
 
 
-def _check(stream: BinaryIO, info: os.stat_result, file: FileRow, asset_id: str) -> None:
+def _check(stream: BinaryIO, info: os.stat_result, file: FileRow) -> None:
     if not stat.S_ISREG(info.st_mode) or info.st_size != file.size_bytes:
         raise _OtherFileError
-    if info.st_mtime_ns != file.mtime_ns and not _has_content(stream, info.st_size, asset_id):
+    if info.st_mtime_ns != file.mtime_ns and not _has_content(stream, info.st_size, file):
         raise _OtherFileError
 
 
-def _has_content(stream: BinaryIO, size_bytes: int, asset_id: str) -> bool:
+def _has_content(stream: BinaryIO, size_bytes: int, file: FileRow) -> bool:
     if size_bytes > HASHED_BYTES:
         return False
-    digest = hash_stream(stream)
+    content = hash_stream(stream)
     stream.seek(0)
-    return digest == asset_id
+    path = Path(file.path)
+    sidecars = find_sidecars(path).paths if file.sidecars else ()
+    try:
+        return combine_asset_id(path, content, sidecars) == file.asset_id
+    except MediaError:  # a sidecar that cannot be read
+        return False

@@ -14,8 +14,8 @@ import numpy as np
 
 from mmsearch import segmenter
 from mmsearch.errors import MediaError, QueryError
+from mmsearch.media.asset_ids import compute_asset_id
 from mmsearch.media.base import LoadOptions
-from mmsearch.media.files import hash_content
 from mmsearch.media.isolation import CancelledError, Decoder
 from mmsearch.query.algebra import Term, TermKind
 from mmsearch.search.query_vectors import ExampleVectors
@@ -64,7 +64,7 @@ def encode_example(
     if not path.is_file():
         raise QueryError(f"there is no file {path}: name a file to search by")
     try:
-        asset_id = hash_content(path, is_stopped=decoding.is_stopped)
+        asset_id = compute_asset_id(path, is_stopped=decoding.is_stopped)
         modality, example = read_stored_example(asset_id, snapshot)
         if example is None:
             modality, example = encode_file(path, encoders, decoding)

@@ -21,7 +21,7 @@ from mmsearch.library import assets, library_config
 from mmsearch.library.assets import LocatedAsset, OpenFile
 from mmsearch.library.examples import DEFAULT_DECODING, Decoding, encode_example
 from mmsearch.library.live_snapshot import LiveSnapshot
-from mmsearch.library.stats import Status, read_status
+from mmsearch.library.stats import PartialFile, Status, list_partial_files, read_status
 from mmsearch.library.word_timestamps import transcribe_words
 from mmsearch.media.files import is_gone, make_absolute, make_storable
 from mmsearch.models import presets
@@ -343,6 +343,10 @@ class Library(Closing):
     def failed(self) -> list[FileRow]:
         """Returns the files that could not be indexed, with the reason."""
         return Reader.open(self.location).read_failed_files()
+
+    def partial(self) -> list[PartialFile]:
+        """Returns the files of which a part was not read, with the reasons."""
+        return list_partial_files(Reader.open(self.location))
 
     def status(self) -> Status:
         """Counts what is in the library."""

@@ -14,8 +14,8 @@ import numpy as np
 from mmsearch.encoders.base import PreparedPicture
 from mmsearch.errors import MediaError, QueryError
 from mmsearch.library.heatmap import HeatMap, spread_heat
+from mmsearch.media.asset_ids import compute_asset_id
 from mmsearch.media.base import Content, LoadOptions, Picture
-from mmsearch.media.files import hash_content
 from mmsearch.media.isolation import Decoder
 from mmsearch.snapshot.keys import compute_key
 from mmsearch.types import Box, PictureFit, Place, SegmentKind
@@ -220,7 +220,7 @@ def _find_unchanged_copy(hit: Hit) -> Path:
         copies = [path for path in map(Path, (hit.path, *hit.also_at)) if path.is_file()]
         for path in copies:
             has_size = path.stat().st_size == hit.asset.size_bytes
-            if has_size and hash_content(path) == hit.asset.id:
+            if has_size and compute_asset_id(path) == hit.asset.id:
                 return path
     except (MediaError, OSError) as exc:
         reason = exc.reason if isinstance(exc, MediaError) else str(exc.strerror or exc)

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from operator import attrgetter
 from pathlib import Path
 
 from mmsearch.index import index_files, planner
@@ -14,7 +15,7 @@ from mmsearch.store.location import Location
 from mmsearch.store.manifest import Manifest
 from mmsearch.store.reader import Reader
 from mmsearch.store.schema import ASSETS, SEGMENTS, name_vectors_table
-from mmsearch.types import Modality, Provenance, SegmentKind, Space
+from mmsearch.types import Modality, Omission, Provenance, SegmentKind, Space
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,10 @@ class IndexStatus:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """The state of a library."""
+    """The state of a library.
+
+    `failed` counts files that could not be read, `partial` those of which a part was not read.
+    """
 
     library: str
     preset: str
@@ -51,6 +55,7 @@ class Status:
     spaces: tuple[Space, ...]
     indexes: tuple[IndexStatus, ...]
     failed: int
+    partial: int
     size_bytes: int
     first_indexed_at: datetime | None
     last_indexed_at: datetime | None
@@ -64,6 +69,10 @@ def read_status(location: Location, manifest: Manifest) -> Status:
     assets = Counter(columns.column("modality").to_pylist())
     times = columns.column("indexed_at").to_pylist()
     segments = Counter(reader.read_columns(SEGMENTS, "kind").column(0).to_pylist())
+    # A file that cannot be read has an asset for its name alone.
+    refused = {row.asset_id for row in files if row.error is not None and row.asset_id is not None}
+    assets[Modality.OTHER] -= len(refused)
+    segments[SegmentKind.TEXT] -= len(refused)
     return Status(
         library=str(location),
         preset=manifest.preset,
@@ -78,10 +87,29 @@ def read_status(location: Location, manifest: Manifest) -> Status:
             for name in reader.space_names
         ),
         failed=sum(1 for row in files if row.error is not None),
+        partial=len(list_partial_files(reader)),
         size_bytes=location.measure_bytes(),
         first_indexed_at=min(times, default=None),
         last_indexed_at=max(times, default=None),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class PartialFile:
+    """A file of which a part was not read."""
+
+    path: str
+    omissions: tuple[Omission, ...]
+
+
+def list_partial_files(reader: Reader) -> list[PartialFile]:
+    """Lists the files of which a part was not read, by their paths."""
+    omissions = reader.read_omissions()
+    return [
+        PartialFile(row.path, omissions[row.asset_id])
+        for row in sorted(reader.read_files(), key=attrgetter("path"))
+        if row.error is None and row.asset_id in omissions
+    ]
 
 
 def _read_index(cache: Path, space: str, vectors: int) -> IndexStatus:

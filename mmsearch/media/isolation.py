@@ -76,7 +76,9 @@ class Decoder(Closing):
                     raise PluginError(f"decoding does not work here: {header['reason']}")
                 if header["is"] == "failed":
                     is_done = True
-                    raise SKIPPABLE[header["error"]](path, header["reason"])
+                    raise SKIPPABLE[header["error"]](
+                        path, header["reason"], needs=str(header.get("needs", ""))
+                    )
                 yield codec.unpack(header, body)
         except _Stalled as exc:
             reason = f"its decoder did nothing for {options.limits.stall_s:g} s and was stopped"

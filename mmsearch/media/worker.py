@@ -50,6 +50,7 @@ def _serve(request: dict[str, Any], replies: IO[bytes]) -> None:
             codec.write_message(replies, header, body)
     except MediaError as exc:
         reply = {"is": "failed", "error": type(exc).__name__, "reason": exc.reason}
+        reply["needs"] = exc.needs
     except ImportError as exc:
         reply = {"is": "broken", "reason": str(exc)}
     except MemoryError:

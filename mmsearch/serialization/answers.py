@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from mmsearch.export.play_command import format_hit_command
 from mmsearch.serialization.json_format import JsonObject, SparseJsonObject
 from mmsearch.serialization.rounding import SCORE_DIGITS, round_box, round_span
-from mmsearch.types import Metadata, Modality, SegmentKind, Tag
+from mmsearch.types import Metadata, Modality, Omission, SegmentKind, Tag
 
 if TYPE_CHECKING:
     from mmsearch.types import Asset, Box, Hit, Moment, Segment, SpaceScore, Span
@@ -43,6 +43,10 @@ class MatchedSegment(JsonObject):
     end_s: float | None
     page: int | None
     text: str | None
+    track: int | None = field(
+        metadata={"description": "Of a file with several sound tracks, from 1."}
+    )
+    language: str | None = field(metadata={"description": "The language of what is said."})
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +82,9 @@ class HitAnswer(JsonObject):
         metadata={"description": "Paths of copies of the same content."}
     )
     duplicates: tuple[str, ...] = field(metadata={"description": "Paths of near-duplicates."})
+    omissions: tuple[Omission, ...] = field(
+        metadata={"description": "The parts of the file that were not read, and why."}
+    )
     play: str | None = field(
         metadata={"description": "A command that plays the moment, where it can be played."}
     )
@@ -105,6 +112,7 @@ class AssetAnswer(JsonObject):
     paths: tuple[str, ...]
     indexed_at: datetime | None
     metadata: Metadata
+    omissions: tuple[Omission, ...]
     thumbnail_url: str | None
     media_url: str
     segments_url: str
@@ -123,6 +131,8 @@ class SegmentAnswer(JsonObject):
     chars: tuple[int, ...] | None
     text: str | None
     tags: tuple[Tag, ...]
+    track: int | None
+    language: str | None
 
 
 def build_search(query: str, preset: str, took_ms: float, hits: Sequence[Hit]) -> SearchAnswer:
@@ -140,13 +150,20 @@ def build_hit(hit: Hit, *, explains: bool = False) -> HitAnswer:
         kind=hit.kind,
         asset_id=hit.asset.id,
         segment=MatchedSegment(
-            segment.id, segment.kind, *_list_ends(segment.span), segment.place.page, segment.text
+            segment.id,
+            segment.kind,
+            *_list_ends(segment.span),
+            segment.place.page,
+            segment.text,
+            segment.place.track,
+            segment.language,
         ),
         spaces={name: _build_space(space, explains) for name, space in hit.spaces.items()},
         indexed_at=hit.asset.indexed_at,
         moments=tuple(map(_build_moment, hit.moments)),
         also_at=hit.also_at,
         duplicates=hit.duplicates,
+        omissions=hit.asset.omissions,
         play=format_hit_command(hit),
         why=hit.why,
     )
@@ -197,6 +214,7 @@ def build_asset(asset: Asset, paths: Sequence[str], links: Mapping[str, Any]) ->
         paths=tuple(paths),
         indexed_at=asset.indexed_at,
         metadata=asset.metadata,
+        omissions=asset.omissions,
         **links,
     )
 
@@ -213,4 +231,6 @@ def build_segment(segment: Segment) -> SegmentAnswer:
         place.chars,
         segment.text,
         tuple(Tag(tag.name, round(tag.probability, SCORE_DIGITS)) for tag in segment.tags),
+        place.track,
+        segment.language,
     )

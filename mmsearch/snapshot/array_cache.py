@@ -76,6 +76,9 @@ class SpaceArrays:
         return rows if self.is_there is None else rows[self.is_there[rows]]
 
 
+TITLE_COLUMNS = ("title", "artist", "album", "camera", "description", "keywords", "location")
+
+
 class ArrayCache:
     """The folders of arrays of one library; `tidy` drops those that no longer belong to it."""
 
@@ -179,8 +182,8 @@ class ArrayCache:
         ]
 
     def map_titles(self) -> list[NameIndexPart]:
-        """Maps the words of titles, artists, albums, cameras and descriptions."""
-        parts = self._names(ASSETS, ("title", "artist", "album", "camera", "description"))
+        """Maps the words of titles, artists, albums, cameras, descriptions, keywords, places."""
+        parts = self._names(ASSETS, tuple(self._reader.select_columns(ASSETS, TITLE_COLUMNS)))
         return [NameIndexPart(index, _look_up(positions)) for index, positions in parts]
 
     def map_thumbprints(self) -> Thumbprints:

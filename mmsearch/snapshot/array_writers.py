@@ -152,6 +152,8 @@ def _name_texts(
             if column == "path":
                 path = PurePath(row[column])
                 yield number, " ".join([*path.parts[:-1], path.stem]), 1.0
+            elif isinstance(row[column], list):
+                yield number, " ".join(row[column]), 1.0
             elif row[column]:
                 yield number, row[column], 1.0
 

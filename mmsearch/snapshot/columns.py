@@ -26,7 +26,10 @@ from mmsearch.store.schema import ASSETS, FILES
 NumberArray = NDArray[np.float64]
 TimeArray = NDArray[np.datetime64]
 
-_TEXTS = frozenset({"format", "camera", "artist", "title", "album", "description", "language"})
+_TEXTS = frozenset(
+    {"format", "camera", "artist", "title", "album", "description", "language", "keywords"}
+    | {"location"}
+)
 _NUMBERS = {
     "size": "size_bytes",
     "duration": "duration_s",
@@ -99,11 +102,22 @@ def _texts(snapshot: Snapshot, field: str) -> TextColumn:
         codes = snapshot.modalities.astype(np.int32)[read_owners(snapshot)]
         return TextColumn(pa.array([kind.value for kind in MODALITIES]), codes)
     if field in _TEXTS:
-        of_assets = _encode(snapshot.reader.read_columns(ASSETS, field).column(field))
+        of_assets = _encode(_read_texts_of_assets(snapshot, field))
         return TextColumn(of_assets.values, of_assets.codes[read_owners(snapshot)])
     if field == "path":
         return _encode(read_paths(snapshot))
     return _encode(pa.array(map(_PARTS[field], read_paths(snapshot).to_pylist()), pa.string()))
+
+
+def _read_texts_of_assets(snapshot: Snapshot, field: str) -> Any:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    reader = snapshot.reader
+    if not reader.select_columns(ASSETS, [field]):  # a library of an older format
+        return pa.nulls(reader.count_rows(ASSETS), pa.string())
+    column = reader.read_columns(ASSETS, field).column(field)
+    return pc.binary_join(column, "; ") if pa.types.is_list(column.type) else column
 
 
 # What is stored is absolute and tidy: nothing that a Path would mend, at a tenth of its price.

@@ -17,7 +17,7 @@ from mmsearch.store import fulltext
 from mmsearch.store import manifest as manifests
 from mmsearch.store.location import Location
 from mmsearch.store.manifest import Manifest
-from mmsearch.store.rows import FILE_COLUMNS, FileRow, read_asset, read_segment
+from mmsearch.store.rows import FILE_COLUMNS, FileRow, read_asset, read_omissions, read_segment
 from mmsearch.store.schema import (
     ASSETS,
     ASSETS_SCHEMA,
@@ -30,7 +30,7 @@ from mmsearch.store.schema import (
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from mmsearch.types import Asset, Segment
+    from mmsearch.types import Asset, Omission, Segment
 
 INDEX_CACHE_BYTES = 2 << 30
 METADATA_CACHE_BYTES = 256 << 20
@@ -226,7 +226,7 @@ class Reader:
 
     def read_files(self) -> list[FileRow]:
         """Returns all rows of `files`."""
-        names = self._select_columns(FILES, FILE_COLUMNS)
+        names = self.select_columns(FILES, FILE_COLUMNS)
         columns = [column.to_pylist() for column in self.read_columns(FILES, *names).columns]
         return [FileRow(*row) for row in zip(*columns, strict=True)]
 
@@ -236,10 +236,10 @@ class Reader:
 
     def read_file_rows(self, rows: Sequence[int]) -> list[FileRow]:
         """Returns these rows of `files`, in the order of `rows`."""
-        columns = self._select_columns(FILES, FILE_COLUMNS)
+        columns = self.select_columns(FILES, FILE_COLUMNS)
         return [FileRow(**row) for row in self._take(FILES, rows, columns)]
 
-    def _select_columns(self, table: str, names: Sequence[str]) -> list[str]:
+    def select_columns(self, table: str, names: Sequence[str]) -> list[str]:
         """Returns those of some columns that the table has: older formats lack the last ones."""
         present = self.open_dataset(table).schema.names
         return [name for name in names if name in present]
@@ -251,8 +251,16 @@ class Reader:
     def read_assets(self, rows: Sequence[int]) -> list[Asset]:
         """Returns the assets in these rows of `assets`."""
         names = [name for name in ASSETS_SCHEMA.names if name != THUMBPRINT]
-        columns = self._select_columns(ASSETS, names)
+        columns = self.select_columns(ASSETS, names)
         return [read_asset(row) for row in self._take(ASSETS, rows, columns)]
+
+    def read_omissions(self) -> dict[str, tuple[Omission, ...]]:
+        """Returns the parts that were not read, by asset id, of the assets that have any."""
+        if not self.select_columns(ASSETS, ["omissions"]):
+            return {}
+        table = self.read_columns(ASSETS, "asset_id", "omissions")
+        pairs = zip(*(column.to_pylist() for column in table.columns), strict=True)
+        return {asset_id: read_omissions(values) for asset_id, values in pairs if values}
 
     @property
     def has_thumbprints(self) -> bool:

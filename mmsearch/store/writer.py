@@ -230,6 +230,14 @@ class Writer:
             self._delete(table, "asset_id", [asset.asset.id for asset in missing])
         self.add_assets(missing)
 
+    def replace_assets(self, encoded: Sequence[EncodedAsset]) -> None:
+        """Writes assets that were read again in place of their rows, if there are any.
+
+        After a kill in between, `sweep` finds files without their assets: they are indexed again.
+        """
+        self._delete(ASSETS, "asset_id", [asset.asset.id for asset in encoded])
+        self.complete_assets(encoded)
+
     def add_files(self, files: Sequence[FileRow]) -> None:
         """Adds paths that have no row yet."""
         self._add(FILES, rows.make_files_table(files))

@@ -425,7 +425,7 @@ def test_files_of_other_kinds_are_not_even_read_for_their_hash(
         hashed.append(path.name)
         return hash_content(path, **options)
 
-    monkeypatch.setattr("mmsearch_indexers.pipeline.hash_content", note)
+    monkeypatch.setattr("mmsearch_indexers.pipeline.compute_asset_id", note)
 
     Run(library, media, kinds=frozenset({Modality.IMAGE}))
 

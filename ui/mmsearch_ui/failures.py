@@ -1,4 +1,4 @@
-"""Lists the files that could not be indexed, with reasons, and tries them again."""
+"""Lists the files that were not read, or in part, with reasons, and tries them again."""
 
 from __future__ import annotations
 
@@ -11,14 +11,31 @@ from mmsearch_ui.hit_cards import format_count
 
 if TYPE_CHECKING:
     from mmsearch.library.library import Library
+    from mmsearch.library.stats import PartialFile
     from mmsearch.store.rows import FileRow
 
 ROWS = 1000
 """Files in the table; the download has all."""
 
 
+def draw_partial_files(library: Library) -> None:
+    """Draws the list of files of which a part was not read."""
+    files: list[PartialFile] = library.snapshot().memoize("ui.partial", library.partial)
+    if not files:
+        st.success("Every file was read whole, or not at all.", icon=":material/check_circle:")
+        return
+    st.caption(f"{format_count(len(files), 'file')}: the rest of each can be found")
+    st.dataframe(
+        [job_view.describe_partial_file(file) for file in files[:ROWS]],
+        hide_index=True,
+        column_config={"not read": st.column_config.TextColumn(width="large")},
+    )
+    if len(files) > ROWS:
+        st.caption(f"The first {ROWS:,}; `mmsearch status --partial` lists all.")
+
+
 def draw_failures(library: Library) -> None:
-    """Draws the list."""
+    """Draws the list of files that could not be indexed."""
     rows: list[FileRow] = library.snapshot().memoize("ui.failed", library.failed)
     if not rows:
         st.success("Every file that was found could be indexed.", icon=":material/check_circle:")

@@ -17,6 +17,7 @@ from mmsearch_ui.hit_cards import format_folder, format_name, make_displayable
 if TYPE_CHECKING:
     from mmsearch.jobs import Job
     from mmsearch.jobs.job import JobFailure
+    from mmsearch.library.stats import PartialFile
     from mmsearch.store.rows import FileRow
 
 MAX_LISTED = 500
@@ -169,6 +170,15 @@ def describe_failure(row: FileRow | JobFailure) -> dict[str, str]:
         "what": ERRORS.get(error, error),
         "reason": make_displayable((row.message or "").removeprefix(f"{row.path}: ")),
         "folder": format_folder(row.path),
+    }
+
+
+def describe_partial_file(file: PartialFile) -> dict[str, str]:
+    """Describes a file of which a part was not read, as a row of a table."""
+    return {
+        "file": format_name(file.path),
+        "not read": make_displayable("; ".join(each.detail for each in file.omissions)),
+        "folder": format_folder(file.path),
     }
 
 

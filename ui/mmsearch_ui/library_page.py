@@ -23,6 +23,7 @@ def render() -> None:
         {
             "Folders": library_sections.draw_folders,
             "Failed files": failures.draw_failures,
+            "Read in part": failures.draw_partial_files,
             "Search index": library_sections.draw_indexes,
             "Models": library_sections.draw_models,
             "Disk": library_sections.draw_disk_usage,

@@ -75,6 +75,7 @@ def _build_fields() -> Iterable[Field]:
     yield Field("language", FieldType.TEXT, _parse_language)
     for name in (
         "path", "folder", "name", "format", "camera", "artist", "title", "album", "description",
+        "keywords", "location",
     ):  # fmt: skip
         yield Field(name, FieldType.TEXT, check_text)
     yield Field("size", FieldType.NUMBER, quantities.parse_size_bytes)
@@ -92,6 +93,7 @@ def _build_fields() -> Iterable[Field]:
 FIELDS = {field.name: field for field in _build_fields()}
 ALIASES = {
     "extension": "ext",
+    "keyword": "keywords",
     "lang": "language",
     "latitude": "lat",
     "longitude": "lon",

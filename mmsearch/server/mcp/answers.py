@@ -134,6 +134,8 @@ class StatusToolAnswer(ToolAnswer):
     """How many there are of each kind of part."""
     failed: int
     """Files that could not be read."""
+    partial: int
+    """Files of which a part was not read."""
     size_bytes: int
     last_indexed_at: str | None = None
     indexing: IndexingPermission
