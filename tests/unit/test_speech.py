@@ -63,19 +63,29 @@ def segment(start_s: float, end_s: float, text: str, *, seek: int = 0, words: An
 LOUD = np.full(4 * SAMPLE_RATE_HZ, 0.1, dtype=np.float32)
 
 
+@pytest.fixture
+def loud(monkeypatch: pytest.MonkeyPatch) -> np.ndarray:
+    """Four seconds that are all voice."""
+    everywhere = ((0, len(LOUD)),)
+    monkeypatch.setattr(
+        SpeechRegions, "detect", classmethod(lambda cls, _samples: cls(everywhere, everywhere))
+    )
+    return LOUD
+
+
 # Languages
 
 
-def test_a_language_that_was_detected_comes_with_its_probability() -> None:
-    (said,) = WhisperTranscriber(FakeWhisper()).transcribe(LOUD, 7.0)
+def test_a_language_that_was_detected_comes_with_its_probability(loud: np.ndarray) -> None:
+    (said,) = WhisperTranscriber(FakeWhisper()).transcribe(loud, 7.0)
 
     assert (said.language, said.language_probability) == ("de", 0.75)
     assert said.span == Span(7.0, 9.0)
 
 
-def test_a_language_that_is_given_is_not_detected() -> None:
+def test_a_language_that_is_given_is_not_detected(loud: np.ndarray) -> None:
     whisper = FakeWhisper()
-    WhisperTranscriber(whisper, language=" EN ").transcribe(LOUD, 0.0)
+    WhisperTranscriber(whisper, language=" EN ").transcribe(loud, 0.0)
 
     assert whisper.calls[0]["language"] == "en"
 
@@ -100,25 +110,63 @@ def test_a_model_for_english_takes_no_other_language() -> None:
 # Words
 
 
-def test_words_come_on_demand_only() -> None:
+def test_words_come_on_demand_only(loud: np.ndarray) -> None:
     from faster_whisper.transcribe import Word
 
     class Wordy(FakeWhisper):
         def transcribe(self, samples: np.ndarray, **options: Any) -> tuple[list[Any], Any]:
             segments, told = super().transcribe(samples, **options)
-            words = [Word(0.5, 1.0, " Guten", 0.9), Word(1.0, 2.0, " Tag.", 0.8)]
-            segments[0].words = words if options["word_timestamps"] else None
+            segments[0].words = [Word(0.5, 1.0, " Guten", 0.9), Word(1.0, 2.0, " Tag.", 0.8)]
             return segments, told
 
     transcriber = WhisperTranscriber(Wordy())
     (plain,), (worded,) = (
-        transcriber.transcribe(LOUD, 5.0, with_words=with_words) for with_words in (False, True)
+        transcriber.transcribe(loud, 5.0, with_words=with_words) for with_words in (False, True)
     )
 
     assert plain.words == ()
+    assert plain.span == worded.span == Span(5.5, 7.0)
     assert [word.text for word in worded.words] == ["Guten", "Tag."]
     assert [word.span for word in worded.words] == [Span(5.5, 6.0), Span(6.0, 7.0)]
     assert worded.words[0].probability == 0.9
+
+
+def speak(words: str, *spans: tuple[float, float]) -> Any:
+    """A segment that lasts from its first word to its last."""
+    from faster_whisper.transcribe import Word
+
+    said = [Word(*span, f" {text}", 0.9) for text, span in zip(words.split(), spans, strict=True)]
+    return segment(spans[0][0], spans[-1][1], f" {words}", words=said)
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_a_segment_over_a_pause_is_an_utterance_on_either_side(
+    device: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ten seconds of voice, forty of nothing, and ten of voice again, drawn together."""
+    import faster_whisper
+
+    second = SAMPLE_RATE_HZ
+    voices = ((second, 10 * second), (50 * second, 60 * second))
+    regions = SpeechRegions.from_voices(voices, 61 * second)
+    monkeypatch.setattr(SpeechRegions, "detect", classmethod(lambda _cls, _samples: regions))
+    # The second voice begins at 10.2 s of the parts; the model draws "Then" out to both sides.
+    heard = speak(
+        "It rained, Then it snowed.", (0.4, 1.0), (1.0, 9.6), (9.6, 10.4), (10.4, 11), (11, 20)
+    )
+    told = SimpleNamespace(language="en", language_probability=1.0)
+    whisper = FakeWhisper()
+    for owner in (whisper, faster_whisper.BatchedInferencePipeline):
+        monkeypatch.setattr(owner, "transcribe", lambda *_a, **_k: ([heard], told), raising=False)
+
+    utterances = WhisperTranscriber(whisper, device=device).transcribe(
+        np.zeros(61 * second, np.float32), 100.0
+    )
+
+    assert [said.text for said in utterances] == ["It rained,", "Then it snowed."]
+    assert utterances[0].span.start_s == pytest.approx(101.0)
+    assert utterances[0].span.end_s == pytest.approx(110.0)
+    assert utterances[1].span.start_s == pytest.approx(150.0)
 
 
 # Devices
@@ -335,7 +383,7 @@ def test_batches_hear_what_one_by_one_hears(sample_data: Path) -> None:
 
     whisper = open_named_whisper(threads=2)
     samples = decode_audio(str(sample_data / "recordings" / "voice_memo_03.flac"))
-    listening = TranscriptionOptions(with_words=True)
+    listening = TranscriptionOptions()
     one = transcription.transcribe_sequentially(whisper, samples, listening)
     many = BatchTranscriber(4)(whisper, samples, listening)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 import pytest
 from hypothesis import given
@@ -14,6 +14,7 @@ from mmsearch.encoders.speech.repetition import normalize_speech
 from mmsearch.encoders.speech.utterances import (
     MAX_ECHO_PAUSE_S,
     MAX_NO_SPEECH_OF_A_SIGN_OFF,
+    MAX_PAUSE_IN_AN_UTTERANCE_S,
     MIN_LEVEL_OF_A_SIGN_OFF_DB,
     TranscribedSegment,
     assemble_utterances,
@@ -23,6 +24,7 @@ from mmsearch.encoders.speech.utterances import (
     remove_echoes,
     remove_loops,
     shift_utterance,
+    split_at_pauses,
 )
 from mmsearch.types import Span
 
@@ -179,6 +181,52 @@ def test_no_word_is_made_up_and_order_stays(
 def test_guards_change_nothing_the_second_time(drawn: list[tuple[str, int, int]]) -> None:
     once = remove_echoes([remove_loops(one) for one in said(*(text for text, _, _ in drawn))])
     assert remove_echoes([remove_loops(one) for one in once]) == once
+
+
+# Pauses
+
+
+def spoken(text: str, *starts_s: float, language: str = "en", step: str = " ") -> Utterance:
+    """Words that last 0.3 s each."""
+    texts = text.split(step) if step else list(text)
+    words = tuple(
+        Word(one, Span(start_s, start_s + 0.3), 0.9)
+        for one, start_s in zip(texts, starts_s, strict=True)
+    )
+    return Utterance(text, Span(starts_s[0], starts_s[-1] + 0.3), language, words)
+
+
+def test_an_utterance_ends_where_its_words_pause() -> None:
+    first, second = split_at_pauses(spoken("It rained, then it snowed.", 0, 1, 9, 9.3, 9.6))
+
+    assert (first.text, first.span) == ("It rained,", Span(0, 1.3))
+    assert (second.text, second.span) == ("then it snowed.", Span(9, 9.9))
+    assert [word.text for word in second.words] == ["then", "it", "snowed."]
+
+
+def test_an_utterance_without_spaces_or_pauses_keeps_its_text() -> None:
+    one, other = split_at_pauses(spoken("天気は", 0, 0.3, 8, language="ja", step=""))
+    assert (one.text, other.text) == ("天気", "は")
+
+    whole = spoken("It rained.", 0, 1.8)
+    assert split_at_pauses(whole) == [whole]
+    assert split_at_pauses(Utterance("It rained.", Span(0, 9))) == [
+        Utterance("It rained.", Span(0, 9))
+    ]
+
+
+@given(st.lists(st.floats(0, 5), min_size=1, max_size=12))
+def test_no_utterance_has_a_pause_in_it_and_no_word_is_lost(pauses: list[float]) -> None:
+    starts = list(accumulate(pause + 0.3 for pause in pauses))
+    texts = [f"word{index}" for index in range(len(starts))]
+    pieces = split_at_pauses(spoken(" ".join(texts), *starts))
+
+    assert [word.text for piece in pieces for word in piece.words] == texts
+    assert " ".join(piece.text for piece in pieces) == " ".join(texts)
+    for piece in pieces:
+        assert piece.text == " ".join(word.text for word in piece.words)
+        for one, following in pairwise(piece.words):
+            assert following.span.start_s - one.span.end_s <= MAX_PAUSE_IN_AN_UTTERANCE_S
 
 
 # Joining

@@ -10,6 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmsearch.encoders.speech.vad import (
+    MIN_SILENCE_S,
+    PAD_S,
     SAMPLE_RATE_HZ,
     WINDOW_S,
     SpeechRegions,
@@ -77,6 +79,52 @@ def test_between_two_parts_an_end_belongs_to_the_first_and_a_start_to_the_second
 
     assert voice.map_to_original(Span(1.0, 2.0)) == Span(2.0, 3.0)
     assert voice.map_to_original(Span(2.0, 3.0)) == Span(8.0, 9.0)
+
+
+@given(lengths)
+def test_parts_hold_all_voices_and_little_silence(drawn: list[tuple[int, int]]) -> None:
+    voices = voice_of([(max(pause, 3), min(length, 290)) for pause, length in drawn]).parts
+    count = (voices[-1][1] if voices else 0) + SAMPLE_RATE_HZ // 10
+    regions = SpeechRegions.from_voices(voices, count)
+
+    assert regions.voices == voices
+    for start, end in voices:
+        assert any(part[0] <= start and end <= part[1] for part in regions.parts)
+    for one, following in pairwise(((0, 0), *regions.parts, (count, count))):
+        assert one[1] <= following[0]
+    for start, end in regions.parts:
+        assert end - start <= WINDOW_S * SAMPLE_RATE_HZ
+        inside = [voice for voice in voices if start <= voice[0] and voice[1] <= end]
+        assert inside[0][0] - start <= PAD_S * SAMPLE_RATE_HZ
+        assert end - inside[-1][1] <= PAD_S * SAMPLE_RATE_HZ
+        silences = [following[0] - one[1] for one, following in pairwise(inside)]
+        assert all(silence < MIN_SILENCE_S * SAMPLE_RATE_HZ for silence in silences)
+
+
+@given(lengths.filter(bool), st.integers(0, 3000), st.integers(0, 200), st.booleans())
+def test_a_word_never_leaves_its_part(
+    drawn: list[tuple[int, int]], start: int, length: int, begins: bool
+) -> None:
+    regions = SpeechRegions.from_voices(voice_of(drawn).parts, 10**9)
+    span = Span(start / 10, (start + length) / 10)
+    word = regions.map_word(span, begins=begins, ends=not begins)
+
+    assert word.start_s <= word.end_s
+    assert word.end_s - word.start_s <= length / 10 + 1e-6
+    samples = word.start_s * SAMPLE_RATE_HZ, word.end_s * SAMPLE_RATE_HZ
+    assert any(part[0] - 1 <= samples[0] and samples[1] <= part[1] + 1 for part in regions.parts)
+
+
+def test_a_word_that_is_drawn_out_over_a_pause_lies_in_its_sentence() -> None:
+    # Voice at 1..10 s and at 50..60 s: parts of 9.8 s and 10.8 s, voice again from 10.2 s on.
+    regions = SpeechRegions.from_voices(voice_of([(10, 90), (400, 100)]).parts, 10**6)
+
+    assert regions.map_word(Span(9.0, 10.4), begins=True) == Span(50.0, pytest.approx(50.2))
+    assert regions.map_word(Span(9.0, 12.4), ends=True) == Span(pytest.approx(9.6), 10.0)
+    assert regions.map_word(Span(9.0, 10.4)) == Span(pytest.approx(9.6), 10.0)
+    # Without voice of its own.
+    assert regions.map_word(Span(9.5, 10.0), begins=True).start_s == pytest.approx(49.6)
+    assert regions.map_word(Span(9.5, 10.0), ends=True).end_s == pytest.approx(10.4)
 
 
 def test_the_parts_are_put_together() -> None:

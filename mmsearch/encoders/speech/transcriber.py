@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -174,14 +174,14 @@ class WhisperTranscriber:
 
         Voice activity is detected first, so that silence and most music never reach the model;
         unsure, endlessly repeated and hallucinated text is dropped. At temperature 0 nothing is
-        sampled. The language, if not given, is detected in each call. Word times cost another pass
-        of alignment. Raises ModelError where a GPU has too little memory.
+        sampled. The language, if not given, is detected in each call. Times are those of the words:
+        no utterance runs over a long pause. Raises ModelError where a GPU has too little memory.
         """
         if not len(samples):
             return []
-        options = TranscriptionOptions(self._language, with_words)
-        segments = self._run(self._whisper, samples, options)
-        return [shift_utterance(each, start_s) for each in assemble_utterances(segments)]
+        segments = self._run(self._whisper, samples, TranscriptionOptions(self._language))
+        utterances = [shift_utterance(each, start_s) for each in assemble_utterances(segments)]
+        return utterances if with_words else [replace(each, words=()) for each in utterances]
 
 
 def _check_language(language: str | None, whisper: Any, model: str) -> str | None:

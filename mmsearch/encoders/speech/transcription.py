@@ -16,12 +16,12 @@ On a GPU batches are worth far more: 63 s against 17 s for 13 minutes with large
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from mmsearch.encoders.base import Utterance, Word
-from mmsearch.encoders.speech.utterances import TranscribedSegment
+from mmsearch.encoders.speech.utterances import SENTENCE_ENDS, TranscribedSegment
 from mmsearch.encoders.speech.vad import (
     SAMPLE_RATE_HZ,
     SpeechRegions,
@@ -45,25 +45,27 @@ FRAMES_PER_SECOND = 100
 
 @dataclass(frozen=True, slots=True)
 class TranscriptionOptions:
-    """The language of the speech (None to detect it), and a switch for word times."""
+    """The language of the speech; None to detect it."""
 
     language: str | None = None
-    with_words: bool = False
 
 
 def transcribe_sequentially(
     whisper: Any, samples: SampleArray, options: TranscriptionOptions
 ) -> list[TranscribedSegment]:
     """Transcribes (n,) float32 at 16 kHz window by window, with times in seconds of it."""
+    regions = SpeechRegions.detect(samples)
+    if not regions.parts:
+        return []
     segments, info = whisper.transcribe(
-        samples,
+        regions.extract(samples),
         language=options.language,
-        vad_filter=True,
+        vad_filter=False,
         condition_on_previous_text=False,
         temperature=0.0,
-        word_timestamps=options.with_words,
+        word_timestamps=True,
     )
-    return [_make_segment(segment, samples, info, lambda span: span) for segment in segments]
+    return [_make_segment(segment, samples, info, regions) for segment in segments]
 
 
 class BatchTranscriber:
@@ -103,9 +105,7 @@ class BatchTranscriber:
             ends_s = [segment.end for segment in pass_segments]
             windows = find_untranscribed(windows, ends_s, least_s=MIN_REST_S)
         segments.sort(key=lambda segment: segment.start)
-        return [
-            _make_segment(segment, samples, info, regions.map_to_original) for segment in segments
-        ]
+        return [_make_segment(segment, samples, info, regions) for segment in segments]
 
     def _halve(self, windows: int, error: RuntimeError) -> None:
         if "out of memory" not in str(error).lower():
@@ -131,7 +131,7 @@ def _transcribe_batch(
         batch_size=len(windows),
         without_timestamps=False,
         temperature=0.0,
-        word_timestamps=options.with_words,
+        word_timestamps=True,
     )
     # A window is filled up with silence, and what was invented there would lie in the next one.
     ends_s = {int(window.start_s * FRAMES_PER_SECOND): window.end_s for window in windows}
@@ -144,15 +144,15 @@ def _transcribe_batch(
 
 
 def _make_segment(
-    segment: Any, samples: SampleArray, info: Any, map_span: Callable[[Span], Span]
+    segment: Any, samples: SampleArray, info: Any, regions: SpeechRegions
 ) -> TranscribedSegment:
-    span = map_span(Span(float(segment.start), float(segment.end)))
+    words = _place_words([word for word in segment.words or () if word.word.strip()], regions)
+    if words:
+        end_s = max(word.span.end_s for word in words)
+        span = Span(words[0].span.start_s, max(end_s, words[0].span.start_s))
+    else:
+        span = regions.map_to_original(Span(float(segment.start), float(segment.end)))
     begin, end = (int(at_s * SAMPLE_RATE_HZ) for at_s in (span.start_s, span.end_s))
-    words = tuple(
-        Word(text, map_span(Span(float(word.start), float(word.end))), float(word.probability))
-        for word in segment.words or ()
-        if (text := word.word.strip())
-    )
     utterance = Utterance(
         segment.text.strip(), span, info.language, words, float(info.language_probability)
     )
@@ -162,4 +162,21 @@ def _make_segment(
         log_probability=float(segment.avg_logprob),
         compression_ratio=float(segment.compression_ratio),
         level_db=measure_level_db(samples[begin:end]),
+    )
+
+
+def _place_words(words: Sequence[Any], regions: SpeechRegions) -> tuple[Word, ...]:
+    """Returns words of one segment, given in seconds of the concatenated parts of speech."""
+    texts = [word.word.strip() for word in words]
+    ends = [text.endswith(SENTENCE_ENDS) for text in texts[:-1]] + [True]
+    begins = [True, *ends[:-1]]
+    return tuple(
+        Word(
+            text,
+            regions.map_word(
+                Span(float(word.start), float(word.end)), begins=begins_one, ends=ends_one
+            ),
+            float(word.probability),
+        )
+        for word, text, begins_one, ends_one in zip(words, texts, begins, ends, strict=False)
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import chain, pairwise
 
 from mmsearch.encoders.base import Utterance
 from mmsearch.encoders.speech.repetition import (
@@ -31,7 +31,9 @@ MAX_ECHO_PAUSE_S = 10.0
 
 MAX_UTTERANCE_S = 20.0
 MAX_PAUSE_S = 0.8
-_ENDS = (".", "?", "!", "。", "？", "！", "…")
+MAX_PAUSE_IN_AN_UTTERANCE_S = 1.5
+"""Words further apart are two utterances, even if the model wrote them as one sentence."""
+SENTENCE_ENDS = (".", "?", "!", "。", "？", "！", "…")
 _SENTENCE = re.compile(r"[.!?。！？…]+")
 _WITHOUT_SPACES = frozenset({"ja", "zh", "yue", "th", "lo", "my", "km"})
 
@@ -88,11 +90,10 @@ def assemble_utterances(segments: Iterable[TranscribedSegment]) -> list[Utteranc
         for segment in segments
         if is_trusted(segment) and (utterance := remove_loops(segment.utterance)).text
     ]
-    return join_sentences(
-        remove_echoes(
-            [segment.utterance for segment in trusted if not is_hallucinated_sign_off(segment)]
-        )
+    heard = remove_echoes(
+        [segment.utterance for segment in trusted if not is_hallucinated_sign_off(segment)]
     )
+    return join_sentences(chain.from_iterable(map(split_at_pauses, heard)))
 
 
 def is_trusted(segment: TranscribedSegment) -> bool:
@@ -149,6 +150,37 @@ def remove_echoes(utterances: Sequence[Utterance]) -> list[Utterance]:
     return remaining
 
 
+def split_at_pauses(utterance: Utterance) -> list[Utterance]:
+    """Splits an utterance where its words lie far apart; each piece has the span of its words."""
+    words = utterance.words
+    if not words:
+        return [utterance]
+    cuts = [
+        index
+        for index, (previous, following) in enumerate(pairwise(words), start=1)
+        if following.span.start_s - previous.span.end_s > MAX_PAUSE_IN_AN_UTTERANCE_S
+    ]
+    offsets = _locate_words(utterance)
+    pieces = []
+    for begin, end in pairwise([0, *cuts, len(words)]):
+        last = offsets[end] if end < len(words) else len(utterance.text)
+        span = Span(words[begin].span.start_s, max(word.span.end_s for word in words[begin:end]))
+        text = utterance.text[offsets[begin] if begin else 0 : last].strip()
+        pieces.append(replace(utterance, text=text, span=span, words=words[begin:end]))
+    return [piece for piece in pieces if any(map(str.isalnum, piece.text))]
+
+
+def _locate_words(utterance: Utterance) -> list[int]:
+    """Returns the offset of each word in the text of its utterance."""
+    offsets: list[int] = []
+    at = 0
+    for word in utterance.words:
+        at = max(at, utterance.text.find(word.text, at))
+        offsets.append(at)
+        at += len(word.text)
+    return offsets
+
+
 def join_sentences(utterances: Iterable[Utterance]) -> list[Utterance]:
     """Joins sentences that Whisper cut: up to a full stop, a pause, or twenty seconds."""
     joined: list[Utterance] = []
@@ -156,7 +188,7 @@ def join_sentences(utterances: Iterable[Utterance]) -> list[Utterance]:
         last = joined[-1] if joined else None
         if (
             last is not None
-            and not last.text.endswith(_ENDS)
+            and not last.text.endswith(SENTENCE_ENDS)
             and utterance.span.start_s - last.span.end_s <= MAX_PAUSE_S
             and utterance.span.end_s - last.span.start_s <= MAX_UTTERANCE_S
         ):
