@@ -17,7 +17,7 @@ $(STAMP): pyproject.toml
 	touch $(STAMP)
 
 $(TESTED): $(STAMP)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,clip,cpu,langchain,llamaindex,ocr,s3,server,ui]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,clip,cpu,langchain,llamaindex,ocr,raw,s3,server,ui]'
 	touch $(TESTED)
 
 setup: $(TESTED)
