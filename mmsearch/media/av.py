@@ -13,7 +13,7 @@ from mmsearch.media import clip_reader
 from mmsearch.media.audio_resampling import SoundTrack
 from mmsearch.media.base import Content, Described, LoadOptions
 from mmsearch.media.cues import load_cues
-from mmsearch.media.frames import PictureTrack, compute_upright_size
+from mmsearch.media.frames import PictureTrack, compute_upright_size, get_stated_end_s
 from mmsearch.media.seeking import MAX_ERRORS, MAX_IDLE_PACKETS, SeekableSource
 from mmsearch.types import Modality
 
@@ -77,7 +77,13 @@ class _DecodingPass:
     def __init__(self, source: SeekableSource) -> None:
         self._source = source
         options, start_s = source.options, source.origin_s
-        self._pictures = PictureTrack(source.path, options, origin_s=start_s, aspect=source.aspect)
+        self._pictures = PictureTrack(
+            source.path,
+            options,
+            origin_s=start_s,
+            aspect=source.aspect,
+            stated_end_s=get_stated_end_s(source.container),
+        )
         self._sound = SoundTrack(
             block_s=options.audio_block_s, origin_s=start_s, rates_hz=options.sample_rates_hz
         )

@@ -14,11 +14,19 @@ from mmsearch.media.base import AudioBlock, Content, Described, LoadOptions, Pic
 from mmsearch.media.frames import (
     compute_upright_size,
     get_frame_duration_s,
+    get_stated_end_s,
     render_frame,
     shrink_frame,
 )
 from mmsearch.media.seeking import SeekableSource, SeekError
-from mmsearch.media.shot_detection import SAMPLE_S, FrameChoice, is_due, locate_cut
+from mmsearch.media.shot_detection import (
+    SAMPLE_S,
+    FrameChoice,
+    is_due,
+    is_held,
+    is_long_hold,
+    locate_cut,
+)
 from mmsearch.types import Modality, Place, Span
 
 if TYPE_CHECKING:
@@ -108,34 +116,58 @@ def _find_shot(source: SeekableSource, span: Span) -> _ShownFrame | None:
     floor_s = source.options.frame_floor_s
     for from_s in _list_entry_points(span.start_s - _RUN_UP_S):
         frames = source.decode_pictures(from_s, dense_from_s=math.inf)
+        stated_end_s = get_stated_end_s(source.container)
+        timed_frames = _add_next_times(frames, stated_end_s)
         try:
-            frame = _choose_frame(frames, span, floor_s=floor_s, is_whole=from_s is None)
+            frame = _choose_frame(timed_frames, span, floor_s=floor_s, is_whole=from_s is None)
         except SeekError:
             continue
         return None if frame is None else _ShownFrame(frame, span)
     return None
 
 
+def _add_next_times(
+    frames: Iterator[tuple[float, VideoFrame]], stated_end_s: float
+) -> Iterator[tuple[float, VideoFrame, float]]:
+    """Yields each frame with its time and the time of the next one, or the end of the film."""
+    latest: tuple[float, VideoFrame] | None = None
+    for time_s, frame in frames:
+        if latest is not None:
+            yield *latest, time_s
+        latest = time_s, frame
+    if latest is not None:
+        at_least_s = max(get_frame_duration_s(latest[1]), 2 * SAMPLE_S)
+        yield *latest, max(latest[0] + at_least_s, stated_end_s)
+
+
 def _choose_frame(
-    frames: Iterator[tuple[float, VideoFrame]], span: Span, *, floor_s: float, is_whole: bool
+    frames: Iterator[tuple[float, VideoFrame, float]],
+    span: Span,
+    *,
+    floor_s: float,
+    is_whole: bool,
 ) -> VideoFrame | None:
     """Returns the frame that was chosen for a shot when the whole film was indexed.
 
-    Films are sampled every `SAMPLE_S`, and the choice of samples depends on all frames before. But
-    a shot begins half way between two samples, so the frames around its beginning determine its
-    first sample: only one pair fits. Not found are shots whose beginning was delayed because the
-    shot before was too short. `is_whole` means that the film is read from its start. Raises
-    SeekError if the frames before the shot are missing from `frames`.
+    Films are sampled every `SAMPLE_S`, and where a frame is held; the choice of samples depends on
+    all frames before. But a shot begins half way between two samples, or with a held frame, so the
+    frames around its beginning determine its first sample: only one pair fits. Not found are shots
+    whose beginning was delayed because the shot before was too short. `is_whole` means that the
+    film is read from its start. Raises SeekError if the frames before the shot are missing from
+    `frames`.
     """
     before: list[float] = []
     choice = kept = None
     last_s = 0.0
-    for time_s, frame in frames:
+    for time_s, frame, next_s in frames:
+        is_sample = is_held(time_s, next_s) or is_due(time_s, last_s)
+        is_long = is_long_hold(time_s, next_s)
         if choice is None:
             if not before and not is_whole and time_s > span.start_s - SAMPLE_S:
                 raise SeekError
             is_first = not before and is_whole and _is_same_time(time_s, span.start_s)
-            if not is_first and not _can_open_shot(time_s, before, span.start_s):
+            is_slide = is_long and _is_same_time(time_s, span.start_s)
+            if not (is_first or is_slide or _can_open_shot(time_s, next_s, before, span.start_s)):
                 if time_s > span.start_s + SAMPLE_S + _ROUNDING_S:
                     return None
                 before = [*before[-_MAX_FRAMES:], time_s]
@@ -143,23 +175,26 @@ def _choose_frame(
             choice = FrameChoice(span.start_s, floor_s=floor_s)
         elif time_s >= span.end_s - _EXACT_S:
             break
-        elif not is_due(time_s, last_s):
+        elif not is_sample:
             continue
         last_s = time_s
-        if choice.consider(time_s, shrink_frame(frame)):
+        small = None if choice.is_settled and not is_long else shrink_frame(frame)
+        if small is not None and choice.consider(time_s, small):
             kept = frame
-        if choice.is_settled:
+        if small is not None and is_long and choice.settle(small):
+            kept = frame
+        if choice.is_settled and next_s >= span.start_s + floor_s:
             break
     return kept
 
 
-def _can_open_shot(time_s: float, before: list[float], start_s: float) -> bool:
+def _can_open_shot(time_s: float, next_s: float, before: list[float], start_s: float) -> bool:
     """Tests if a frame can be the first sample of the shot that starts at `start_s`.
 
-    If so, it is the first frame due after an earlier sample.
+    If so, it is the first frame due after an earlier sample, or is held itself.
     """
     return any(
-        is_due(time_s, last_s)
+        (is_due(time_s, last_s) or is_held(time_s, next_s))
         and (last_s == before[-1] or not is_due(before[-1], last_s))
         and _is_same_time(locate_cut(last_s, time_s), start_s)
         for last_s in before

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +11,14 @@ from typing import TYPE_CHECKING
 from mmsearch.errors import MediaTooLarge
 from mmsearch.media.base import LoadOptions, Picture, describe_pixel_excess
 from mmsearch.media.pixels import compute_stored_scaling
-from mmsearch.media.shot_detection import SMALL_SIZE, ShotDetector
+from mmsearch.media.shot_detection import (
+    SAMPLE_S,
+    SMALL_SIZE,
+    ShotDetector,
+    ShotUpdate,
+    is_held,
+    is_long_hold,
+)
 from mmsearch.media.text_detection import prepare_ocr_picture
 from mmsearch.media.timeline import Timeline
 from mmsearch.runtime.resize import MARGIN, Scaling, fit_size, pad_pixels, scale_image
@@ -18,19 +26,40 @@ from mmsearch.types import Place, Span
 
 if TYPE_CHECKING:
     from av import VideoFrame
+    from av.container import InputContainer
 
     from mmsearch.types import PictureFit, PixelArray
 
 _DEFAULT_STEP_S = 0.04
+_MAX_LENGTH_S = 7 * 24 * 3600.0
 # The EXIF orientations of 0 to 3 counterclockwise quarter turns.
 _ORIENTATIONS = (1, 8, 3, 6)
 
 
+@dataclass(frozen=True, slots=True)
+class _TimedFrame:
+    """A frame that waits for the time of the next one."""
+
+    frame: VideoFrame
+    time_s: float
+    is_sampled: bool
+
+
 class PictureTrack:
-    """Turns decoded frames into a picture for each shot."""
+    """Turns decoded frames into a picture for each shot.
+
+    `stated_end_s` is the end of the file by its headers, 0 if unknown: the last frame may be shown
+    until then.
+    """
 
     def __init__(
-        self, path: Path, options: LoadOptions, *, origin_s: float, aspect: float = 1.0
+        self,
+        path: Path,
+        options: LoadOptions,
+        *,
+        origin_s: float,
+        aspect: float = 1.0,
+        stated_end_s: float = 0.0,
     ) -> None:
         self._path = path
         self._options = options
@@ -40,6 +69,8 @@ class PictureTrack:
             floor_s=options.frame_floor_s, ceiling_s=options.frame_ceiling_s
         )
         self._candidate: VideoFrame | None = None
+        self._latest: _TimedFrame | None = None
+        self._stated_end_s = stated_end_s
         self.end_s = 0.0
 
     @property
@@ -53,21 +84,43 @@ class PictureTrack:
             reason = describe_pixel_excess(frame.width, frame.height, self._options.limits)
             raise MediaTooLarge(self._path, reason)
         stamp_s = frame.time if frame.pts is not None else None
-        time_s = self._timeline.advance(stamp_s, self.end_s)
+        latest_s = self._latest.time_s if self._latest is not None else 0.0
+        time_s = self._timeline.advance(stamp_s, self.end_s, earliest_s=latest_s)
+        yield from self._judge_latest(time_s)
         self.end_s = time_s + get_frame_duration_s(frame)
-        if not self._detector.needs_sample(time_s):
+        is_sampled = self._detector.needs_sample(time_s)
+        self._latest = _TimedFrame(frame, time_s, is_sampled)
+        if is_sampled:
+            yield from self._follow(self._detector.feed(time_s, shrink_frame(frame)), frame)
+
+    def finish(self) -> Iterator[Picture]:
+        """Yields the picture of the last shot after the last frame."""
+        if self._latest is not None:
+            end_s = max(self.end_s, self._stated_end_s)
+            # Many files do not state how long their last frame is shown.
+            yield from self._judge_latest(max(end_s, self._latest.time_s + 2 * SAMPLE_S))
+            if is_long_hold(self._latest.time_s, end_s):
+                self.end_s = end_s
+        span = self._detector.finish(self.end_s)
+        if span is not None:
+            yield from self._emit_picture(span)
+
+    def _judge_latest(self, next_s: float) -> Iterator[Picture]:
+        """Looks at the latest frame again if it is shown until `next_s`, beyond a sample."""
+        latest = self._latest
+        if latest is None or not is_held(latest.time_s, next_s):
             return
-        update = self._detector.feed(time_s, shrink_frame(frame))
+        if not latest.is_sampled:
+            update = self._detector.feed(latest.time_s, shrink_frame(latest.frame))
+            yield from self._follow(update, latest.frame)
+        if is_long_hold(latest.time_s, next_s):
+            yield from self._follow(self._detector.hold(), latest.frame)
+
+    def _follow(self, update: ShotUpdate, frame: VideoFrame) -> Iterator[Picture]:
         if update.ended_shot is not None:
             yield from self._emit_picture(update.ended_shot)
         if update.is_best:
             self._candidate = frame
-
-    def finish(self) -> Iterator[Picture]:
-        """Yields the picture of the last shot after the last frame."""
-        span = self._detector.finish(self.end_s)
-        if span is not None:
-            yield from self._emit_picture(span)
 
     def _emit_picture(self, span: Span) -> Iterator[Picture]:
         if self._candidate is not None:
@@ -138,6 +191,12 @@ def compute_upright_size(frame: VideoFrame, aspect: float) -> tuple[int, int]:
     """Returns (width, height) of the upright frame with square pixels."""
     width, height = compute_square_size(frame.width, frame.height, aspect)
     return (height, width) if round(frame.rotation / 90) % 2 == 1 else (width, height)
+
+
+def get_stated_end_s(container: InputContainer) -> float:
+    """Returns the length of a file by its headers, in seconds; 0 if not stated."""
+    length_s = (container.duration or 0) / 1_000_000
+    return length_s if 0 < length_s <= _MAX_LENGTH_S else 0.0
 
 
 def get_frame_duration_s(frame: VideoFrame) -> float:

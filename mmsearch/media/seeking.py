@@ -20,6 +20,7 @@ from mmsearch.media.container import (
     select_streams,
 )
 from mmsearch.media.frames import get_frame_duration_s
+from mmsearch.media.packet_skipping import skip_packets
 from mmsearch.media.timeline import Timeline
 from mmsearch.types import Metadata
 
@@ -100,7 +101,7 @@ class SeekableSource:
         """
         stream = self._seek("video", from_s)
         timeline = Timeline(self.origin_s)
-        end_s = 0.0
+        time_s = end_s = 0.0
         for decoded_frame in self._decode_frames(stream, dense_from_s):
             frame = cast("VideoFrame", decoded_frame)
             if frame.width * frame.height > self.options.limits.pixels:
@@ -108,11 +109,11 @@ class SeekableSource:
                 raise MediaTooLarge(self.path, reason)
             stamp_s = frame.time if frame.pts is not None else None
             if from_s is None:
-                time_s = timeline.advance(stamp_s, end_s)
+                time_s = timeline.advance(stamp_s, end_s, earliest_s=time_s)
             elif stamp_s is None:
                 raise SeekError
             else:
-                time_s = max(stamp_s - self.origin_s, end_s)
+                time_s = max(stamp_s - self.origin_s, time_s)
             end_s = time_s + get_frame_duration_s(frame)
             yield time_s, frame
 
@@ -161,10 +162,14 @@ class SeekableSource:
 
     def read_packets(self, *streams: Stream | None) -> Iterator[Packet[Stream]]:
         """Yields the packets of `streams`, and goes on behind damage if the format can."""
-        import av
-
         selected = [stream for stream in streams if stream is not None]
         select_streams(self.container, selected)
+        video = self.video if self.video in selected else None
+        yield from skip_packets(self._demux(selected), video)
+
+    def _demux(self, selected: list[Stream]) -> Iterator[Packet[Stream]]:
+        import av
+
         for _ in range(_MAX_FAILED_READS + 1):
             try:
                 yield from self.container.demux(*selected)

@@ -21,8 +21,14 @@ class Timeline:
         self._shift_s = -origin_s
         self._is_first = True
 
-    def advance(self, stamp_s: float | None, expected_s: float) -> float:
-        """Returns the time of a stamp, at least `expected_s`, the end of the last piece."""
+    def advance(
+        self, stamp_s: float | None, expected_s: float, earliest_s: float | None = None
+    ) -> float:
+        """Returns the time of a stamp, at least `earliest_s`, by default `expected_s`.
+
+        `expected_s` is the end of the last piece, and the time where the stamp says nothing.
+        """
+        earliest_s = expected_s if earliest_s is None else earliest_s
         if stamp_s is None or not math.isfinite(stamp_s):
             return expected_s
         time_s = stamp_s + self._shift_s
@@ -31,8 +37,8 @@ class Timeline:
             if not 0 <= time_s <= MAX_JUMP_S:
                 self._shift_s -= time_s
                 return expected_s
-            return max(time_s, expected_s)
-        if time_s > expected_s + MAX_JUMP_S or time_s < expected_s - _MAX_STEP_BACK_S:
+            return max(time_s, earliest_s)
+        if time_s > expected_s + MAX_JUMP_S or time_s < earliest_s - _MAX_STEP_BACK_S:
             self._shift_s += expected_s - time_s
             return expected_s
-        return max(time_s, expected_s)
+        return max(time_s, earliest_s)

@@ -29,7 +29,7 @@ from mmsearch.media.base import (
 )
 from mmsearch.media.container import open_container
 from mmsearch.media.registry import load
-from mmsearch.media.shot_detection import ShotDetector
+from mmsearch.media.shot_detection import ShotDetector, ShotUpdate
 from mmsearch.media.timeline import Timeline
 from mmsearch.types import Modality, PictureFit, Span
 
@@ -176,6 +176,80 @@ def test_fast_cuts_are_bounded_by_the_floor(tmp_path: Path) -> None:
     spans = [picture.place.span for picture in only(read(path), Picture)]
     assert 3 <= len(spans) <= 5
     assert all(span.end_s - span.start_s >= 1.0 - 1e-6 for span in spans[:-1])
+
+
+SLIDES_S = (0.0, 7.3, 31.42, 33.9, 71.1)
+REDRAWN_S = (7.0, 31.3, 33.8, 71.0)
+
+
+def write_slides(path: Path, codec: str, options: dict[str, str], *, sound_s: float = 0.0) -> None:
+    """A screen recording: frames come where something moves, and a slide just before a rest."""
+    with av.open(str(path), "w") as container:
+        video = container.add_stream(codec, rate=1000, options=options)
+        video.width, video.height, video.pix_fmt = 160, 96, "yuv420p"
+        video.time_base = video.codec_context.time_base = Fraction(1, 1000)
+        sound = container.add_stream("aac", rate=16_000, layout="mono") if sound_s else None
+        # The slide before is drawn again, then the next one comes within the same quarter second.
+        times = [*SLIDES_S, *(at - step / 20 for at in REDRAWN_S for step in range(10))]
+        for time_s in sorted(times):
+            slide = max(i for i, at in enumerate(SLIDES_S) if at <= time_s + 1e-6)
+            frame = av.VideoFrame.from_ndarray(shot_picture(slide, (160, 96)), "rgb24")
+            frame.pts, frame.time_base = round(time_s * 1000), Fraction(1, 1000)
+            container.mux(video.encode(frame))
+        container.mux(video.encode())
+        if sound is not None:
+            for piece in tone(sound_s, 16_000, 1):
+                container.mux(sound.encode(piece))
+            container.mux(sound.encode())
+
+
+@pytest.mark.parametrize("sound_s", [0.0, 90.0])
+@pytest.mark.parametrize(
+    ("name", "codec", "options"),
+    [
+        ("a.mp4", "libx264", {"bf": "0"}),
+        ("a.mp4", "libx264", {"bf": "3", "b-pyramid": "none", "b-adapt": "0"}),
+        ("a.mkv", "libx264", {"bf": "3", "b-pyramid": "none", "b-adapt": "0"}),
+        ("a.mkv", "libx265", {"x265-params": "bframes=4:log-level=0"}),
+        ("a.mp4", "mpeg4", {"bf": "2"}),
+        ("a.webm", "libvpx-vp9", {"deadline": "realtime", "cpu-used": "8"}),
+    ],
+)
+def test_a_slide_that_is_drawn_once_is_seen_when_it_comes(
+    tmp_path: Path, name: str, codec: str, options: dict[str, str], sound_s: float
+) -> None:
+    if codec not in av.codecs_available:
+        pytest.skip(f"no encoder {codec}")
+    if sound_s and name.endswith("webm"):
+        pytest.skip("no AAC in WebM")
+    path = tmp_path / name
+    write_slides(path, codec, options, sound_s=sound_s)
+
+    pictures = only(read(path), Picture)
+
+    for slide, at_s in enumerate(SLIDES_S):
+        expected = shot_picture(slide, (160, 96)).astype(int)
+        errors = [np.abs(each.pixels.astype(int) - expected).mean() for each in pictures]
+        like = [each for each, error in zip(pictures, errors, strict=True) if error < 20]
+        assert like, f"slide {slide} is not seen"
+        assert like[0].place.span.start_s == pytest.approx(at_s, abs=1.0)
+    assert len(pictures) <= 2 * len(SLIDES_S)
+
+
+def test_a_slide_that_differs_little_is_seen_where_it_is_held(tmp_path: Path) -> None:
+    detector = ShotDetector(floor_s=1.0, ceiling_s=10.0)
+    first = np.full((36, 64, 3), 230, dtype=np.uint8)
+    second = first.copy()
+    second[4:8, 8:40] = 190
+    detector.feed(0.0, first)
+    assert not detector.hold().is_best
+    assert detector.feed(5.0, second) == ShotUpdate(None, is_best=False)
+    assert detector.hold() == ShotUpdate(Span(0.0, 5.0), is_best=True)
+    pointer = second.copy()
+    pointer[20:22, 30:32] = 0
+    detector.feed(50.0, pointer)
+    assert detector.hold() == ShotUpdate(None, is_best=False)
+    assert detector.finish(80.0) == Span(5.0, 80.0)
 
 
 def test_a_single_frame_is_a_video_with_one_picture(tmp_path: Path) -> None:

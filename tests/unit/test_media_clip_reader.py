@@ -203,6 +203,41 @@ def uneven(path: Path, seed: int, fps: float) -> Path:
     return path
 
 
+def held(path: Path, seed: int) -> Path:
+    """A screen recording: bursts of frames, then one that is shown until the next burst."""
+    rng = np.random.default_rng(seed)
+    with av.open(str(path), "w") as container:
+        options = {"g": "30", "bf": "3", "b-pyramid": "none", "b-adapt": "0"}
+        video = container.add_stream("libx264", rate=1000, options=options)
+        video.width, video.height, video.pix_fmt = 96, 56, "yuv420p"
+        video.time_base = video.codec_context.time_base = Fraction(1, 1000)
+        time_ms = 0
+        for slide in range(12):
+            for _ in range(rng.integers(1, 30)):
+                picture = pattern(0, slide - int(rng.integers(0, 2)) + 1)
+                frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture[::2, ::2]), "rgb24")
+                frame.pts, frame.time_base = time_ms, Fraction(1, 1000)
+                container.mux(video.encode(frame))
+                time_ms += int(rng.integers(10, 200))
+            time_ms += int(1000 * rng.uniform(0.3, 20.0))
+        container.mux(video.encode())
+    return path
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+@pytest.mark.parametrize("seed", range(4))
+def test_a_held_frame_is_found_again(tmp_path: Path, seed: int, suffix: str) -> None:
+    path = held(tmp_path / f"a{suffix}", seed)
+    whole = only(list(load(path, LoadOptions(picture=FULL))), Picture)
+    found = 0
+    for picture in whole:
+        span = picture.place.span
+        for again in only(part(path, span.start_s, span.end_s, track="pictures"), Picture):
+            found += 1
+            assert np.array_equal(again.pixels, picture.pixels)
+    assert found >= len(whole) * 0.75
+
+
 @pytest.mark.parametrize("fps", [0.7, 3.0, 9.0, 30.0])
 @pytest.mark.parametrize("seed", range(3))
 def test_what_is_found_of_a_shot_is_never_another_picture(
