@@ -24,6 +24,10 @@ LOADERS: Mapping[str, str] = MappingProxyType(
         "pdf": "mmsearch.media.pdf:PdfLoader",
         "docx": "mmsearch.media.docx:DocxLoader",
         "subtitles": "mmsearch.media.subtitles:SubtitlesLoader",
+        "mail": "mmsearch.media.mail:MailLoader",
+        "msg": "mmsearch.media.msg:MsgLoader",
+        "cards": "mmsearch.media.cards:CardsLoader",
+        "notebook": "mmsearch.media.notebook:NotebookLoader",
     }
 )
 """Classes of loaders by the names that `sniff` returns."""

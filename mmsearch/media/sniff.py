@@ -12,6 +12,7 @@ from mmsearch.media import compound_file, signatures
 from mmsearch.media.encoding import decode_if_text
 from mmsearch.media.office_parts import read_main_type
 from mmsearch.media.strings import split_words
+from mmsearch.media.text_formats import find_text_format
 
 HEAD_BYTES = 8192
 
@@ -87,7 +88,9 @@ def _guess_binary(path: Path, head: bytes, suffix: str) -> tuple[str, ...]:
     # TGA and damaged MP3 have no magic: the name is a hint, the decoder decides.
     by_suffix = "image" if suffix in signatures.IMAGE_SUFFIXES else None
     by_suffix = "av" if suffix in signatures.AV_SUFFIXES else by_suffix
-    names = (signatures.find_loader_name(head), by_suffix)
+    # A mail may carry bytes as they are, behind its header.
+    mail = find_text_format(head.decode("latin-1").replace("\r\n", "\n"), suffix)
+    names = (mail, signatures.find_loader_name(head), by_suffix)
     return tuple(dict.fromkeys(name for name in names if name is not None))
 
 
@@ -125,6 +128,9 @@ def read_head(path: Path) -> bytes:
 
 def _sniff_text(path: Path, text: str, suffix: str) -> str:
     start = text.lstrip("\ufeff")
+    name = find_text_format(start, suffix)
+    if name is not None:
+        return name
     if _begins_pdf(start, suffix):
         return "pdf"
     if _POSTSCRIPT.match(start):
