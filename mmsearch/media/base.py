@@ -17,6 +17,7 @@ SAMPLE_RATE_HZ = 16_000
 """The default rate of sound: Whisper was trained on it."""
 _RATES_HZ = range(1_000, 192_001)
 Track = Literal["both", "pictures", "sound"]
+CueRole = Literal["full", "partial", "chapter"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,10 +141,16 @@ class AudioBlock:
 
 @dataclass(frozen=True, slots=True)
 class Cue:
-    """A line of subtitles, used as a transcript."""
+    """A line of subtitles, or the title of a chapter.
+
+    `full` subtitles are a transcript where they cover the voice; `partial` ones never are: forced
+    lines, comments, captions of sounds. `language` is a code of ISO 639 such as en, if known.
+    """
 
     text: str
     place: Place
+    language: str | None = None
+    role: CueRole = "full"
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ import struct
 from collections.abc import Callable
 from dataclasses import asdict, astuple
 from datetime import datetime
-from typing import IO, Any, TypeAlias
+from typing import IO, Any, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from mmsearch.media.base import (
     AudioBlock,
     Content,
     Cue,
+    CueRole,
     Described,
     Limits,
     LoadOptions,
@@ -89,8 +90,9 @@ def pack(content: Content) -> tuple[_Header, bytes | memoryview]:
             return header, body.tobytes() + ocr_picture.pixels.tobytes()
         case AudioBlock(samples, start_s, rate_hz):
             return {"is": "audio", "start_s": start_s, "rate_hz": rate_hz}, _to_bytes(samples)
-        case Cue(text, place):
-            return {"is": "cue", "text": text, "place": asdict(place)}, b""
+        case Cue(text, place, language, role):
+            header = {"is": "cue", "text": text, "place": asdict(place)}
+            return header | {"language": language, "role": role}, b""
         case Passage(text, page, start_char):
             return {"is": "passage", "text": text, "page": page, "start_char": start_char}, b""
         case Reading(values, place, reading_text, encoder):
@@ -131,7 +133,11 @@ def unpack(header: _Header, body: bytes) -> Content:
             samples = np.frombuffer(body, dtype=np.float32)
             return AudioBlock(samples, float(header["start_s"]), int(header["rate_hz"]))
         case "cue":
-            return Cue(str(header["text"]), _unpack_place(header["place"]))
+            role = header["role"]
+            if role not in get_args(CueRole):
+                raise ValueError(f"unknown role of a cue: {role!r}")
+            language = None if header["language"] is None else str(header["language"])
+            return Cue(str(header["text"]), _unpack_place(header["place"]), language, role)
         case "passage":
             return Passage(str(header["text"]), header["page"], int(header["start_char"]))
         case "reading":

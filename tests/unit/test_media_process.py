@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -26,6 +26,7 @@ from mmsearch.media.base import (
     AudioBlock,
     Content,
     Cue,
+    CueRole,
     Described,
     Limits,
     LoadOptions,
@@ -81,7 +82,13 @@ contents = st.one_of(
         st.none() | texts,
         texts,
     ),
-    st.builds(Cue, texts, places),
+    st.builds(
+        Cue,
+        texts,
+        places,
+        st.none() | st.sampled_from(["en", "pt-BR"]),
+        st.sampled_from(get_args(CueRole)),
+    ),
     st.builds(Passage, texts, st.none() | st.integers(), st.integers()),
 )
 
