@@ -106,9 +106,10 @@ class DocumentArchive:
                 if self._left_bytes < 0:
                     raise UnpackedLimit("too many bytes when unpacked")
 
-    def parse(self, name: str) -> Iterator[MarkupEvent]:
+    def parse(self, name: str, *, has_namespaces: bool = False) -> Iterator[MarkupEvent]:
         """Yields the events of an XML member; raises MarkupError, and as `read_blocks` does."""
-        yield from self._elements.count(parse_events(drop_document_type(self.read_blocks(name))))
+        blocks = drop_document_type(self.read_blocks(name))
+        yield from self._elements.count(parse_events(blocks, has_namespaces=has_namespaces))
 
     def read_start(self, name: str, max_bytes: int) -> bytes:
         """Returns at most the first `max_bytes` of a member, not counted; raises as above."""
@@ -142,13 +143,24 @@ class ElementCounter:
         self._left = limits.text_bytes // _BYTES_PER_ELEMENT
 
     def count(self, events: Iterable[MarkupEvent]) -> Iterator[MarkupEvent]:
-        """Yields the events; raises UnpackedLimit past the bound."""
-        for event in events:
-            if event.kind == "start":
-                self._left -= 1
-                if self._left < 0:
-                    raise UnpackedLimit("too many elements")
-            yield event
+        """Yields the events; raises UnpackedLimit past the bound.
+
+        Before any error all open elements are ended, so that the text in them is not lost.
+        """
+        open_names: list[str] = []
+        try:
+            for event in events:
+                if event.kind == "start":
+                    open_names.append(event.value)
+                    self._left -= 1
+                    if self._left < 0:
+                        raise UnpackedLimit("too many elements")
+                elif event.kind == "end":
+                    open_names.pop()
+                yield event
+        except READ_ERRORS:
+            yield from (MarkupEvent("end", name, {}) for name in reversed(open_names))
+            raise
 
 
 def read_directory_size(path: Path) -> int:

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import base64
-import io
-import zipfile
 from pathlib import Path
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
 
 from mmsearch.errors import DecodeError
-from mmsearch.media.base import Content, Described, Limits, LoadOptions, Passage, Picture
+from mmsearch.media.base import Content, Limits, Passage, Picture
 from mmsearch.media.opendocument import OpenDocumentLoader
 from mmsearch.types import Metadata, Omission, OmissionCause
+from tests.unit.documents import (
+    lines_of,
+    make_png,
+    omissions_of,
+    picture_pages_of,
+    read_document,
+    write_zip,
+)
 
 SPACES = (
     " ".join(
@@ -50,13 +54,6 @@ def content_of(kind: str, body: str) -> str:
     )
 
 
-def write_zip(path: Path, members: dict[str, str | bytes]) -> Path:
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, data in members.items():
-            archive.writestr(name, data)
-    return path
-
-
 def write(path: Path, kind: str, body: str, **more: str | bytes) -> Path:
     members = {
         "mimetype": "application/vnd.oasis.opendocument",
@@ -66,30 +63,7 @@ def write(path: Path, kind: str, body: str, **more: str | bytes) -> Path:
 
 
 def read(path: Path, limits: Limits | None = None) -> tuple[Metadata, list[Content]]:
-    options = LoadOptions(limits=limits or Limits())
-    first, *rest = OpenDocumentLoader().load(path, options)
-    assert isinstance(first, Described)
-    return first.metadata, rest
-
-
-def lines_of(contents: list[Content]) -> list[tuple[int | None, str]]:
-    return [
-        (content.page, line)
-        for content in contents
-        if isinstance(content, Passage)
-        for line in content.text.splitlines()
-    ]
-
-
-def omissions_of(contents: list[Content]) -> list[Omission]:
-    return [content for content in contents if isinstance(content, Omission)]
-
-
-def make_png(side: int, seed: int = 0) -> bytes:
-    pixels = np.random.default_rng(seed).integers(0, 255, (side, side, 3), np.uint8)
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "PNG")
-    return file.getvalue()
+    return read_document(OpenDocumentLoader(), path, limits)
 
 
 def test_a_text_has_its_paragraphs_notes_comments_boxes_and_tables(tmp_path: Path) -> None:
@@ -251,8 +225,7 @@ def test_pictures_and_charts_belong_to_their_slide(tmp_path: Path) -> None:
         },
     )
     _, contents = read(path)
-    pictures = [content.place.page for content in contents if isinstance(content, Picture)]
-    assert pictures == [1]
+    assert picture_pages_of(contents) == [1]
     assert lines_of(contents) == [(4, "Sales")]
     assert omissions_of(contents) == [
         Omission(OmissionCause.DAMAGED, "a picture of page 5 cannot be read")
@@ -263,7 +236,7 @@ def test_a_document_that_breaks_off_keeps_its_text(tmp_path: Path) -> None:
     whole = content_of("text", "<text:p>kept</text:p><text:p>lost</text:p>")
     path = write_zip(tmp_path / "a.odt", {"content.xml": whole[: whole.index("lost") + 2]})
     _, contents = read(path)
-    assert lines_of(contents) == [(None, "kept")]
+    assert lines_of(contents) == [(None, "kept"), (None, "lo")]
     assert omissions_of(contents) == [
         Omission(OmissionCause.DAMAGED, "the content cannot be read to its end")
     ]
