@@ -60,7 +60,9 @@ class DocumentText:
         """Returns the indices of the pages to read, and notes those past the limit."""
         limit = self.limits.pages
         if count > limit:
-            detail = f"{self.unit}s {limit + 1:,} to {count:,} of {count:,}"
+            is_one = count == limit + 1
+            pages = f" {count:,}" if is_one else f"s {limit + 1:,} to {count:,}"
+            detail = f"{self.unit}{pages} of {count:,}"
             self.note(OmissionCause.LIMIT, detail, name="pages", value=limit)
         return range(min(count, limit))
 
