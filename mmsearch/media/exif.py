@@ -19,7 +19,8 @@ logger = logging.getLogger(__name__)
 
 # Tag numbers of the EXIF 2.32 standard, of TIFF 6, and Microsoft's XP fields (UTF-16).
 _DOCUMENT_NAME, _PAGE_NAME = 0x10D, 0x11D
-_DESCRIPTION, _MAKE, _MODEL, _ORIENTATION, _ARTIST = 0x10E, 0x10F, 0x110, 0x112, 0x13B
+ORIENTATION = 0x112
+_DESCRIPTION, _MAKE, _MODEL, _ARTIST = 0x10E, 0x10F, 0x110, 0x13B
 _XP_TITLE, _XP_COMMENT, _XP_AUTHOR, _XP_KEYWORDS, _XP_SUBJECT = range(0x9C9B, 0x9CA0)
 _USER_COMMENT = 0x9286
 _EXIF_IFD, _GPS_IFD = 0x8769, 0x8825
@@ -32,7 +33,7 @@ _COMMENT_CODE_BYTES = 8
 def read_orientation(image: Image.Image) -> int:
     """Returns the EXIF orientation of a loaded image, 1..8; 1 if it states none."""
     try:
-        value = image.getexif().get(_ORIENTATION, 1)
+        value = image.getexif().get(ORIENTATION, 1)
     except Exception as exc:  # hostile EXIF raises anything; the picture does not need it
         logger.debug("EXIF not read: %r", exc)
         return 1
@@ -48,7 +49,7 @@ def read_exif(exif: Image.Exif) -> PictureFacts:
         for tag in (_XP_TITLE, _XP_COMMENT, _XP_AUTHOR, _XP_KEYWORDS, _XP_SUBJECT)
     )
     user_comment = decode_user_comment(tags.get(_USER_COMMENT), exif.endian)
-    latitude, longitude = _parse_position(_get_directory(exif, _GPS_IFD))
+    latitude, longitude = read_position(_get_directory(exif, _GPS_IFD))
     return PictureFacts(
         titles=_list_texts(title, tags.get(_DOCUMENT_NAME), tags.get(_PAGE_NAME)),
         descriptions=_list_texts(tags.get(_DESCRIPTION), subject, comment, user_comment),
@@ -151,7 +152,8 @@ def _parse_moment(
     return apply_offset(moment, clean(tags.get(offset_tag)))
 
 
-def _parse_position(gps: Mapping[int, Any]) -> tuple[float | None, float | None]:
+def read_position(gps: Mapping[int, Any]) -> tuple[float | None, float | None]:
+    """Returns latitude and longitude of a GPS directory in degrees, or twice None."""
     latitude = _parse_degrees(gps.get(2), gps.get(1), "S", max_degrees=90.0)
     longitude = _parse_degrees(gps.get(4), gps.get(3), "W", max_degrees=180.0)
     # A receiver without a fix writes zeros: that place is in the open sea.

@@ -1,23 +1,28 @@
-"""Decodes still and animated pictures with Pillow."""
+"""Decodes still and animated pictures."""
 
 from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, BinaryIO, TypeAlias
 
 from mmsearch.errors import DecodeError, MediaError, MediaTooLarge
+from mmsearch.media import signatures
 from mmsearch.media.base import Content, Described, LoadOptions, Picture, describe_pixel_excess
+from mmsearch.media.damaged_pictures import open_damaged, tolerate_damage
 from mmsearch.media.exif import read_orientation
 from mmsearch.media.picture_metadata import read_metadata
+from mmsearch.media.picture_sidecars import add_facts_beside
+from mmsearch.media.picture_source import PictureSource
 from mmsearch.media.pixels import draft_jpeg, render_upright
 from mmsearch.media.strings import clean, split_words
 from mmsearch.media.text_detection import prepare_ocr_picture
-from mmsearch.types import Modality, Place
+from mmsearch.types import Metadata, Modality, Omission, OmissionCause, Place
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -40,34 +45,81 @@ _ANIMATION_PIXELS = 500_000_000
 _SUBFILE_TYPE = 254
 _THUMBNAIL_OR_MASK = 1 | 4
 
+_HEAD_BYTES = 16
+_TIFF_HEADS = (b"II*\0", b"MM\0*")
+
+_Opener: TypeAlias = "Callable[[], Image.Image]"
 _Frame: TypeAlias = tuple[Picture, tuple[int, int]]
 """A picture, and the (width, height) of its original."""
 
 
 class ImageLoader:
-    """Every format that Pillow decodes by itself, and HEIC: frames of animations, pages of TIFF."""
+    """Every format that Pillow decodes, HEIC, camera RAW and JPEG XL.
+
+    Of animations some frames are read, of TIFF all pages.
+    """
 
     name = "image"
 
     def load(self, path: Path, options: LoadOptions) -> Iterator[Content]:
         """Yields Described, then the picture, or some frames of it, or its pages."""
-        with path.open("rb") as file, _open_image(path, file, options) as image:
-            with _translate_errors(path):
-                metadata = read_metadata(image)
-            if image.format in _PAGED:
-                page_count = len(_find_page_positions(path, image, options))
-                metadata = replace(metadata, page_count=page_count)
-            frames = _load_frames(path, image, options)
-            picture, (width, height) = next(frames)
-            yield Described(Modality.IMAGE, replace(metadata, width_px=width, height_px=height))
-            yield picture
+        with path.open("rb") as file, ExitStack() as stack:
+            source = _find_source(path, file, options)
+            try:
+                first, metadata, frames = _start(path, source, options, stack)
+            except MediaTooLarge:
+                raise
+            except DecodeError:
+                stack.enter_context(tolerate_damage())
+                is_whole_file = source.metadata is None
+                damaged = open_damaged(file, partial(_open_image, path, options))
+                if damaged is None or not is_whole_file:
+                    raise
+                source = damaged
+                first, metadata, frames = _start(path, source, options, stack)
+            yield Described(Modality.IMAGE, add_facts_beside(path, metadata))
+            yield first
+            yield from source.omissions
             try:
                 yield from (picture for picture, _ in frames)
             except MediaError as exc:
                 logger.debug("kept the frames before a bad one: %s", exc)
+                yield Omission(OmissionCause.DAMAGED, "the later frames of the animation")
 
 
-def _open_image(path: Path, file: object, options: LoadOptions) -> Image.Image:
+def _find_source(path: Path, file: BinaryIO, options: LoadOptions) -> PictureSource:
+    head = file.read(_HEAD_BYTES)
+    if head.startswith(signatures.JPEG_XL):
+        from mmsearch.media.jpeg_xl import open_jpeg_xl
+
+        return open_jpeg_xl(path, file, options)
+    if head.startswith(_TIFF_HEADS) or signatures.is_camera_raw(head):
+        from mmsearch.media.raw import open_raw
+
+        if (raw := open_raw(path, file, head, options)) is not None:
+            return raw
+    return PictureSource(partial(_open_image, path, options, path))
+
+
+def _start(
+    path: Path, source: PictureSource, options: LoadOptions, stack: ExitStack
+) -> tuple[Picture, Metadata, Iterator[_Frame]]:
+    """Opens a picture until the stack is closed: its first frame, its metadata, later frames."""
+    with _translate_errors(path):
+        image = stack.enter_context(source.open())
+        metadata = source.metadata or read_metadata(image)
+    if image.format in _PAGED:
+        page_count = len(_find_page_positions(path, image, options))
+        metadata = replace(metadata, page_count=page_count)
+    frames = _load_frames(path, image, options, source.open)
+    picture, size = next(frames)
+    if image.format == "PNG":  # text may lie behind the pixels
+        metadata = read_metadata(image)
+    width, height = source.size or size
+    return picture, replace(metadata, width_px=width, height_px=height), frames
+
+
+def _open_image(path: Path, options: LoadOptions, file: Path | BinaryIO) -> Image.Image:
     from pi_heif import register_heif_opener
     from PIL import Image
 
@@ -78,22 +130,24 @@ def _open_image(path: Path, file: object, options: LoadOptions) -> Image.Image:
     is_targa = path.suffix.lower() in _TARGA_SUFFIXES
     formats = (*FORMATS, "TGA") if is_targa else FORMATS
     with _translate_errors(path):
-        return Image.open(file, formats=formats)  # type: ignore[arg-type]  # a binary file
+        return Image.open(file, formats=formats)
 
 
-def _load_frames(path: Path, image: Image.Image, options: LoadOptions) -> Iterator[_Frame]:
+def _load_frames(
+    path: Path, image: Image.Image, options: LoadOptions, reopen: _Opener
+) -> Iterator[_Frame]:
     if options.page is not None:
-        yield _load_page(path, image, options, options.page)
+        yield _load_page(path, image, options, reopen)
     elif image.format in _PAGED:
-        yield from _load_pages(path, image, options)
+        yield from _load_pages(path, image, options, reopen)
     else:
-        yield _load_frame(path, image, options, Place())
+        yield _load_frame(path, image, options, Place(), reopen)
         if image.format not in _ANIMATED or options.animation_frames <= 1:
             return
         count, samples = _count_frames(path, image), options.animation_frames
         for at in sorted({sample * count // samples for sample in range(samples)} - {0}):
             _seek(path, image, at)
-            yield _load_frame(path, image, options, Place(page=at + 1))
+            yield _load_frame(path, image, options, Place(page=at + 1), reopen)
 
 
 def _seek(path: Path, image: Image.Image, at: int) -> None:
@@ -108,8 +162,9 @@ def _count_frames(path: Path, image: Image.Image) -> int:
     return min(count, max(1, _ANIMATION_PIXELS // max(1, image.width * image.height)))
 
 
-def _load_page(path: Path, image: Image.Image, options: LoadOptions, page: int) -> _Frame:
-    """Loads the page or frame that has this number among all."""
+def _load_page(path: Path, image: Image.Image, options: LoadOptions, reopen: _Opener) -> _Frame:
+    """Loads the page or frame that the options number among all."""
+    page = options.page or 1
     if image.format in _PAGED:
         positions = _find_page_positions(path, image, options)
     else:
@@ -120,7 +175,8 @@ def _load_page(path: Path, image: Image.Image, options: LoadOptions, page: int) 
     at = positions[page - 1]
     if at or image.format in _PAGED:
         _seek(path, image, at)
-    return _load_frame(path, image, options, Place(page=page) if len(positions) > 1 else Place())
+    place = Place(page=page) if len(positions) > 1 else Place()
+    return _load_frame(path, image, options, place, reopen)
 
 
 def _find_page_positions(path: Path, image: Image.Image, options: LoadOptions) -> list[int]:
@@ -145,23 +201,29 @@ def _find_page_positions(path: Path, image: Image.Image, options: LoadOptions) -
     return positions
 
 
-def _load_pages(path: Path, image: Image.Image, options: LoadOptions) -> Iterator[_Frame]:
+def _load_pages(
+    path: Path, image: Image.Image, options: LoadOptions, reopen: _Opener
+) -> Iterator[_Frame]:
     positions = _find_page_positions(path, image, options)
     for page, at in enumerate(positions, start=1):
         try:
             _seek(path, image, at)
             place = Place(page=page) if len(positions) > 1 else Place()
-            yield _load_frame(path, image, options, place)
+            yield _load_frame(path, image, options, place, reopen)
         except MediaError as exc:
             if page == 1:
                 raise
             logger.debug("passed over a page: %s", exc)
 
 
-def _load_frame(path: Path, image: Image.Image, options: LoadOptions, place: Place) -> _Frame:
+def _load_frame(
+    path: Path, image: Image.Image, options: LoadOptions, place: Place, reopen: _Opener
+) -> _Frame:
     width, height = image.size
     if width * height > options.limits.pixels:
-        raise MediaTooLarge(path, describe_pixel_excess(width, height, options.limits))
+        raise MediaTooLarge(
+            path, describe_pixel_excess(width, height, options.limits), needs="pixels"
+        )
     with _translate_errors(path):
         draft_jpeg(image, options.picture)
         image.load()
@@ -175,7 +237,7 @@ def _load_frame(path: Path, image: Image.Image, options: LoadOptions, place: Pla
             if max(image.size) >= min(fit.size_px, max(width, height)):
                 return render_upright(image, fit, orientation)
             # A JPEG that was decoded small is decoded again.
-            with path.open("rb") as file, _open_image(path, file, options) as large:
+            with reopen() as large:
                 draft_jpeg(large, fit)
                 large.load()
                 return render_upright(large, fit, orientation)
@@ -202,6 +264,7 @@ def _translate_errors(path: Path) -> Iterator[None]:
             path,
             f"it unpacks to more than twice the limit of {allowed:g} megapixels, as a "
             f"decompression bomb does: raise it with --max-megapixels if the picture is meant",
+            needs="pixels",
         ) from exc
     except UnidentifiedImageError as exc:
         raise DecodeError(path, "not a picture that can be read") from exc

@@ -57,6 +57,11 @@ _MAX_PROMPT_CHARS = 16_000
 
 def read_metadata(image: Image.Image) -> Metadata:
     """Returns the metadata of an opened image without its size; never fails."""
+    return combine_facts(read_facts(image), image.format or "")
+
+
+def read_facts(image: Image.Image) -> list[PictureFacts]:
+    """Returns the facts that each source in an opened image states; never fails."""
     readers: tuple[Callable[[Image.Image], Iterable[PictureFacts]], ...] = (
         lambda opened: [read_exif(opened.getexif())],
         lambda opened: [read_xmp(packet) for packet in _find_packets(opened)],
@@ -69,7 +74,7 @@ def read_metadata(image: Image.Image) -> Metadata:
             sources += read(image)
         except Exception as exc:  # hostile metadata raises anything; the picture does not need it
             logger.debug("a part of the metadata of the picture not read: %r", exc)
-    return combine_facts([_read_prompts(facts) for facts in sources], image.format or "")
+    return [_read_prompts(facts) for facts in sources]
 
 
 def _find_packets(image: Image.Image) -> Iterator[bytes | str]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from mmsearch.media.picture_facts import PictureFacts, combine_facts
+from mmsearch.media.file_dates import parse_date_in_name
+from mmsearch.media.picture_facts import PictureFacts, combine_facts, merge_metadata
 from mmsearch.media.sidecars import find_sidecars
 from mmsearch.media.xmp import MAX_PACKET_BYTES, read_xmp
 from mmsearch.types import Metadata
@@ -22,9 +24,16 @@ _LATEST_S = datetime(9999, 1, 1, tzinfo=UTC).timestamp()
 _EARLIEST_S = datetime(1826, 1, 1, tzinfo=UTC).timestamp()
 
 
-def read_metadata_beside(path: Path) -> Metadata:
-    """Returns what the sidecars of a picture or a video say of it; empty without any."""
-    return read_descriptions(find_sidecars(path).descriptions)
+def add_facts_beside(path: Path, metadata: Metadata) -> Metadata:
+    """Returns the metadata of a picture or video with that of its sidecars and its name.
+
+    The date in the name counts only where nothing else states one.
+    """
+    if descriptions := find_sidecars(path).descriptions:
+        metadata = merge_metadata(metadata, read_descriptions(descriptions))
+    if metadata.taken_at is None:
+        metadata = replace(metadata, taken_at=parse_date_in_name(path.name))
+    return metadata
 
 
 def read_descriptions(paths: Iterable[Path]) -> Metadata:

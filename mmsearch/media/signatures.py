@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from mmsearch.media.strings import split_words
 
-IMAGE_SUFFIXES = frozenset(
+RAW_SUFFIXES = frozenset(
+    split_words("""
+    .dng .cr2 .cr3 .crw .nef .nrw .arw .sr2 .srf .raf .orf .rw2 .rwl .pef .srw .3fr .fff .iiq
+    .mos .mef .mrw .x3f .erf .kdc .dcr .dcs .gpr
+    """)
+)
+IMAGE_SUFFIXES = RAW_SUFFIXES | frozenset(
     split_words("""
     .tga .icb .vda .vst .png .jpg .jpeg .jpe .jfif .gif .bmp .dib .tif .tiff .webp .ico .cur
     .psd .ppm .pgm .pbm .pnm .pfm .pcx .dcx .dds .fli .flc .sgi .rgb .rgba .bw .qoi .icns
     .jp2 .j2k .jpx .xpm .xbm .msp .im .pcd .ras .avif .avifs .heic .heif .hif .fits .fit
-    .blp .ftc .gbr
+    .blp .ftc .gbr .jxl
     """)
 )
 AV_SUFFIXES = frozenset(
@@ -70,7 +76,6 @@ _REFUSED = {
     "a database": (b"SQLite format 3\0",),
     "PostScript is a program: it is not run": (b"\xc5\xd0\xd3\xc6", b"%!PS"),
     "MIDI has notes and no sound": (b"MThd",),
-    "JPEG XL is not read": (b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n"),
     "HDF5 is not read": (b"\x89HDF\r\n\x1a\n",),
     "GRIB is not read": (b"GRIB",),
     "BUFR is not read": (b"BUFR",),
@@ -78,8 +83,13 @@ _REFUSED = {
         b"\xd7\xcd\xc6\x9a",
         b"\x01\0\0\0\x6c\0\0\0",
     ),
-    "camera raw files of this kind are not read": (b"FUJIFILMCCD-RAW",),
 }
+JPEG_XL = (b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n")
+# Fujifilm, Olympus, Panasonic, Minolta and Sigma; the other makers build on TIFF.
+_CAMERA_RAWS = (
+    *(b"FUJIFILMCCD-RAW", b"IIRO", b"IIRS", b"MMOR", b"IIU\0", b"\0MRM", b"FOVb"),
+    b"II\x1a\0\0\0HEAPCCDR",
+)
 _TAR_OFFSET = 257
 _STILL_BRANDS = frozenset(
     b"heic heix hevc hevx heim heis hevm hevs mif1 mif2 msf1 avif avis".split()
@@ -93,8 +103,6 @@ def find_refusal(head: bytes) -> str | None:
     for reason, magics in _REFUSED.items():
         if head.startswith(magics):
             return reason
-    if head[4:8] == b"ftyp" and head[8:11] == b"crx":
-        return "camera raw files of this kind are not read"
     if head[:4] == b"RIFF" and head[8:12] in (b"RMID", b"ACON", b"sfbk"):
         return "a RIFF file without sound or pictures"
     return None
@@ -108,12 +116,20 @@ def find_loader_name(head: bytes) -> str | None:
         return "image" if head[8:12] == b"WEBP" else "av"
     if head[:4] == b"FORM":
         return "av" if head[8:12] in (b"AIFF", b"AIFC", b"8SVX") else None
+    if is_camera_raw(head) or head.startswith(JPEG_XL):
+        return "image"
     if head[4:8] == b"ftyp":
         return "image" if _has_still_brand(head) else "av"
     if _is_image(head):
         return "image"
     is_av = any(head.startswith(magics, offset) for offset, magics in _AV.items())
     return "av" if is_av or _is_transport_stream(head) or _is_mpeg_audio(head) else None
+
+
+def is_camera_raw(head: bytes) -> bool:
+    """Tests for the marks of camera RAW files; many have only those of TIFF."""
+    is_canon = (head[8:10] == b"CR" and head[:2] == b"II") or head[4:11] == b"ftypcrx"
+    return is_canon or head.startswith(_CAMERA_RAWS)
 
 
 def _has_still_brand(head: bytes) -> bool:
