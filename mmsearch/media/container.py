@@ -39,6 +39,8 @@ _REFUSED = frozenset(
     sup vobsub ttml mcc libopenmpt libgme libmodplug
     """)
 )
+# Their length is written when the recording ends, and their time stamps are those of the player.
+_STATING_FORMATS = frozenset({"matroska", "mov"})
 _STILL_CODECS = frozenset({"mjpeg", "png", "bmp", "gif", "webp", "tiff", "ljpeg"})
 _ISO6709 = re.compile(r"([+-]\d{1,2}(?:\.\d+)?)([+-]\d{1,3}(?:\.\d+)?)")
 # Speech codecs go down to 700 bits a second; a header that claims less is wrong.
@@ -95,10 +97,11 @@ def _list_safe_formats() -> str:
 
 @dataclass(frozen=True, slots=True)
 class Tracks:
-    """The streams of a container that are decoded."""
+    """The streams of a container that are decoded; `sounds` are all of sound, `audio` first."""
 
     video: VideoStream | None
     audio: AudioStream | None
+    sounds: tuple[AudioStream, ...] = ()
 
 
 def choose_tracks(path: Path, container: InputContainer, limits: Limits) -> Tracks:
@@ -110,7 +113,8 @@ def choose_tracks(path: Path, container: InputContainer, limits: Limits) -> Trac
     import av
 
     covers = av.stream.Disposition.attached_pic | av.stream.Disposition.timed_thumbnails
-    audio = _prefer_default([s for s in container.streams.audio if _has_decoder(s)])
+    sounds = [s for s in container.streams.audio if _has_decoder(s)]
+    audio = _prefer_default(sounds)
     video = _prefer_default(
         [
             s
@@ -125,8 +129,9 @@ def choose_tracks(path: Path, container: InputContainer, limits: Limits) -> Trac
     if video is not None:
         size = video.codec_context.width, video.codec_context.height
         if size[0] * size[1] > limits.pixels:
-            raise MediaTooLarge(path, describe_pixel_excess(*size, limits))
-    return Tracks(video, audio)
+            raise MediaTooLarge(path, describe_pixel_excess(*size, limits), needs="pixels")
+    sounds.sort(key=lambda stream: stream is not audio)
+    return Tracks(video, audio, tuple(sounds))
 
 
 def _prefer_default(streams: list[_S]) -> _S | None:
@@ -175,6 +180,13 @@ def get_origin_s(container: InputContainer) -> float:
     return (container.start_time or 0) / 1_000_000
 
 
+def read_true_end_s(container: InputContainer) -> float:
+    """Returns the length in seconds that a header states; 0 where FFmpeg estimates it."""
+    length_s = (container.duration or 0) / 1_000_000
+    is_stated = container.format.name.split(",")[0] in _STATING_FORMATS
+    return length_s if is_stated and 0 < length_s <= _MAX_FLAWED_DURATION_S else 0.0
+
+
 def read_container_metadata(container: InputContainer, tracks: Tracks, size_bytes: int) -> Metadata:
     """Returns the plausible metadata of the headers."""
     tags: dict[str, str] = {}
@@ -211,6 +223,8 @@ def _find_tag(tags: Mapping[str, str], *names: str) -> str | None:
 
 
 def _read_duration_s(container: InputContainer, size_bytes: int) -> float | None:
+    if true_end_s := read_true_end_s(container):
+        return true_end_s
     duration_s = (container.duration or 0) / 1_000_000
     if not 0 < duration_s <= _MAX_FLAWED_DURATION_S:
         return None

@@ -135,7 +135,9 @@ class GuardedLoader:
                 if pixels.shape[2] != 3:
                     raise DecodeError(path, f"{self.title} gave a Picture that is no RGB")
                 if height * width > limits.pixels:
-                    raise MediaTooLarge(path, describe_pixel_excess(width, height, limits))
+                    raise MediaTooLarge(
+                        path, describe_pixel_excess(width, height, limits), needs="pixels"
+                    )
                 ocr_picture = prepare_ocr_picture(partial(fit_pixels, pixels), options)
                 fitted = fit_pixels(pixels, options.picture)
                 return replace(content, pixels=fitted, ocr_picture=ocr_picture)

@@ -20,7 +20,13 @@ from mmsearch.snapshot.snapshot import Snapshot, open_snapshot
 from mmsearch.store import manifest as manifests
 from mmsearch.store.location import Location
 from mmsearch.store.reader import Reader
-from mmsearch.store.schema import ASSETS, ASSETS_SCHEMA, FORMAT_VERSION, THUMBPRINT
+from mmsearch.store.schema import (
+    ADDED_COLUMNS,
+    ASSETS,
+    ASSETS_SCHEMA,
+    FORMAT_VERSION,
+    THUMBPRINT,
+)
 from mmsearch.types import Hit
 from tests.fakes import FakeEncoders, fake_library, write_picture, write_text
 from tests.unit.test_thumbprint import scenery
@@ -141,13 +147,12 @@ def test_groups_are_right_after_parts_of_the_tables_were_merged(tmp_path: Path) 
 
 
 def made_old(library: Path) -> None:
-    """Take a library back to the first format: no looks, and nothing that was made of them."""
-    place = str(library / "tables" / f"{ASSETS}.lance")
-    rows = lance.dataset(place).to_table().drop_columns([THUMBPRINT])
-    shutil.rmtree(place)
-    lance.write_dataset(
-        rows, place, schema=ASSETS_SCHEMA.remove(ASSETS_SCHEMA.names.index(THUMBPRINT))
-    )
+    """Take a library back to the first format: none of the columns that came later."""
+    for table, _, columns in ADDED_COLUMNS:
+        place = str(library / "tables" / f"{table}.lance")
+        rows = lance.dataset(place).to_table().drop_columns(list(columns))
+        shutil.rmtree(place)
+        lance.write_dataset(rows, place)
     toml = library / "library.toml"
     ours = f"format_version = {FORMAT_VERSION}"
     assert ours in toml.read_text()
