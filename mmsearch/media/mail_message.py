@@ -20,6 +20,7 @@ from mmsearch.media.mail_headers import (
     read_field,
 )
 from mmsearch.media.mime import MAX_PART_BYTES, MESSAGE, MailPart, walk_parts
+from mmsearch.media.signatures import IMAGE_SUFFIXES
 from mmsearch.media.signed_data import find_signed_content
 from mmsearch.media.strings import split_words
 from mmsearch.types import OmissionCause
@@ -112,7 +113,7 @@ class MailMessageReader:
             if part.is_cut:
                 detail = f"{_describe(name)} is larger than {MAX_PART_BYTES:,} bytes"
                 self._document.note(OmissionCause.UNSUPPORTED, detail)
-            elif kind.startswith("image/"):
+            elif kind.startswith("image/") or suffix in IMAGE_SUFFIXES:
                 yield from self._pictures.load(part.body, self._page)
             elif kind == MESSAGE or suffix == ".eml":
                 yield from self._read_nested(part.body)
@@ -189,7 +190,8 @@ def is_wanted_part(headers: Message, content_type: str) -> bool:
     return content_type not in _SKIPPED_TYPES and (
         main in ("text", "image", "message")
         or content_type in _CARD_TYPES | _HTML_TYPES | _SEALED_TYPES
-        or suffix in _TEXT_SUFFIXES | _CARD_SUFFIXES | _HTML_SUFFIXES | {".eml", ".p7m"}
+        or suffix
+        in IMAGE_SUFFIXES | _TEXT_SUFFIXES | _CARD_SUFFIXES | _HTML_SUFFIXES | {".eml", ".p7m"}
     )
 
 

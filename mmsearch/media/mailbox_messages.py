@@ -76,5 +76,5 @@ def _begins_message(line: bytes, following: bytes, *, is_after_blank: bool) -> b
     header = _HEADER.match(following)
     if header is None:
         return False
-    is_known = header[1] is None or header[1].lower() in _KNOWN_NAMES
+    is_known = header[1] is not None and header[1].lower() in _KNOWN_NAMES
     return bool(_TIME.search(line[:300])) or (is_after_blank and is_known)
