@@ -11,9 +11,17 @@ from functools import lru_cache
 from pathlib import Path
 
 from mmsearch.media import signatures
+from mmsearch.media.strings import split_words
 
 SUBTITLE_SUFFIXES = (".srt", ".vtt", ".ass", ".ssa")
 DESCRIPTION_SUFFIXES = (".xmp", ".json")
+_TIMED_SUFFIXES = tuple(
+    f".{name}"
+    for name in split_words("""
+    mp4 m4v mov mkv webm avi wmv flv ogv ogm mpg mpeg vob ts mts m2ts 3gp 3g2 asf divx f4v rm
+    rmvb mxf mp3 m4a m4b aac wav flac ogg oga opus wma aif aiff mka
+    """)
+)
 # Google Takeout cuts the name of a picture with ".supplemental-metadata" behind it to 46 letters.
 _TAKEOUT_CHARS = 46
 _TAKEOUT_END = ".supplemental-metadata"
@@ -96,6 +104,18 @@ def is_export_description(path: Path) -> bool:
     except OSError:
         return False
     return sum(key in head for key in _EXPORT_KEYS) >= 2
+
+
+def _belongs_to_longer(name: str, path: Path, names: FolderNames) -> bool:
+    """Tests if subtitles such as `a.b.srt` belong to `a.b.mp4` and not to the `path` `a.mp4`."""
+    stem = path.stem
+    for part in name[len(stem) + 1 :].split(".")[:-1]:
+        stem += f".{part}"
+        for other in names.find_beginning(stem + "."):
+            is_same = other.rpartition(".")[0].casefold() == stem.casefold()
+            if is_same and other.casefold().endswith(_TIMED_SUFFIXES):
+                return other.casefold() != path.name.casefold()
+    return False
 
 
 def _find_descriptions(name: str, names: FolderNames) -> Iterator[str]:
