@@ -8,10 +8,8 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from mmsearch.encoders.audio.whisper_sound import WindowSplitter
 from mmsearch.encoders.base import PreparedPicture
 from mmsearch.encoders.ocr.pipeline import OcrPipeline, OcrSegment
-from mmsearch.encoders.speech.transcriber import SpeechSplitter
 from mmsearch.formatting import replace_surrogates
 from mmsearch.media.base import (
     AudioBlock,
@@ -25,6 +23,7 @@ from mmsearch.media.base import (
 )
 from mmsearch.media.chunking import split_chunks
 from mmsearch.media.thumbprint import compute_thumbprint, remove_padding
+from mmsearch.sound_segments import SPEECH_RATE_HZ, SoundSegmenter, SoundWindow, SpokenPart
 from mmsearch.store.rows import EncodedSegment
 from mmsearch.types import (
     Box,
@@ -34,7 +33,6 @@ from mmsearch.types import (
     Place,
     Segment,
     SegmentKind,
-    Span,
     Vectors,
     segment_id,
 )
@@ -43,8 +41,6 @@ if TYPE_CHECKING:
     from mmsearch.encoders.bundle import Encoders
     from mmsearch.types import FloatArray, PixelArray, SampleArray, Space
 
-SPEECH_RATE_HZ = 16_000
-"""The sample rate that Whisper was trained on."""
 CHUNK_TOKENS = 96
 OVERLAP_TOKENS = 16
 MAX_TAGS = 8
@@ -132,15 +128,14 @@ def _split_contents(
 ) -> Iterator[WorkItem]:
     make_segment = partial(_make_segment, asset_id)
 
-    def make_sound_items(windows: Iterable[tuple[SampleArray, Span]]) -> Iterator[WorkItem]:
-        for window, span in windows:
-            yield WorkItem(make_segment(SegmentKind.SOUND, Place(span=span)), window=window)
+    def make_sound_items(windows: Iterable[SoundWindow]) -> Iterator[WorkItem]:
+        for each in windows:
+            yield WorkItem(make_segment(SegmentKind.SOUND, each.place), window=each.samples)
 
-    def transcribe(sections: Iterable[tuple[SampleArray, float]]) -> Iterator[WorkItem]:
-        for samples, start_s in sections:
-            for utterance in encoders.transcriber.transcribe(samples, start_s):
-                place = Place(span=utterance.span)
-                yield WorkItem(make_segment(SegmentKind.SPEECH, place, utterance.text))
+    def make_speech_items(parts: Iterable[SpokenPart]) -> Iterator[WorkItem]:
+        for each in parts:
+            segment = make_segment(SegmentKind.SPEECH, each.place, each.text)
+            yield WorkItem(replace(segment, language=each.language))
 
     def make_ocr_items(ocr_segments: Iterable[OcrSegment]) -> Iterator[WorkItem]:
         for each in ocr_segments:
@@ -148,11 +143,8 @@ def _split_contents(
             segment = make_segment(SegmentKind.OCR, place, each.paragraph.text)
             yield WorkItem(segment, box=each.paragraph.box)
 
-    sound, count_tokens = encoders.sound, encoders.text.count_tokens
-    sound_splitter = WindowSplitter(
-        window_s=sound.window_s, hop_s=sound.hop_s, sample_rate_hz=sound.sample_rate_hz
-    )
-    speech_splitter = SpeechSplitter(sample_rate_hz=SPEECH_RATE_HZ)
+    count_tokens = encoders.text.count_tokens
+    sounds = SoundSegmenter(encoders.sound, encoders.transcriber)
     ocr = OcrPipeline(lambda: encoders.reader, count_tokens, max_tokens=CHUNK_TOKENS)
     has_cues = False
     picture_count = 0
@@ -178,11 +170,10 @@ def _split_contents(
             case Cue(text, place):
                 has_cues = True
                 yield WorkItem(make_segment(SegmentKind.SPEECH, place, text))
-            case AudioBlock(samples, start_s, rate_hz):
-                if rate_hz == sound.sample_rate_hz:
-                    yield from make_sound_items(sound_splitter.push(samples, start_s))
-                if rate_hz == SPEECH_RATE_HZ and not has_cues:
-                    yield from transcribe(speech_splitter.push(samples, start_s))
+            case AudioBlock():
+                yield from make_sound_items(sounds.cut_windows(content))
+                if not has_cues:
+                    yield from make_speech_items(sounds.transcribe(content))
             case Reading(text=text, place=place, values=values, encoder=name):
                 segment = make_segment(SegmentKind.OTHER, place, text)
                 if encoders.get_other_encoder(name) is None:  # it keeps its text and its place
@@ -195,8 +186,9 @@ def _split_contents(
                 ):
                     yield WorkItem(make_segment(SegmentKind.TEXT, chunk.place, chunk.text))
     yield from make_ocr_items(ocr.finish())
-    yield from make_sound_items(sound_splitter.finish())
-    yield from transcribe(speech_splitter.finish())
+    yield from make_sound_items(sounds.finish_windows())
+    yield from make_speech_items(sounds.finish_speech())
+    description.omissions += sounds.omissions
 
 
 class _PlaceSeparator:

@@ -10,7 +10,7 @@ import numpy as np
 from mmsearch.errors import MediaError, QueryError
 from mmsearch.media.base import AudioBlock, LoadOptions
 from mmsearch.media.isolation import Decoder
-from mmsearch.segmenter import SPEECH_RATE_HZ
+from mmsearch.sound_segments import SPEECH_RATE_HZ
 from mmsearch.types import Span
 
 if TYPE_CHECKING:

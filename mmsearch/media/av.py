@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-import logging
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from mmsearch.formatting import format_clock
 from mmsearch.media import clip_reader
 from mmsearch.media.audio_resampling import SoundTrack
 from mmsearch.media.base import Content, Described, LoadOptions
+from mmsearch.media.container import read_true_end_s
 from mmsearch.media.cues import load_cues
 from mmsearch.media.frames import PictureTrack, compute_upright_size, get_stated_end_s
 from mmsearch.media.seeking import MAX_ERRORS, MAX_IDLE_PACKETS, SeekableSource
-from mmsearch.types import Modality
+from mmsearch.media.sound_tracks import MAX_SOUND_TRACKS, SoundTracks
+from mmsearch.types import Modality, Omission, OmissionCause
 
 if TYPE_CHECKING:
     from av import Packet
     from av.audio.frame import AudioFrame
     from av.stream import Stream
     from av.video.frame import VideoFrame
-
-logger = logging.getLogger(__name__)
 
 
 class AvLoader:
@@ -58,17 +60,18 @@ class AvLoader:
             yield from load_cues(path, source.container, options.limits)
             yield from early_contents
             yield from (content for content in contents if content is not None)
+            yield from run.list_omissions()
             duration_s = _correct_duration_s(metadata.duration_s, run)
             if duration_s != metadata.duration_s:
                 yield Described(modality, replace(metadata, duration_s=duration_s))
 
 
 def _correct_duration_s(stated_s: float | None, run: _DecodingPass) -> float | None:
-    if run.is_cut_short:
+    """Returns the stated duration, or the decoded one where the two differ and it is no fact."""
+    if stated_s is not None and (run.is_cut_short or abs(stated_s - run.end_s) <= run.tolerance_s):
         return stated_s
-    if stated_s is None or abs(stated_s - run.end_s) > max(1.0, 0.05 * run.end_s):
-        return round(run.end_s, 3)
-    return stated_s
+    is_true = stated_s is not None and stated_s > run.end_s and run.true_end_s and run.is_whole
+    return stated_s if is_true else round(run.end_s, 3)
 
 
 class _DecodingPass:
@@ -77,6 +80,7 @@ class _DecodingPass:
     def __init__(self, source: SeekableSource) -> None:
         self._source = source
         options, start_s = source.options, source.origin_s
+        self.true_end_s = read_true_end_s(source.container)
         self._pictures = PictureTrack(
             source.path,
             options,
@@ -84,38 +88,68 @@ class _DecodingPass:
             aspect=source.aspect,
             stated_end_s=get_stated_end_s(source.container),
         )
-        self._sound = SoundTrack(
-            block_s=options.audio_block_s, origin_s=start_s, rates_hz=options.sample_rates_hz
+        self._sounds = source.sounds[:MAX_SOUND_TRACKS]
+        self._sound = SoundTracks(
+            self._sounds,
+            source.container.streams.audio,
+            partial(
+                SoundTrack,
+                block_s=options.audio_block_s,
+                origin_s=start_s,
+                rates_hz=options.sample_rates_hz,
+                stated_end_s=self.true_end_s,
+            ),
         )
         self._errors = 0
+        self._packet_counts = Counter[int]()
         self.size_px: tuple[int, int] | None = None
         self.is_cut_short = False
+        self.is_given_up = False
+        self.is_whole = False
 
     @property
     def end_s(self) -> float:
         """End of the longer track, as far as it is decoded."""
         return max(self._pictures.end_s, self._sound.end_s)
 
+    @property
+    def tolerance_s(self) -> float:
+        """The difference between a stated and a decoded length that is no fault."""
+        return max(1.0, 0.05 * self.end_s)
+
     def decode_contents(self) -> Iterator[Content | None]:
         """Yields contents, and None after each packet; raises DecodeError if there are none."""
         source = self._source
         idle = 0
-        for packet in source.read_packets(source.video, source.audio):
+        for packet in source.read_packets(source.video, *self._sounds):
+            self._packet_counts[packet.stream.index] += packet.size > 0
             previous_end_s = self.end_s
             yield from self._decode(packet)
             yield None
             idle = 0 if self.end_s > previous_end_s else idle + 1
             if self._errors > MAX_ERRORS or idle > MAX_IDLE_PACKETS:
-                logger.debug("%s: given up after %.1f s", source.path, self.end_s)
+                self.is_given_up = True
                 break
             if self.end_s > source.options.limits.duration_s:
                 self.is_cut_short = True
-                logger.debug("%s: stopped at the limit of its duration", source.path)
                 break
         yield from self._sound.finish()
         yield from self._pictures.finish()
+        is_at_end = not (self.is_given_up or self.is_cut_short)
+        self.is_whole = is_at_end and source.has_all_packets(self._packet_counts)
         if self._pictures.is_empty and self._sound.is_empty:
             raise source.make_empty_error() from source.last_error
+
+    def list_omissions(self) -> Iterator[Omission]:
+        """Yields what was not decoded, after all contents."""
+        yield from self._sound.list_omissions()
+        after = f"after {format_clock(self.end_s)}"
+        is_short = not self.is_whole and self.true_end_s > self.end_s + self.tolerance_s
+        if self.is_given_up or (is_short and not self.is_cut_short):
+            yield Omission(OmissionCause.DAMAGED, after)
+        if self.is_cut_short:
+            limit_s = self._source.options.limits.duration_s
+            yield Omission(OmissionCause.LIMIT, after, "duration_s", limit_s)
 
     def _decode(self, packet: Packet[Stream]) -> Iterator[Content]:
         import av
@@ -128,8 +162,9 @@ class _DecodingPass:
                         self.size_px = compute_upright_size(picture_frame, self._source.aspect)
                     yield from self._pictures.feed(picture_frame)
                 else:
-                    yield from self._sound.feed(cast("AudioFrame", frame))
+                    yield from self._sound.feed(packet.stream.index, cast("AudioFrame", frame))
                 self._errors = 0
         except (av.FFmpegError, ValueError, LookupError) as exc:
             self._source.last_error = exc
             self._errors += 1
+            self._sound.note_error(packet.stream.index)

@@ -128,15 +128,18 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class AudioBlock:
-    """A block of the sound track: (n,) float32 mono, in [-1, 1].
+    """A block of a sound track: (n,) float32 mono, in [-1, 1].
 
-    Blocks of one rate follow each other without gap or overlap. With several rates, no rate is
-    more than a block ahead of another.
+    Blocks of one rate and track follow each other without overlap, and without gap except where
+    the recording has a long one. With several rates, no rate is more than a block ahead of another.
+    `track` counts from 1 in a file with several; `language` is the tag in the container.
     """
 
     samples: SampleArray
     start_s: float
     sample_rate_hz: int = SAMPLE_RATE_HZ
+    track: int | None = None
+    language: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

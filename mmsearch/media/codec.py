@@ -88,8 +88,9 @@ def pack(content: Content) -> tuple[_Header, bytes | memoryview]:
             header["legible"] = ocr_picture.pixels.shape
             header["boxes"] = [astuple(box) for box in ocr_picture.boxes]
             return header, body.tobytes() + ocr_picture.pixels.tobytes()
-        case AudioBlock(samples, start_s, rate_hz):
-            return {"is": "audio", "start_s": start_s, "rate_hz": rate_hz}, _to_bytes(samples)
+        case AudioBlock(samples, start_s, rate_hz, track, language):
+            header = {"is": "audio", "start_s": start_s, "rate_hz": rate_hz}
+            return header | {"track": track, "language": language}, _to_bytes(samples)
         case Cue(text, place, language, role):
             header = {"is": "cue", "text": text, "place": asdict(place)}
             return header | {"language": language, "role": role}, b""
@@ -131,7 +132,14 @@ def unpack(header: _Header, body: bytes) -> Content:
             return Picture(pixels, place, bool(header["is_frame"]), ocr_picture)
         case "audio":
             samples = np.frombuffer(body, dtype=np.float32)
-            return AudioBlock(samples, float(header["start_s"]), int(header["rate_hz"]))
+            track, language = header["track"], header["language"]
+            return AudioBlock(
+                samples,
+                float(header["start_s"]),
+                int(header["rate_hz"]),
+                None if track is None else int(track),
+                None if language is None else str(language),
+            )
         case "cue":
             role = header["role"]
             if role not in get_args(CueRole):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -20,6 +20,7 @@ from mmsearch.media.container import (
     select_streams,
 )
 from mmsearch.media.frames import get_frame_duration_s
+from mmsearch.media.matroska import is_whole
 from mmsearch.media.packet_skipping import skip_packets
 from mmsearch.media.timeline import Timeline
 from mmsearch.types import Metadata
@@ -69,6 +70,7 @@ class SeekableSource:
             self.container.close()
             raise
         self.video, self.audio = self._tracks.video, self._tracks.audio
+        self.sounds = self._tracks.sounds
         self.origin_s = get_origin_s(self.container)
         self.aspect = get_pixel_aspect(self.video)
 
@@ -86,6 +88,12 @@ class SeekableSource:
         """End of the file in seconds by its headers; infinity if they do not state it."""
         duration = self.container.duration
         return duration / 1_000_000 if duration is not None and duration > 0 else math.inf
+
+    def has_all_packets(self, counts: Mapping[int, int]) -> bool:
+        """Tests if so many packets of each stream are all that the headers announce."""
+        if "matroska" in self.container.format.name:
+            return is_whole(self._file, self.path.stat().st_size)
+        return all(self.container.streams[index].frames <= n for index, n in counts.items())
 
     def make_empty_error(self) -> DecodeError:
         """Returns the error of a file without frames."""

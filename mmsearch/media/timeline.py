@@ -14,11 +14,13 @@ class Timeline:
     """Maps stamps to seconds from the start of the file.
 
     Stamps may be missing, negative, run backwards or restart in the middle, as in joined
-    recordings: from there on they are shifted to follow the piece before.
+    recordings: from there on they are shifted to follow the piece before. A jump up to
+    `stated_end_s`, the end of the file by a header that is not estimated, is no fault.
     """
 
-    def __init__(self, origin_s: float) -> None:
+    def __init__(self, origin_s: float, *, stated_end_s: float = 0.0) -> None:
         self._shift_s = -origin_s
+        self._stated_end_s = stated_end_s
         self._is_first = True
 
     def advance(
@@ -34,11 +36,12 @@ class Timeline:
         time_s = stamp_s + self._shift_s
         if self._is_first:
             self._is_first = False
-            if not 0 <= time_s <= MAX_JUMP_S:
+            if not 0 <= time_s <= max(MAX_JUMP_S, self._stated_end_s):
                 self._shift_s -= time_s
                 return expected_s
             return max(time_s, earliest_s)
-        if time_s > expected_s + MAX_JUMP_S or time_s < earliest_s - _MAX_STEP_BACK_S:
+        latest_s = max(expected_s + MAX_JUMP_S, self._stated_end_s)
+        if time_s > latest_s or time_s < earliest_s - _MAX_STEP_BACK_S:
             self._shift_s += expected_s - time_s
             return expected_s
         return max(time_s, earliest_s)

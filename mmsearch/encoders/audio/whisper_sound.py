@@ -105,8 +105,10 @@ class WhisperSoundEncoder:
 class WindowSplitter:
     """Cuts a stream of blocks into windows on a fixed grid from its start.
 
-    The grid does not depend on the sizes of the blocks.
+    The grid does not depend on the sizes of the blocks. After a gap in the sound it begins again.
     """
+
+    MAX_GAP_S = 0.1
 
     def __init__(
         self, *, window_s: float, hop_s: float, sample_rate_hz: int = SAMPLE_RATE_HZ
@@ -120,6 +122,9 @@ class WindowSplitter:
 
     def push(self, samples: SampleArray, start_s: float) -> Iterator[tuple[SampleArray, Span]]:
         """Yields the windows that this block completes."""
+        if self._start_s is not None and start_s > self._end_s + self.MAX_GAP_S:
+            yield from self.finish()
+            self._start_s, self._count, self._samples = None, 0, self._samples[:0]
         if self._start_s is None:
             self._start_s = start_s
         self._samples = np.concatenate([self._samples, samples])
@@ -133,6 +138,11 @@ class WindowSplitter:
         rest = len(self._samples)
         if rest > covered and (rest >= self._size // 5 or self._count == 0):
             yield self._take(self._samples)
+
+    @property
+    def _end_s(self) -> float:
+        taken = self._count * self._hop + len(self._samples)
+        return (self._start_s or 0.0) + taken / self._rate
 
     def _take(self, window: SampleArray) -> tuple[SampleArray, Span]:
         begin_s = (self._start_s or 0.0) + self._count * self._hop / self._rate

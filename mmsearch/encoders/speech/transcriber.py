@@ -167,6 +167,11 @@ class WhisperTranscriber:
         self._language = _check_language(language, whisper, model)
         self._run = transcribe_sequentially if device == "cpu" else BatchTranscriber()
 
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """The codes of the languages that it understands; empty where the user gave one."""
+        return () if self._language else list_languages(self._whisper)
+
     def transcribe(
         self, samples: SampleArray, start_s: float, *, with_words: bool = False
     ) -> list[Utterance]:
@@ -206,12 +211,13 @@ class SpeechSplitter:
     """Gathers blocks of sound into sections that are transcribed at once.
 
     A section ends in the quietest half second of its last `SEARCH_S`, so that no word is cut, and
-    memory stays bounded however long the file is.
+    memory stays bounded however long the file is. It also ends before a gap in the sound.
     """
 
     SECTION_S = 300.0
     SEARCH_S = 30.0
     QUIET_S = 0.5
+    MAX_GAP_S = 0.1
 
     def __init__(self, *, sample_rate_hz: int = 16_000) -> None:
         self._rate = sample_rate_hz
@@ -220,6 +226,10 @@ class SpeechSplitter:
 
     def push(self, samples: SampleArray, start_s: float) -> Iterator[tuple[SampleArray, float]]:
         """Yields the sections that this block completes, with their starts."""
+        end_s = (self._start_s or 0.0) + len(self._samples) / self._rate
+        if self._start_s is not None and start_s > end_s + self.MAX_GAP_S:
+            yield from self.finish()
+            self._start_s, self._samples = None, self._samples[:0]
         if self._start_s is None:
             self._start_s = start_s
         self._samples = np.concatenate([self._samples, samples])
