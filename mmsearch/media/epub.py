@@ -1,0 +1,112 @@
+"""Reads EPUB books, chapter by chapter."""
+
+from __future__ import annotations
+
+import codecs
+import html
+import io
+import posixpath
+import re
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+
+from mmsearch.errors import DecodeError
+from mmsearch.media.base import Content, Described, LoadOptions
+from mmsearch.media.document_archive import READ_ERRORS, DocumentArchive, EncryptedMember
+from mmsearch.media.document_text import DocumentText
+from mmsearch.media.embedded_pictures import EmbeddedPictures
+from mmsearch.media.encoding import read_text
+from mmsearch.media.epub_package import find_encrypted, read_package
+from mmsearch.media.html import extract_lines
+from mmsearch.media.office_parts import resolve_target
+from mmsearch.types import Modality
+
+# The tree of a page takes some ten times its size.
+_MAX_CHAPTER_BYTES = 16 * 1024**2
+_PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".webp")
+_MAX_PICTURES = 1000
+_ENCODING = re.compile(rb"\s*<\?xml[^>]{0,100}?encoding\s*=\s*[\"']([\w.:-]{2,40})")
+# XML has empty elements where HTML waits for their end, and would drop all that follows.
+_EMPTY = re.compile(
+    r"<(title|script|style|textarea|iframe|noscript|template|object|a|p|div|span)"
+    r"((?:\s[^<>]{0,2000}?)?)/>",
+    re.IGNORECASE,
+)
+_PICTURE = re.compile(
+    r"<(?:svg:)?(?:img|image)\s(?:[^<>]{0,2000}?\s)?(?:xlink:href|href|src)\s*=\s*"
+    r"(?:\"([^\"<>]{1,1000})\"|'([^'<>]{1,1000})')",
+    re.IGNORECASE,
+)
+
+
+class EpubLoader:
+    """EPUB 2 and 3: the chapters in reading order as pages, and their larger pictures."""
+
+    name = "epub"
+
+    def load(self, path: Path, options: LoadOptions) -> Iterator[Content]:
+        """Yields Described, passages and pictures; raises DecodeError for a book with DRM."""
+        with DocumentArchive(path, options.limits) as archive:
+            package, encrypted = read_package(archive), find_encrypted(archive)
+            chapters = package.chapters
+            if chapters and encrypted.issuperset(chapters):
+                reason = "the book is encrypted by its seller (DRM): index a copy without it"
+                raise DecodeError(path, reason)
+            if not chapters:
+                raise DecodeError(path, "broken book: there are no chapters in it")
+            yield Described(Modality.TEXT, package.make_metadata())
+            text = DocumentText(path, options.limits, "chapter")
+            pictures = EmbeddedPictures(options, text)
+            if package.cover and package.cover not in encrypted:
+                yield from pictures.load_member(archive, package.cover, None)
+            for at in text.limit_pages(len(chapters)):
+                if text.is_full:
+                    break
+                name, page = chapters[at], at + 1
+                names: list[str] = []
+                if name.lower().endswith(_PICTURE_SUFFIXES):
+                    names.append(name)
+                else:
+                    source = _read_chapter(archive, name, encrypted)
+                    lines = _read_lines(text.guard(source, f"chapter {page}"), name, names)
+                    yield from text.split(lines, page)
+                for each in names:
+                    if each not in encrypted:
+                        yield from pictures.load_member(archive, each, page)
+            yield from text.finish()
+
+
+def _read_chapter(archive: DocumentArchive, name: str, encrypted: frozenset[str]) -> Iterator[str]:
+    """Yields the HTML of a chapter; as far as it goes if it is damaged."""
+    if name in encrypted:
+        raise EncryptedMember(f"{name} is encrypted")
+    data = bytearray()
+    try:
+        for block in archive.read_blocks(name):
+            data += block
+            if len(data) >= _MAX_CHAPTER_BYTES:
+                break
+    except READ_ERRORS:
+        yield _decode(bytes(data))
+        raise
+    yield _decode(bytes(data))
+
+
+def _decode(data: bytes) -> str:
+    match = _ENCODING.match(data)
+    if match is not None:
+        try:
+            return codecs.decode(data, match[1].decode("ascii"), "replace")
+        except (LookupError, ValueError, TypeError):
+            pass  # the encoding is guessed
+    return "".join(read_text(io.BytesIO(data), is_markup=True))
+
+
+def _read_lines(sources: Iterable[str], name: str, pictures: list[str]) -> Iterator[str]:
+    """Yields the lines of a chapter; adds the names of its pictures."""
+    for source in sources:
+        for match in islice(_PICTURE.finditer(source), _MAX_PICTURES):
+            target = html.unescape(match[1] or match[2])
+            pictures.append(resolve_target(posixpath.dirname(name), target))
+        yield from extract_lines(_EMPTY.sub(r"<\1\2></\1>", source))
