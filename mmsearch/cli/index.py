@@ -58,7 +58,7 @@ def index(
         bool | None,
         typer.Option(
             "--ocr/--no-ocr",
-            help="For a new library: read the writing in pictures; default where it is installed.",
+            help="Read the writing in pictures; default where it is installed.",
             show_default=False,
         ),
     ] = None,

@@ -98,9 +98,9 @@ class Library(Closing):
         `path` is a folder, or `s3://BUCKET/PREFIX` on an S3-compatible storage (extra `s3`), which
         is reached as the AWS_ variables of the environment say. `models` takes other models into
         places of the preset: `{"image": "ViT-B-32/openai"}`, by the places image, sound, speech and
-        text. A library keeps the preset and the models that it was made with. Models that are not
-        on this machine are fetched and converted, which `on_provisioning` is told of. `index` is
-        the kind of vector index; by default their number decides.
+        text. A library keeps the preset and the models that it was made with; OCR can be added.
+        Models that are not on this machine are fetched and converted, which `on_provisioning` is
+        told of. `index` is the kind of vector index; by default their number decides.
 
         Raises ConfigError for an unknown preset or another than its own, LibraryNotFound,
         FormatVersionError, StoreError, WeightsMissing, and WeightsMismatch when its vectors were
@@ -116,6 +116,9 @@ class Library(Closing):
             )
         manifest = manifests.read(location)
         library_config.check_request(location, manifest, preset=preset, models=specs)
+        if create:
+            is_named = specs.get(presets.OCR) == presets.RAPIDOCR
+            manifest = library_config.adopt_ocr(location, manifest, context, is_named=is_named)
         encoders = Encoders(library_config.read_preset(manifest), context)
         library_config.check_weights(location, manifest, encoders)
         return cls(location, manifest, encoders, replace(index.validate(), device=runtime.device))

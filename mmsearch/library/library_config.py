@@ -10,14 +10,15 @@ from mmsearch.config import own_presets
 from mmsearch.encoders.base import Context
 from mmsearch.encoders.bundle import Encoders
 from mmsearch.encoders.registry import find_encoder_class
-from mmsearch.errors import ConfigError, WeightsMismatch
+from mmsearch.errors import ConfigError, MmsearchError, WeightsMismatch
 from mmsearch.media.files import make_absolute
 from mmsearch.models import presets
 from mmsearch.models.presets import ModelSpec, Preset, parse_model
 from mmsearch.models.provisioning import OnProvisioning, is_gpu_used, provision_preset
+from mmsearch.store import manifest as manifests
 from mmsearch.store.location import Location
 from mmsearch.store.manifest import Manifest
-from mmsearch.store.writer import create
+from mmsearch.store.writer import Lock, create
 
 
 def parse_models(models: Mapping[str, str]) -> dict[str, ModelSpec]:
@@ -40,6 +41,8 @@ def create_library(
     """Creates an empty library for a preset whose models are provisioned first."""
     if preset.speech_on_gpu is not None and is_gpu_used(context):
         preset = replace(preset, speech=preset.speech_on_gpu)
+    # Said once and kept: without a word OCR comes when it is installed.
+    declined = {presets.OCR: presets.NO_OCR} if preset.ocr == presets.NO_OCR else {}
     preset = replace(
         provision_preset(preset, context, on_provisioning), ocr=_choose_ocr(preset, context)
     )
@@ -48,7 +51,7 @@ def create_library(
         preset=preset.name,
         speech_model=preset.speech.source,
         spaces=encoders.spaces,
-        models=preset.specs,
+        models=preset.specs | declined,
         speech=encoders.speech,
     )
     create(folder, manifest)
@@ -63,6 +66,32 @@ def _choose_ocr(preset: Preset, context: Context) -> ModelSpec:
         return spec
     made_by = find_encoder_class(spec).describe(spec, context)
     return replace(spec, revision=made_by.revision, weights_sha256=made_by.weights_sha256)
+
+
+def adopt_ocr(
+    folder: Location, manifest: Manifest, context: Context, *, is_named: bool
+) -> Manifest:
+    """Gives OCR to a library without it: named now, or installed since and never declined.
+
+    Raises MissingExtra and LibraryLocked where it is named.
+    """
+    from mmsearch.encoders.ocr import rapidocr
+
+    recorded = manifest.models.get(presets.OCR)
+    has_ocr = recorded is not None and recorded != presets.NO_OCR
+    is_due = recorded is None and bool(manifest.models) and rapidocr.is_installed()
+    if has_ocr or not (is_named or is_due):
+        return manifest
+    try:
+        spec = _choose_ocr(replace(read_preset(manifest), ocr=presets.RAPIDOCR), context)
+        with Lock(folder):
+            manifest = manifests.read(folder)
+            manifest = replace(manifest, models={**manifest.models, presets.OCR: spec})
+            manifests.write(folder, manifest)
+    except (MmsearchError, OSError):
+        if is_named:
+            raise
+    return manifest
 
 
 def read_preset(manifest: Manifest) -> Preset:
@@ -101,6 +130,8 @@ def check_request(
     has = read_preset(manifest).specs
     for place, spec in models.items():
         made_with = has.get(place, presets.NO_OCR)
+        if place == presets.OCR and made_with == presets.NO_OCR:
+            continue  # it can be added, see `adopt_ocr`
         if _differs(spec, made_with):
             raise ConfigError(_find_other(folder, f"{place} model", str(made_with), str(spec)))
 

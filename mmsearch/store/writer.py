@@ -14,6 +14,7 @@ import filelock
 import pyarrow as pa
 
 from mmsearch.errors import LibraryLocked, LibraryNotFound, StoreError
+from mmsearch.models.presets import NO_OCR, OCR
 from mmsearch.store import duplicates, label_tags, lease, rows
 from mmsearch.store import manifest as manifests
 from mmsearch.store.label_tags import SegmentTags
@@ -185,8 +186,11 @@ class Writer:
                 missing = [schema.field(each) for each in columns if each not in present]
                 if missing:
                     table.add_columns(pa.schema(missing))
+        # An older format did not tell OCR that was declined from OCR that was not installed.
+        models = {**({OCR: NO_OCR} if manifest.models else {}), **manifest.models}
         # Last: without it the next writer does this again.
-        manifests.write(self._location, replace(manifest, format_version=FORMAT_VERSION))
+        upgraded = replace(manifest, models=models, format_version=FORMAT_VERSION)
+        manifests.write(self._location, upgraded)
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
