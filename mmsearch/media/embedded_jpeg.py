@@ -6,7 +6,7 @@ import mmap
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 
 _START = b"\xff\xd8\xff"
 _MAX_STARTS = 512
@@ -23,6 +23,7 @@ _SUB_DIRECTORIES, _JPEG_OFFSET, _JPEG_BYTES, _PANASONIC_JPEG = 330, 513, 514, 0x
 _DNG_VERSION = 50706
 _JPEG_COMPRESSIONS = (6, 7, 99)
 _SENSOR_PHOTOMETRICS = (32803, 34892)
+_BYTE_ORDERS: dict[str, Literal["little", "big"]] = {"<": "little", ">": "big"}
 _TYPE_CODES = {1: "B", 3: "H", 4: "I", 6: "b", 7: "B", 8: "h", 9: "i", 13: "I"}
 
 
@@ -122,6 +123,27 @@ def _read_directory(file: BinaryIO, at: int, order: str) -> _Directory:
     if len(entries) >= count * 12 + 4:
         directory.next_offset = struct.unpack_from(f"{order}I", entries, count * 12)[0]
     return directory
+
+
+def read_tag_bytes(file: BinaryIO, number: int, max_bytes: int) -> bytes:
+    """Returns the bytes of a tag of the first directory of a TIFF as they lie in the file."""
+    file.seek(0)
+    head = file.read(8)
+    order = {b"II": "<", b"MM": ">"}.get(head[:2])
+    if order is None or len(head) < 8:
+        return b""
+    file.seek(struct.unpack_from(f"{order}I", head, 4)[0])
+    count = min(int.from_bytes(file.read(2), _BYTE_ORDERS[order]), _MAX_ENTRIES)
+    entries = file.read(count * 12)
+    for start in range(0, len(entries) - 11, 12):
+        tag, kind, values = struct.unpack_from(f"{order}HHI", entries, start)
+        if tag == number:
+            size = min(values * struct.calcsize(_TYPE_CODES.get(kind, "B")), max_bytes)
+            if size <= 4:
+                return entries[start + 8 : start + 8 + size]
+            file.seek(struct.unpack_from(f"{order}I", entries, start + 8)[0])
+            return file.read(size)
+    return b""
 
 
 def find_jpegs(file: BinaryIO, offsets: tuple[int, ...] = ()) -> list[EmbeddedJpeg]:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 PHOTOSHOP_IPTC = 1028
 """The number of the Photoshop resource that holds a record of IPTC."""
 _MARK = 0x1C
+_MARK_BYTE = bytes([_MARK])
 _MAX_BYTES = 1024**2
 _MAX_FIELDS = 2_000
 # Datasets of record 2, "application", by IIM 4.2; (1, 90) states the character set.
@@ -24,7 +25,7 @@ _CATEGORY, _CONTENT_PLACE = 20, 27
 _CREATED = (55, 60)
 _DIGITISED = (62, 63)
 _PLACE = (92, 90, 95, 101)
-_UTF8, _LATIN1 = b"\x1b%G", (b"\x1b.A", b"\x1b-A")
+_LATIN1 = (b"\x1b.A", b"\x1b-A")
 
 
 def read_iptc(record: bytes) -> PictureFacts:
@@ -32,20 +33,16 @@ def read_iptc(record: bytes) -> PictureFacts:
 
     Text without a stated character set is UTF-8 if it can be, else Latin-1.
     """
+    if record[:1] != _MARK_BYTE and record[3:4] == _MARK_BYTE:
+        record = _swap_words(record)  # a TIFF that declares it as 32-bit numbers
     fields: dict[tuple[int, int], list[bytes]] = {}
     for dataset, value in _split_fields(record[:_MAX_BYTES]):
         fields.setdefault(dataset, []).append(value)
     charset = next(iter(fields.get(_CHARACTER_SET, ())), b"")
-    is_utf8, is_latin1 = charset.startswith(_UTF8), charset.startswith(_LATIN1)
+    is_latin1 = charset.startswith(_LATIN1)
 
     def decode(value: bytes) -> str:
-        if is_latin1:
-            return value.decode("latin-1")
-        return (
-            value.decode("utf-8", "replace")
-            if is_utf8 and b"\0" not in value
-            else (decode_header(value))
-        )
+        return value.decode("latin-1") if is_latin1 else decode_header(value)
 
     def get(*numbers: int) -> tuple[str, ...]:
         return tuple(decode(value) for number in numbers for value in fields.get((2, number), ()))
@@ -72,6 +69,11 @@ def find_iptc(resources: bytes) -> bytes:
             return resources[at + 4 : at + 4 + size]
         at += 4 + size + size % 2
     return b""
+
+
+def _swap_words(record: bytes) -> bytes:
+    words = (record[at : at + 4] for at in range(0, min(len(record), _MAX_BYTES), 4))
+    return b"".join(word[::-1] for word in words)
 
 
 def _split_fields(record: bytes) -> Iterator[tuple[tuple[int, int], bytes]]:

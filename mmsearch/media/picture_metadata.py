@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from datetime import datetime
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
+from mmsearch.media.embedded_jpeg import read_tag_bytes
 from mmsearch.media.exif import read_exif, repair_utf8
 from mmsearch.media.file_dates import parse_date
 from mmsearch.media.iptc import PHOTOSHOP_IPTC, find_iptc, read_iptc
@@ -85,7 +86,7 @@ def _find_packets(image: Image.Image) -> Iterator[bytes | str]:
         packet = _get_tag(image, _TIFF_XMP) or _find_resource(image, _PHOTOSHOP_XMP)
     if not packet and isinstance(info.get("Raw profile type xmp"), str):
         packet = _decode_profile(info["Raw profile type xmp"])
-    if isinstance(packet, bytes | str):
+    if packet and isinstance(packet, bytes | str):
         yield packet
     parts = [
         (*_EXTENSION_HEADER.unpack_from(data, len(_EXTENSION)), data)
@@ -115,14 +116,15 @@ def _find_records(image: Image.Image) -> Iterator[bytes]:
 
 
 def _get_tag(image: Image.Image, number: int) -> bytes:
-    """Returns the bytes of a tag of TIFF, which old writers declare as 32-bit numbers."""
-    tags = getattr(image, "tag_v2", None)
-    value = tags.get(number) if tags is not None else None
-    if isinstance(value, tuple) and value and all(isinstance(part, int) for part in value):
-        is_wide = any(part > 255 for part in value)
-        order = "<" if tags is not None and tags.prefix == b"II" else ">"
-        return struct.pack(f"{order}{len(value)}I", *value) if is_wide else bytes(value)
-    return value if isinstance(value, bytes) else b""
+    """Returns the bytes of a tag of TIFF, whatever type it declares; Pillow keeps them of some."""
+    file = getattr(image, "fp", None)
+    if number not in getattr(image, "tag_v2", ()) or file is None:
+        return b""
+    before = file.tell()
+    try:
+        return read_tag_bytes(cast("BinaryIO", file), number, MAX_PACKET_BYTES)
+    finally:
+        file.seek(before)
 
 
 def _find_resource(image: Image.Image, number: int) -> bytes:
