@@ -146,7 +146,6 @@ def _split_contents(
     count_tokens = encoders.text.count_tokens
     sounds = SoundSegmenter(encoders.sound, encoders.transcriber)
     ocr = OcrPipeline(lambda: encoders.reader, count_tokens, max_tokens=CHUNK_TOKENS)
-    has_cues = False
     picture_count = 0
     picture_places, read_places = _PlaceSeparator(), _PlaceSeparator()
     for content in contents:
@@ -167,13 +166,13 @@ def _split_contents(
                 yield WorkItem(make_segment(kind, own_place), picture=prepared)
                 legible_part = () if legible is None else (legible.pixels, legible.boxes)
                 yield from make_ocr_items(ocr.feed(place, *legible_part))
-            case Cue(text, place):
-                has_cues = True
-                yield WorkItem(make_segment(SegmentKind.SPEECH, place, text))
+            case Cue(text, place, language, role):
+                sounds.add_cue(content)
+                cue_kind = SegmentKind.TEXT if role == "chapter" else SegmentKind.SPEECH
+                yield WorkItem(replace(make_segment(cue_kind, place, text), language=language))
             case AudioBlock():
                 yield from make_sound_items(sounds.cut_windows(content))
-                if not has_cues:
-                    yield from make_speech_items(sounds.transcribe(content))
+                yield from make_speech_items(sounds.transcribe(content))
             case Reading(text=text, place=place, values=values, encoder=name):
                 segment = make_segment(SegmentKind.OTHER, place, text)
                 if encoders.get_other_encoder(name) is None:  # it keeps its text and its place

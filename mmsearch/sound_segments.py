@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mmsearch.encoders.audio.whisper_sound import WindowSplitter
+from mmsearch.encoders.speech.cued_transcription import CuedTranscription
 from mmsearch.encoders.speech.transcriber import SpeechSplitter
 from mmsearch.query.filters.languages import is_within
 from mmsearch.types import Omission, OmissionCause, Place, Span
 
 if TYPE_CHECKING:
     from mmsearch.encoders.base import SoundEncoder, Transcriber, Utterance
-    from mmsearch.media.base import AudioBlock
+    from mmsearch.media.base import AudioBlock, Cue
     from mmsearch.types import SampleArray
 
 SPEECH_RATE_HZ = 16_000
@@ -47,10 +48,15 @@ class SoundSegmenter:
     def __init__(self, sound: SoundEncoder, transcriber: Transcriber) -> None:
         self._sound = sound
         self._transcriber = transcriber
+        self._cued = CuedTranscription(transcriber)
         self._windows: dict[int | None, WindowSplitter] = {}
         self._sections: dict[int | None, SpeechSplitter] = {}
         self._tags: dict[int | None, str | None] = {}
         self.omissions: list[Omission] = []
+
+    def add_cue(self, cue: Cue) -> None:
+        """Takes a cue: what it says need not be transcribed."""
+        self._cued.add_cue(cue)
 
     def cut_windows(self, block: AudioBlock) -> Iterator[SoundWindow]:
         """Yields the windows that a block completes, if it has the rate of the sound encoder."""
@@ -103,7 +109,8 @@ class SoundSegmenter:
         self, track: int | None, samples: SampleArray, start_s: float
     ) -> Iterator[SpokenPart]:
         end_s = start_s + len(samples) / SPEECH_RATE_HZ
-        for utterance in self._transcriber.transcribe(samples, start_s):
+        tag = self._tags[track]
+        for utterance in self._cued.transcribe(samples, start_s, track=track, language=tag):
             place = Place(span=_clamp(utterance, start_s, end_s), track=track)
             yield SpokenPart(utterance.text, place, utterance.language or self._tags[track])
 
