@@ -64,6 +64,9 @@ _LABELS = {
     "RESOURCES": "Resources",
     "RRULE": "Repeats",
     "ATTACH": "Attachment",
+    "X-ABRELATEDNAMES": "Related",
+    "X-SOCIALPROFILE": "Profile",
+    "X-ANDROID-CUSTOM": "Note",
 }
 _EXTENSIONS = frozenset(
     {"X-ABRELATEDNAMES", "X-SPOUSE", "X-MANAGER", "X-ASSISTANT", "X-ANDROID-CUSTOM", "X-MAIDENNAME",
@@ -185,9 +188,8 @@ def _add_line(card: Card, names: list[str], line: ContentLine) -> None:
     if name == "X-ALT-DESC":
         has_description = any(each.startswith("Description: ") for each in card.lines)
         name = "" if has_description else "DESCRIPTION"
-    label = _LABELS.get(name) or (
-        name[2:].replace("-", " ").capitalize() if name in _EXTENSIONS else ""
-    )
+    extension = name[2:].replace("-", " ").capitalize() if name in _EXTENSIONS else ""
+    label = _LABELS.get(name, extension)
     if not label:
         return
     if name in ("FN", "SUMMARY"):
@@ -234,7 +236,6 @@ def _format_date(line: ContentLine) -> str:
     if match is None:
         return line.value
     year, month, day, hour, minute, is_utc = match.groups()
-    zone = (
-        " UTC" if is_utc else f" ({line.parameters['TZID']})" if "TZID" in line.parameters else ""
-    )
+    zone = "UTC" if is_utc else line.parameters.get("TZID", "")
+    zone = f" {zone}" if zone else ""
     return f"{year}-{month}-{day}" + (f" {hour}:{minute}{zone}" if hour else "")

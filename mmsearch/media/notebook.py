@@ -22,12 +22,13 @@ from mmsearch.types import Metadata, Modality, OmissionCause
 
 _MAX_OUTPUTS = 10_000
 _ESCAPES = re.compile("\x1b\\[[0-9;?]*[ -/]*[@-~]|\x1b\\][^\x07\x1b]{0,500}(\x07|\x1b\\\\)?")
-# Format 3 named the last two without a slash.
+# Format 3 named kinds without a slash.
 _PICTURE_TYPES = split_words(
     "image/png image/jpeg image/gif image/webp image/bmp image/tiff png jpeg"
 )
-_TEXT_TYPES = ("text/markdown", "text/plain", "text/latex")
-_DATA_URL = re.compile(r"data:[\w.+/-]{0,80}(?:;[\w=.-]{1,60}){0,4};base64,([A-Za-z0-9+/=\s]*)")
+_TEXT_TYPES = ("text/markdown", "text/plain", "text", "text/latex", "latex")
+_DRAWN_TYPES = ("text/html", "html", "image/svg+xml", "svg")
+_DATA_URL = re.compile(r"data:([\w.+/-]{0,80})(?:;[\w=.-]{1,60}){0,4};base64,([A-Za-z0-9+/=\s]*)")
 _TITLE = re.compile(r"^ {0,3}#[ \t]+(\S.*)", re.M)
 _TITLE_CELLS = 20
 
@@ -128,16 +129,15 @@ class _Cell:
             return f"{_get_text(output, 'ename')}: {_get_text(output, 'evalue')}"
         data = _get_dict(output, "data")
         self._add_pictures(data or output)
-        if not data:
-            text = _get_text(output, "text") or _strip_html(_get_text(output, "html"))
-            return self._take_data_urls(_ESCAPES.sub("", text))
-        for name in _TEXT_TYPES:
-            text = _get_text(data, name)
-            # A figure states its class only: <Figure size 640x480 with 1 Axes>
-            if text and not (text.startswith("<") and text.endswith(">")):
-                return self._take_data_urls(_ESCAPES.sub("", text))
-        drawn = _get_text(data, "text/html") or _get_text(data, "image/svg+xml")
-        return _strip_html(self._take_data_urls(drawn))
+        data = data or output
+        texts = (_get_text(data, name).strip() for name in _TEXT_TYPES)
+        # A figure states its class only: <Figure size 640x480 with 1 Axes>
+        told = (text for text in texts if text and not (text[0] == "<" and text[-1] == ">"))
+        text = _ESCAPES.sub("", next(told, ""))
+        drawn = (_get_text(data, name) for name in _DRAWN_TYPES) if not text else ()
+        return self._take_data_urls(text) or _strip_html(
+            self._take_data_urls(next(filter(None, drawn), ""))
+        )
 
     def _add_pictures(self, data: Any) -> None:
         for name in _PICTURE_TYPES:
@@ -149,7 +149,8 @@ class _Cell:
         """Returns text without the files that are embedded in it, of which pictures are kept."""
 
         def take(match: re.Match[str]) -> str:
-            self.pictures.append(decode_base64(match[1].encode("ascii", "ignore")))
+            if match[1].startswith("image/"):
+                self.pictures.append(decode_base64(match[2].encode("ascii", "ignore")))
             return ""
 
         return _DATA_URL.sub(take, text)
