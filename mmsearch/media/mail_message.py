@@ -44,6 +44,7 @@ _SKIPPED_TYPES = frozenset(
     """)
 )
 _SEALED_TYPES = frozenset({"application/pkcs7-mime", "application/x-pkcs7-mime"})
+_PROTECTED_SUFFIXES = frozenset({".rpmsg"})
 _TEXT_SUFFIXES = frozenset(
     split_words("""
     .txt .text .md .markdown .rst .csv .tsv .log .json .xml .yml .yaml .ini .cfg .conf .toml
@@ -102,7 +103,8 @@ class MailMessageReader:
     def _read_part(self, part: MailPart, *, is_page: bool) -> Iterator[Content]:
         kind, name = part.content_type, get_file_name(part.headers)
         suffix = PurePath(name).suffix.lower()
-        if any(parent.content_type == "multipart/encrypted" for parent in part.parents):
+        is_sealed = any(parent.content_type == "multipart/encrypted" for parent in part.parents)
+        if is_sealed or suffix in _PROTECTED_SUFFIXES:
             self._note_encrypted()
         elif kind in _SEALED_TYPES or suffix == ".p7m":
             yield from self._read_sealed(part)
@@ -161,7 +163,9 @@ class MailMessageReader:
         self._depth -= 1
 
     def _read_sealed(self, part: MailPart) -> Iterator[Content]:
-        content = find_signed_content(part.body)
+        # Outlook keeps the parts of a signed message as they were sent.
+        is_source = part.body.lstrip()[:8].lower() in (b"content-", b"mime-ver")
+        content = part.body if is_source else find_signed_content(part.body)
         if content is None:
             self._note_encrypted()
         else:

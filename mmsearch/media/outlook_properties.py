@@ -77,8 +77,7 @@ class OutlookItem:
     def get_embedded(self, number: int) -> OutlookItem | None:
         """Returns the message that is kept in a property, as in an attachment; or None."""
         prefix = (*self.prefix, f"{_STREAM}{number:04X}000D")
-        item = OutlookItem(self._file, prefix, self._entries)
-        return item if item._fixed else None
+        return OutlookItem(self._file, prefix, self._entries) if prefix in self._entries else None
 
     def get_text(self, number: int) -> str:
         """Returns a text, of Unicode or of the item's code page; "" without one."""
