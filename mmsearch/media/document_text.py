@@ -50,7 +50,7 @@ class DocumentText:
         except UnpackedLimit:
             self.is_full = True
             size_bytes = self.limits.text_bytes
-            detail = f"{part}: what comes after {size_bytes:,} unpacked bytes"
+            detail = f"{part}: what comes after {size_bytes:,} bytes"
             self.note(OmissionCause.LIMIT, detail, name="text_bytes", value=size_bytes)
         except READ_ERRORS as exc:
             logger.debug("%s: %s not read: %s", self._path, part, exc)

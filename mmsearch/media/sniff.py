@@ -10,9 +10,8 @@ from pathlib import Path
 from mmsearch.errors import DecodeError, UnsupportedMedia
 from mmsearch.media import compound_file, signatures
 from mmsearch.media.encoding import decode_if_text
-from mmsearch.media.office_parts import read_main_type
-from mmsearch.media.strings import split_words
 from mmsearch.media.text_formats import find_text_format
+from mmsearch.media.zip_kinds import detect_zip_loader
 
 HEAD_BYTES = 8192
 
@@ -31,16 +30,10 @@ _POSTSCRIPT = re.compile(r"\x04?%!(?:PS(?:-Adobe-\d.*)?|Adobe.*|)\s*(?:\n|\Z)")
 _XBM = re.compile(r"\s*(/\*.*?\*/\s*)?#define[ \t]+\w*_width[ \t]+\d+", re.S)
 
 _HTML_NAMES = frozenset({".html", ".htm", ".xhtml"})
-_DOCX_MEMBER = "word/document.xml"
-_DOCX_TYPES = ("wordprocessingml", "ms-word")
-_ZIP_KINDS = (
-    ("xl/workbook.xml", "Excel workbooks are not read: export them as CSV"),
-    ("ppt/presentation.xml", "PowerPoint files are not read: export them as PDF"),
-    ("content.xml", "OpenDocument files are not read: export them as DOCX or PDF"),
-    ("META-INF/container.xml", "EPUB books are not read"),
-    ("AndroidManifest.xml", "an Android package"),
+_FLAT_OPENDOCUMENT = re.compile(
+    _PROLOG + r"(?:<!doctype\s[^>\[]*>\s*)?<(?:[\w.-]+:)?document[\s>]", re.I
 )
-_ZIP_STARTS = split_words("[Content_Types] _rels/ docProps/ word/ xl/ ppt/ customXml mimetype")
+_OPENDOCUMENT_SPACE = "urn:oasis:names:tc:opendocument:xmlns:office:"
 
 
 def sniff(path: Path, head: bytes | None = None) -> str:
@@ -79,7 +72,7 @@ def guess_loaders(path: Path, head: bytes | None = None) -> tuple[str, ...]:
 
 def _guess_binary(path: Path, head: bytes, suffix: str) -> tuple[str, ...]:
     if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
-        return (_sniff_zip(path, head),)
+        return (detect_zip_loader(path, head),)
     if head.startswith(compound_file.MAGIC):
         return (_sniff_compound_file(path),)
     reason = signatures.find_refusal(head)
@@ -136,7 +129,9 @@ def _sniff_text(path: Path, text: str, suffix: str) -> str:
     if _POSTSCRIPT.match(start):
         raise UnsupportedMedia(path, "PostScript is a program: it is not run")
     if _RTF.match(start):
-        raise UnsupportedMedia(path, "RTF is not read: save it as DOCX or text")
+        return "rtf"
+    if _OPENDOCUMENT_SPACE in start and _FLAT_OPENDOCUMENT.match(start):
+        return "opendocument"
     if start.startswith(("/* XPM */", "SIMPLE  =")) or _PNM.match(start):
         return "image"
     if _XBM.match(start) and "_bits" in start and suffix in ("", ".xbm"):
@@ -160,27 +155,6 @@ def _is_page(start: str, suffix: str) -> bool:
     return is_page is not None or (suffix in _HTML_NAMES and "<" in start)
 
 
-def _sniff_zip(path: Path, head: bytes) -> str:
-    import zipfile
-
-    # A zip directory can have millions of entries: read it only if the first is a document's.
-    first_name = head[30 : 30 + int.from_bytes(head[26:28], "little")].decode("utf-8", "replace")
-    if not first_name.startswith(_ZIP_STARTS):
-        raise UnsupportedMedia(path, "a zip archive")
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = frozenset(archive.namelist())
-            main_type = read_main_type(archive)
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as exc:
-        raise DecodeError(path, f"a damaged document or archive: {exc}") from exc
-    if _DOCX_MEMBER in names or any(each in main_type for each in _DOCX_TYPES):
-        return "docx"
-    for member, reason in _ZIP_KINDS:
-        if member in names:
-            raise UnsupportedMedia(path, reason)
-    raise UnsupportedMedia(path, "a zip archive")
-
-
 def _sniff_compound_file(path: Path) -> str:
     try:
         names = compound_file.read_entry_names(path)
@@ -190,6 +164,7 @@ def _sniff_compound_file(path: Path) -> str:
         raise UnsupportedMedia(
             path, "the document is encrypted with a password: save it without one"
         )
-    if any(name.startswith(("__properties_version1.0", "__substg1.0_")) for name in names):
+    is_message = any(name.startswith(("__properties_version1.0", "__substg1.0_")) for name in names)
+    if is_message or path.suffix.lower() == ".msg":
         return "msg"
     raise UnsupportedMedia(path, "old Office files are not read: save it as DOCX or PDF")

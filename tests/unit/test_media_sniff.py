@@ -91,21 +91,63 @@ def test_the_rest_is_refused_with_a_reason(tmp_path: Path, name: str) -> None:
     assert reason in caught.value.reason
 
 
-@pytest.mark.parametrize(
-    ("member", "kind"),
-    [("word/document.xml", "docx"), ("xl/workbook.xml", None), ("photos/a.jpg", None)],
-)
-def test_zip_is_read_only_as_docx(tmp_path: Path, member: str, kind: str | None) -> None:
+ZIP_KINDS = {
+    "docx": ({"word/document.xml": "x"}, "docx"),
+    "xlsx": ({"[Content_Types].xml": "<Types/>", "xl/workbook.xml": "x"}, "spreadsheet"),
+    "pptx": ({"docProps/app.xml": "x", "PPT/presentation.xml": "x"}, "presentation"),
+    "odt": ({"mimetype": "application/vnd.oasis.opendocument.text-template"}, "opendocument"),
+    "ods": ({"content.xml": "x", "META-INF/manifest.xml": "x"}, "opendocument"),
+    "epub": ({"mimetype": "application/epub+zip\n"}, "epub"),
+    "packed again": ({"OEBPS/a.xhtml": "x", "META-INF/container.xml": "x"}, "epub"),
+    "by type": (
+        {
+            "[Content_Types].xml": '<Types><Override PartName="/a.xml" ContentType="application/'
+            'vnd.openxmlformats-officedocument.spreadsheetml.template.main+xml"/></Types>',
+            "a.xml": "x",
+        },
+        "spreadsheet",
+    ),
+    "photos": ({"photos/a.jpg": "x"}, "a zip archive"),
+    "xlsb": ({"[Content_Types].xml": "<Types/>", "xl/workbook.bin": "x"}, "save it as XLSX"),
+    "numbers": ({"Index/Document.iwa": "x", "preview.jpg": "x"}, "export it as PDF"),
+    "apk": ({"AndroidManifest.xml": "x"}, "an Android package"),
+}
+
+
+@pytest.mark.parametrize("name", ZIP_KINDS)
+def test_zips_are_told_apart_by_their_members(tmp_path: Path, name: str) -> None:
+    members, expected = ZIP_KINDS[name]
     path = tmp_path / "file.docx"
     with zipfile.ZipFile(path, "w") as archive:
-        if kind or member.startswith("xl"):
-            archive.writestr("[Content_Types].xml", "<Types/>")
-        archive.writestr(member, "x")
-    if kind is not None:
-        assert sniff(path) == kind
+        for member, content in members.items():
+            archive.writestr(member, content)
+    if " " not in expected:
+        assert sniff(path) == expected
     else:
-        with pytest.raises(UnsupportedMedia):
+        with pytest.raises(UnsupportedMedia, match=expected):
             sniff(path)
+
+
+def test_a_zip_with_a_huge_directory_is_not_looked_into(tmp_path: Path) -> None:
+    path = tmp_path / "file.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for at in range(12_000):
+            archive.writestr(f"{at}/{'x' * 60}", "")
+        archive.writestr("word/document.xml", "x")
+    with pytest.raises(UnsupportedMedia, match="a zip archive"):
+        sniff(path)
+
+
+@pytest.mark.parametrize(
+    "start", ["", "<?xml version='1.0'?><!-- x -->", "<!DOCTYPE office:document>"]
+)
+def test_flat_documents_are_told_by_their_namespace(tmp_path: Path, start: str) -> None:
+    space = "urn:oasis:names:tc:opendocument:xmlns:office:1.0"
+    path = tmp_path / "file.xml"
+    path.write_text(f'{start}<office:document xmlns:office="{space}"/>')
+    assert sniff(path) == "opendocument"
+    path.write_text(f'{start}<other:document xmlns:office="{space[:-10]}"/>')
+    assert sniff(path) == "text"
 
 
 BEGINS_LIKE = {
