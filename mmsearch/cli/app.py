@@ -24,7 +24,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Find images, sounds, moments in video and texts by what they mean. Nothing leaves this "
-    "machine.\n\nExit codes: 0 done; 1 error; 2 usage; 3 with --strict when a file failed; 4 "
+    "machine.\n\nExit codes: 0 done; 1 error; 2 usage; 3 with --strict when a file was not "
+    "read whole; 4 "
     "search found nothing that passes the cut-off; 130 interrupted.",
 )
 _COMMANDS: tuple[tuple[str, Callable[..., Any]], ...] = (

@@ -53,9 +53,9 @@ RUNTIME = Runtime()
 
 
 class Library(Closing):
-    """Open with `mmsearch.open`; close it, or use it as a context manager.
+    """A library of indexed files; many threads may search it while one, or a process, writes.
 
-    Many threads may search at once, while one of them, or another process, writes.
+    Open with `mmsearch.open`; close it, or use it as a context manager.
     """
 
     def __init__(
@@ -103,8 +103,7 @@ class Library(Closing):
         told of. `index` is the kind of vector index; by default their number decides.
 
         Raises ConfigError for an unknown preset or another than its own, LibraryNotFound,
-        FormatVersionError, StoreError, WeightsMissing, and WeightsMismatch when its vectors were
-        made with other weights than those that are here.
+        FormatVersionError, StoreError, WeightsMissing, and WeightsMismatch for other weights here.
         """
         location = Location.parse(path)
         context = runtime.create_context()
@@ -117,8 +116,7 @@ class Library(Closing):
         manifest = manifests.read(location)
         library_config.check_request(location, manifest, preset=preset, models=specs)
         if create:
-            is_named = specs.get(presets.OCR) == presets.RAPIDOCR
-            manifest = library_config.adopt_ocr(location, manifest, context, is_named=is_named)
+            manifest = library_config.adopt_ocr(location, manifest, context, specs)
         encoders = Encoders(library_config.read_preset(manifest), context)
         library_config.check_weights(location, manifest, encoders)
         return cls(location, manifest, encoders, replace(index.validate(), device=runtime.device))
@@ -135,9 +133,9 @@ class Library(Closing):
     ) -> Finished:
         """Brings the library up to date with folders and files; returns what was done.
 
-        `on_event` is called with every event of `mmsearch_indexers.events`. Only files that
-        cannot be read are passed over; any other error ends the run, with what was written intact.
-        Where there are many vectors, an index over them is built before the end.
+        `on_event` is called with every event of `mmsearch_indexers.events`. Only files that cannot
+        be read are passed over; another error ends the run, with what was written intact. Where
+        there are many vectors, an index over them is built before the end.
         """
         self._live.maintenance.stop()  # it may hold the right to write
         # The composition root: the engine does not know how it is fed. See docs/adr/0002.
@@ -224,13 +222,11 @@ class Library(Closing):
         """Maps where in the picture of a hit the query matches.
 
         The picture is that of `moment`, by default the best moment that has one. The file is
-        decoded again and looked at in some forty crops, which takes about a second. `is_quick`
-        makes a coarse map of the vectors of the library, in milliseconds, where they stand for
-        parts of pictures, as those of `mini` do. Raises QueryError where there is no picture or
-        nothing that can be looked for in one, and where the file is gone, has changed or cannot be
-        decoded any more.
+        decoded again and looked at in some forty crops, in about a second. `is_quick` makes a
+        coarse map of the vectors of the library, in milliseconds, where they stand for parts of
+        pictures, as those of `mini` do. Raises QueryError where there is no picture or nothing to
+        look for in one, and where the file is gone, has changed or cannot be decoded any more.
         """
-        # Here, so that a search that asks for no map imports nothing for it.
         from mmsearch.library import localization
 
         query = queries.as_query(query).checked()
@@ -258,9 +254,8 @@ class Library(Closing):
     def _warm_encoders(self) -> None:
         # What goes wrong here goes wrong again, and is told, where the encoder is used.
         with contextlib.suppress(MmsearchError):
-            self._encoders.encode_query_texts(
-                ["warm"], guess_filled_spaces(self.location.cache_folder)
-            )
+            spaces = guess_filled_spaces(self.location.cache_folder)
+            self._encoders.encode_query_texts(["warm"], spaces)
 
     def remove(self, *paths: str | os.PathLike[str]) -> list[str]:
         """Takes files, and all files below folders, out of the library; returns their paths.
@@ -287,11 +282,10 @@ class Library(Closing):
     ) -> TaggingReport:
         """Tags pictures, frames and sounds with those of some labels that fit, from their vectors.
 
-        A probability is that of one label against the others. What the labels gave before is
-        replaced, the tags that the encoder made stay. `templates` are sentences with a `{}` for
-        the label, whose vectors are averaged. No file is read. Raises ConfigError for labels or
-        templates that cannot be used, or where no model of the library takes words, and
-        LibraryLocked.
+        A probability is that of one label against the others. Labels replace those of before, the
+        tags of the encoder stay. `templates` are sentences with a `{}` for the label, whose vectors
+        are averaged. No file is read. Raises ConfigError for labels or templates that cannot be
+        used, or where no model of the library takes words, and LibraryLocked.
         """
         from mmsearch.labels.classifier import Prompts
         from mmsearch.labels.tagging import TaggingThresholds
@@ -344,7 +338,7 @@ class Library(Closing):
         return assets.open_file(self.snapshot(), asset_id)
 
     def failed(self) -> list[FileRow]:
-        """Returns the files that could not be indexed, with the reason."""
+        """Returns the files that could not be read, with the reason."""
         return Reader.open(self.location).read_failed_files()
 
     def partial(self) -> list[PartialFile]:

@@ -69,14 +69,15 @@ def _choose_ocr(preset: Preset, context: Context) -> ModelSpec:
 
 
 def adopt_ocr(
-    folder: Location, manifest: Manifest, context: Context, *, is_named: bool
+    folder: Location, manifest: Manifest, context: Context, models: Mapping[str, ModelSpec]
 ) -> Manifest:
-    """Gives OCR to a library without it: named now, or installed since and never declined.
+    """Gives OCR to a library without it: named in `models`, or installed since and not declined.
 
     Raises MissingExtra and LibraryLocked where it is named.
     """
     from mmsearch.encoders.ocr import rapidocr
 
+    is_named = models.get(presets.OCR) == presets.RAPIDOCR
     recorded = manifest.models.get(presets.OCR)
     has_ocr = recorded is not None and recorded != presets.NO_OCR
     is_due = recorded is None and bool(manifest.models) and rapidocr.is_installed()

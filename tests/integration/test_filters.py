@@ -106,6 +106,8 @@ def metadata(rng: random.Random) -> Metadata:
         album=rng.choice([None, "Lemonade"]),
         language=rng.choice(LANGUAGES),
         description=rng.choice([None, "What is seen: a *star*."]),
+        keywords=rng.choice([(), ("Harvest",), ("Harvest", "Apples")]),
+        location=rng.choice([None, "Zürich, Schweiz"]),
     )
 
 
@@ -178,6 +180,7 @@ TIMES = {
 PARTS = {
     "kind": lambda one: one.asset.modality.value,
     "path": lambda one: one.path,
+    "keywords": lambda one: "; ".join(one.asset.metadata.keywords),
     "folder": lambda one: os.path.dirname(one.path),  # noqa: PTH120
     "name": lambda one: os.path.basename(one.path),  # noqa: PTH119
     "ext": lambda one: os.path.splitext(one.path)[1][1:],  # noqa: PTH122
@@ -266,6 +269,8 @@ def values(field: str) -> st.SearchStrategy[object]:
         "title": ["a title", "%", "100%"],
         "album": ["lemonade", "ade"],
         "description": ["*star*", "seen:"],
+        "keywords": ["harvest", "HARVEST; apples", "pple"],
+        "location": ["zurich", "Zürich, Schweiz"],
         "size": [0.0, 999.0, 1000.0, 10e6, 2.0**40, 5.5],
         "duration": [0.0, 29.97, 60.0, 90.0],
         "width": [640.0, 1920.0, 1e300],

@@ -79,7 +79,7 @@ def printing(*events: dict[str, object]) -> str:
 
 
 FINISHED = {"event": "finished", "indexed": 2, "updated": 0, "moved": 0, "skipped": 0,
-            "removed": 0, "failed": 0, "seconds": 1.0}  # fmt: skip
+            "removed": 0, "failed": 0, "partial": 0, "seconds": 1.0}  # fmt: skip
 
 
 def test_a_job_indexes_a_folder_and_tells_how(texts: Path, tmp_path: Path) -> None:

@@ -242,6 +242,7 @@ def _list_facts(metadata: Metadata) -> dict[str, str | float]:
     facts["taken_at"] = metadata.taken_at and metadata.taken_at.isoformat()
     facts["duration_s"] = metadata.duration_s and round(metadata.duration_s, 2)
     facts["pages"] = facts.pop("page_count")
+    facts["keywords"] = ", ".join(metadata.keywords)
     return {
         name: cut_text(value, LINE_CHARS) if isinstance(value, str) else value
         for name, value in facts.items()
