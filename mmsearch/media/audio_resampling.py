@@ -22,8 +22,10 @@ _MAX_FILLED_GAP_S = 60.0
 _MAX_SILENCE_S = 7200.0
 # Channels whose mean has less than this part of their power are upside down to each other.
 _CANCELLED = 0.1
+# And with more than this part they no longer are.
+_RESTORED = 0.3
 # The time after which sound has half its weight in that comparison.
-_HALF_LIFE_S = 0.35
+_HALF_LIFE_S = 0.05
 # Outside this range a header is wrong, and a byte could become an hour.
 _RATES_HZ = range(1000, 6_000_001)
 
@@ -217,6 +219,7 @@ class _StereoBalance:
     def __init__(self) -> None:
         self._mean_power = 0.0
         self._power = 0.0
+        self._is_cancelled = False
 
     def is_cancelled(self, frame: AudioFrame) -> bool:
         """Takes a frame; tests if the mean of its channels is nearly silent, and they are not."""
@@ -232,7 +235,9 @@ class _StereoBalance:
             return False
         self._mean_power = memory * self._mean_power + mean_power
         self._power = memory * self._power + power
-        return self._mean_power < _CANCELLED * self._power
+        part = _RESTORED if self._is_cancelled else _CANCELLED
+        self._is_cancelled = self._mean_power < part * self._power
+        return self._is_cancelled
 
 
 def _read_channels(frame: AudioFrame, count: int) -> FloatArray:
