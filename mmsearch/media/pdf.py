@@ -67,13 +67,14 @@ class _PdfReader:
         self._path, self._document, self._options = path, document, options
         self._chars = self._picture_count = 0
         self._digests: set[bytes] = set()
+        self._seen: set[tuple[int, int, int]] = set()
         self._lines: list[str] = []
         self._skipped: dict[tuple[OmissionCause, str, str, float], list[int]] = {}
         self.page_count = len(document)
 
     @cached_property
-    def _has_pictures(self) -> bool:
-        return pdf_survey.has_pictures(self._path)
+    def _image_count(self) -> int:
+        return pdf_survey.count_images(self._path)
 
     @cached_property
     def _titles(self) -> dict[int, list[str]]:
@@ -133,7 +134,7 @@ class _PdfReader:
         if len(whole) > remaining or (len(whole) == remaining and at + 1 < self.page_count):
             phrase = f"text from page {at + 1:,} on"
             self._skip(at, OmissionCause.LIMIT, phrase, "text_chars", limits.text_chars)
-        if _count_letters(text) < _NO_TEXT or self._has_pictures:
+        if not _has_letters(text) or len(self._seen) < self._image_count:
             try:
                 yield from self._read_pictures(page, words, at, text)
             except pdf_pictures.DrawingTimeout:
@@ -179,6 +180,7 @@ class _PdfReader:
     ) -> Iterator[Content]:
         """Yields a page without text as a whole, of others the larger pictures."""
         survey, limits = pdf_survey.survey_page(page), self._options.limits
+        self._seen |= survey.seen
         if survey.image_px > limits.pixels:
             phrase = f"pictures on {{}} with over {limits.pixels / 1e6:g} megapixels"
             self._skip(at, OmissionCause.LIMIT, phrase, "pixels", limits.pixels)
@@ -210,6 +212,11 @@ class _PdfReader:
         return pdf_pictures.draw_picture(
             self._document, page, box, self._options, number=at + 1, with_ocr=with_ocr
         )
+
+
+def _has_letters(text: str) -> bool:
+    """Tests if a page has a text layer; quick where the text begins with words."""
+    return _count_letters(text[: 4 * _NO_TEXT]) >= _NO_TEXT or _count_letters(text) >= _NO_TEXT
 
 
 def _count_letters(text: str) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable, Iterator
+from functools import cache
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -30,18 +31,43 @@ def read_page_notes(document: PdfDocument, page: PdfPage) -> Iterator[str]:
     """
     from pypdfium2 import raw
 
-    for at in range(min(raw.FPDFPage_GetAnnotCount(page), MAX_NOTES)):
-        annotation = raw.FPDFPage_GetAnnot(page, at)
-        if not annotation:
+    count = raw.FPDFPage_GetAnnotCount(page)
+    passed_over = (raw.FPDF_ANNOT_LINK, raw.FPDF_ANNOT_POPUP)
+    # Most are links, and pages may have many: as plain numbers, they cost half as much.
+    if not count:
+        return
+    get, get_kind, close = _load_functions()
+    address = ctypes.cast(page.raw, ctypes.c_void_p).value
+    for at in range(min(count, MAX_NOTES)):
+        handle = get(address, at)
+        if not handle:
             continue
         try:
-            kind = raw.FPDFAnnot_GetSubtype(annotation)
+            kind = get_kind(handle)
+            if kind in passed_over:
+                continue
+            annotation = ctypes.cast(handle, raw.FPDF_ANNOTATION)
             if kind == raw.FPDF_ANNOT_WIDGET:
                 yield from _read_field(document, annotation)
-            elif kind not in (raw.FPDF_ANNOT_LINK, raw.FPDF_ANNOT_POPUP):
+            else:
                 yield from _read_note(annotation)
         finally:
-            raw.FPDFPage_CloseAnnot(annotation)
+            close(handle)
+
+
+@cache
+def _load_functions() -> tuple[Any, Any, Any]:
+    """Returns functions that get, judge and close an annotation by its address."""
+    from pypdfium2 import raw
+
+    address = ctypes.c_void_p
+    forms = (
+        (raw.FPDFPage_GetAnnot, ctypes.CFUNCTYPE(address, address, ctypes.c_int)),
+        (raw.FPDFAnnot_GetSubtype, ctypes.CFUNCTYPE(ctypes.c_int, address)),
+        (raw.FPDFPage_CloseAnnot, ctypes.CFUNCTYPE(None, address)),
+    )
+    get, get_kind, close = (form(ctypes.cast(each, address).value or 0) for each, form in forms)
+    return get, get_kind, close
 
 
 def _read_note(annotation: Any) -> Iterator[str]:

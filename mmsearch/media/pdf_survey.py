@@ -9,6 +9,7 @@ import mmap
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -19,7 +20,12 @@ if TYPE_CHECKING:
 
 WHOLE_PAGE = Box(0.0, 0.0, 1.0, 1.0)
 # The dictionary of a picture is always outside of packed objects, and never encrypted.
+_IMAGE_NAME = b"/Image"
+_MAX_SPACE = 16
 _IMAGE = re.compile(rb"/Subtype\s*/Image\b")
+_MASK = re.compile(rb"/SMask\s+(\d+)\s")
+# Smaller pictures are not looked for on further pages.
+_MIN_PHOTO_PX = 100_000
 _MAX_OBJECTS = 20_000
 _MAX_DEPTH = 4
 _MAX_IMAGES = 256
@@ -44,12 +50,11 @@ _Matrix: TypeAlias = tuple[float, float, float, float, float, float]
 class PageRegion:
     """A part of an upright page that pictures cover.
 
-    `digest` is equal for the same pictures; `image_px` is the number of pixels of the largest.
+    `digest` is equal for the same pictures.
     """
 
     box: Box
     digest: bytes
-    image_px: int
 
     @property
     def area(self) -> float:
@@ -58,15 +63,30 @@ class PageRegion:
 
 
 @dataclass(frozen=True, slots=True)
+class _PlacedImage:
+    """A picture on a page; `key` is its width, height and bytes, `box` None where it is unseen."""
+
+    item: Any
+    box: Box | None
+    key: tuple[int, int, int]
+
+    @property
+    def pixels(self) -> int:
+        return self.key[0] * self.key[1]
+
+
+@dataclass(frozen=True, slots=True)
 class PageSurvey:
     """The pictures of a page, the largest first, and the number of lines and curves.
 
-    `image_px` is the number of pixels of the largest picture, however small it is shown.
-    `is_text_hidden` is True if all text is invisible, as that which OCR has put under a scan, and
-    `has_text` if there is any, though perhaps of letters that the file does not name.
+    `seen` are pictures that need not be looked for again: width, height and bytes. `image_px` is
+    the number of pixels of the largest picture, however small it is shown. `is_text_hidden` is True
+    if all text is invisible, as that which OCR has put under a scan, and `has_text` if there is
+    any, though perhaps of letters that the file does not name.
     """
 
     regions: tuple[PageRegion, ...]
+    seen: frozenset[tuple[int, int, int]]
     segments: int
     image_px: int
     has_text: bool
@@ -78,27 +98,30 @@ class PageSurvey:
         return self.regions[0].area if self.regions else 0.0
 
 
-def has_pictures(path: Path) -> bool:
-    """Tests if a PDF may have pictures other than small ones amid the text."""
+def count_images(path: Path) -> int:
+    """Returns about how many pictures a PDF has, never too few, without those amid the content.
+
+    Masks of other pictures do not count.
+    """
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        return _IMAGE.search(data) is not None
+        count, at = 0, data.find(_IMAGE_NAME)
+        while at >= 0:
+            count += _IMAGE.search(data[max(0, at - _MAX_SPACE) : at + 8]) is not None
+            at = data.find(_IMAGE_NAME, at + 1)
+        masks = {match[1] for match in _MASK.finditer(data)} if count else set()
+    return max(count - len(masks), min(count, 1))
 
 
 def survey_page(page: PdfPage) -> PageSurvey:
     """Looks through the objects of a page."""
     from pypdfium2 import raw
 
-    boxes: list[tuple[Box, Any, int]] = []
-    segments = largest_px = 0
+    images: list[_PlacedImage] = []
+    segments = 0
     has_text, is_hidden = False, True
     for item, kind, matrix in _iterate_objects(page):
-        if kind == raw.FPDF_PAGEOBJ_IMAGE and len(boxes) <= _MAX_IMAGES:
-            width, height = ctypes.c_uint(), ctypes.c_uint()
-            raw.FPDFImageObj_GetImagePixelSize(item, width, height)
-            largest_px = max(largest_px, width.value * height.value)
-            box = _locate(page, item, matrix)
-            if box is not None:
-                boxes.append((box, item, width.value * height.value))
+        if kind == raw.FPDF_PAGEOBJ_IMAGE and len(images) <= _MAX_IMAGES:
+            images.append(_measure_image(page, item, matrix))
         elif kind == raw.FPDF_PAGEOBJ_PATH:
             segments += max(0, raw.FPDFPath_CountSegments(item)) if segments < MIN_SEGMENTS else 0
         elif kind == raw.FPDF_PAGEOBJ_SHADING:
@@ -106,29 +129,83 @@ def survey_page(page: PdfPage) -> PageSurvey:
         elif kind == raw.FPDF_PAGEOBJ_TEXT and is_hidden:
             mode = raw.FPDFTextObj_GetTextRenderMode(item)
             has_text, is_hidden = True, mode == raw.FPDF_TEXTRENDERMODE_INVISIBLE
-    return PageSurvey(_find_regions(boxes), segments, largest_px, has_text, has_text and is_hidden)
+    regions = _find_regions(images)
+    keys = {
+        each.key
+        for each in images
+        if each.pixels < _MIN_PHOTO_PX
+        or each.box is None
+        or any(_touch(each.box, part.box) for part in regions)
+    }
+    largest_px = max((each.pixels for each in images), default=0)
+    return PageSurvey(
+        regions, frozenset(keys), segments, largest_px, has_text, has_text and is_hidden
+    )
 
 
 def _iterate_objects(page: PdfPage) -> Iterator[tuple[Any, int, _Matrix | None]]:
-    """Yields the objects of a page and of the forms in it, each with the matrix of its form."""
+    """Yields the objects of a page and of the forms in it, each with the matrix of its form.
+
+    Of pieces of text, the first one that is visible and those before it.
+    """
     from pypdfium2 import raw
 
-    get_type, form_kind = raw.FPDFPageObj_GetType, raw.FPDF_PAGEOBJ_FORM
-    left = _MAX_OBJECTS
+    get_type, get_of_page, get_of_form = _load_functions()
+    text_kind, form_kind = raw.FPDF_PAGEOBJ_TEXT, raw.FPDF_PAGEOBJ_FORM
+    left, is_visible = _MAX_OBJECTS, False
     waiting: list[tuple[Any, _Matrix | None, int]] = [(None, None, 0)]
     while waiting:
         form, matrix, depth = waiting.pop()
-        owner = page.raw if form is None else form
-        get = raw.FPDFPage_GetObject if form is None else raw.FPDFFormObj_GetObject
-        count = (raw.FPDFPage_CountObjects if form is None else raw.FPDFFormObj_CountObjects)(owner)
+        is_page = form is None
+        owner = page.raw if is_page else form
+        count = (raw.FPDFPage_CountObjects if is_page else raw.FPDFFormObj_CountObjects)(owner)
+        get, address = (get_of_page if is_page else get_of_form), _find(owner)
         for at in range(min(count, left)):
-            item = get(owner, at)
-            kind = get_type(item)
-            left -= 1
+            handle = get(address, at)
+            kind = get_type(handle)
+            if kind == text_kind and is_visible:
+                continue
+            item = ctypes.cast(handle, raw.FPDF_PAGEOBJECT)
             if kind != form_kind:
                 yield item, kind, matrix
             elif depth < _MAX_DEPTH:
                 waiting.append((item, _compose(_read_matrix(item), matrix), depth + 1))
+            if kind == text_kind:
+                mode = raw.FPDFTextObj_GetTextRenderMode(item)
+                is_visible = mode != raw.FPDF_TEXTRENDERMODE_INVISIBLE
+        left -= min(count, left)
+
+
+@cache
+def _load_functions() -> tuple[Any, Any, Any]:
+    """Returns functions for the type of an object, and the objects of a page and of a form.
+
+    They take addresses, which for the thousands of objects of a page cost a third of pointers.
+    """
+    from pypdfium2 import raw
+
+    of_type = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p)
+    of_page = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int)
+    of_form = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_ulong)
+    return (
+        of_type(_find(raw.FPDFPageObj_GetType)),
+        of_page(_find(raw.FPDFPage_GetObject)),
+        of_form(_find(raw.FPDFFormObj_GetObject)),
+    )
+
+
+def _find(pointer: Any) -> int:
+    """Returns the address that a pointer or a function has."""
+    return ctypes.cast(pointer, ctypes.c_void_p).value or 0
+
+
+def _measure_image(page: PdfPage, item: Any, matrix: _Matrix | None) -> _PlacedImage:
+    from pypdfium2 import raw
+
+    width, height = ctypes.c_uint(), ctypes.c_uint()
+    raw.FPDFImageObj_GetImagePixelSize(item, width, height)
+    size = raw.FPDFImageObj_GetImageDataRaw(item, None, 0)
+    return _PlacedImage(item, _locate(page, item, matrix), (width.value, height.value, size))
 
 
 def _read_matrix(item: Any) -> _Matrix:
@@ -176,14 +253,15 @@ def _locate(page: PdfPage, item: Any, matrix: _Matrix | None) -> Box | None:
     return box if box.x1 > box.x0 and box.y1 > box.y0 else None
 
 
-def _find_regions(boxes: list[tuple[Box, Any, int]]) -> tuple[PageRegion, ...]:
+def _find_regions(images: list[_PlacedImage]) -> tuple[PageRegion, ...]:
     """Joins pictures that touch, and leaves out small ones; the largest first."""
-    if len(boxes) > _MAX_IMAGES:
-        digest = hashlib.blake2b(str(boxes[:_MAX_IMAGES]).encode(), digest_size=16).digest()
-        return (PageRegion(WHOLE_PAGE, digest, max(each[2] for each in boxes)),)
-    groups: list[tuple[Box, list[tuple[Any, int]]]] = []
-    for box, item, image_px in sorted(boxes, key=lambda each: (each[0].y0, each[0].x0)):
-        members = [(item, image_px)]
+    if len(images) > _MAX_IMAGES:
+        return (PageRegion(WHOLE_PAGE, _digest([each.item for each in images])),)
+    groups: list[tuple[Box, list[_PlacedImage]]] = []
+    for image in images:
+        box, members = image.box, [image]
+        if box is None:
+            continue
         touching = [group for group in groups if _touch(group[0], box)]
         # What has grown may touch what it did not touch before.
         while touching:
@@ -194,10 +272,11 @@ def _find_regions(boxes: list[tuple[Box, Any, int]]) -> tuple[PageRegion, ...]:
         groups.append((box, members))
     regions = []
     for box, members in groups:
-        width, height, largest = box.x1 - box.x0, box.y1 - box.y0, max(px for _, px in members)
+        width, height = box.x1 - box.x0, box.y1 - box.y0
+        largest = max(each.pixels for each in members)
         is_small = min(width, height) < _MIN_SIDE or width * height < _MIN_AREA
         if not is_small and (len(members) > 1 or largest >= _MIN_IMAGE_PX**2):
-            regions.append(PageRegion(box, _digest([item for item, _ in members]), largest))
+            regions.append(PageRegion(box, _digest([each.item for each in members])))
     return tuple(sorted(regions, key=lambda each: -each.area))
 
 
