@@ -24,6 +24,8 @@ _LEAST_SHARE = 0.6
 _COARSE_SHARE = 0.95
 _JPEG_START, _JPEG_SCAN = b"\xff\xd8\xff", b"\xff\xda"
 _WEBP_HEADER_BYTES = 8
+# Formats whose rows follow each other, so that those that are missing can be told.
+_FORMATS = frozenset({"PNG", "GIF", "WEBP", "BMP", "DIB", "TIFF", "PPM"})
 _MAX_TEXT_BYTES = 16 * 1024**2
 
 
@@ -78,7 +80,8 @@ def _measure_share(
         if not data.startswith(_JPEG_START):
             is_interlaced = _is_interlaced(image)
             image.load()
-            return _measure_rows(image, is_interlaced=is_interlaced), data
+            share = _measure_rows(image, is_interlaced=is_interlaced)
+            return (share if image.format in _FORMATS else 0.0), data
         if image.info.get("progressive"):
             # Its scans refine the whole picture: where a second begins, the first is complete.
             return (_COARSE_SHARE if data.count(_JPEG_SCAN) > 1 else 0.0), data
