@@ -23,10 +23,6 @@ _UU_START = re.compile(r"begin [0-7]{3,4} \S")
 _UU_LINE = re.compile(r"[ -`]+")
 _BASE64_LINE = re.compile(r"[>\s]*[A-Za-z0-9+/]{57,}={0,2}\s*")
 _BASE64_END = re.compile(r"[>\s]*[A-Za-z0-9+/]+(={1,2}\s*$|(?<=[A-Za-z0-9+/]{20})\s*$)")
-_TOKEN_CHARS = 160
-_LONG_TOKEN = re.compile(rf"[A-Za-z0-9+/_-]{{{_TOKEN_CHARS},}}={{0,2}}")
-_BASE64_LINES = 3
-_BLANKS = re.compile(r"\n{3,}")
 
 
 def read_plain(body: bytes, headers: Message) -> tuple[str, bool]:
@@ -78,23 +74,18 @@ def join_flowed(text: str, *, is_glued: bool = False) -> str:
 
 
 def remove_encoded(text: str) -> tuple[str, bool]:
-    """Leaves out PGP blocks, uuencoded files and runs of Base64; True if a message was encrypted.
+    """Leaves out PGP blocks and uuencoded files; True if a message was encrypted.
 
     The words of a signed message stay.
     """
+    if "-----BEGIN PGP " not in text and "begin " not in text:
+        return text, False
     kept: list[str] = []
-    run: list[str] = []
     lines = text.split("\n")
     is_encrypted, at = False, 0
     while at < len(lines):
         line = lines[at]
         at += 1
-        is_data = len(line) <= _TOKEN_CHARS and _BASE64_LINE.fullmatch(line)
-        if is_data or (len(run) >= _BASE64_LINES and _BASE64_END.match(line)):
-            run.append(line)
-            continue
-        kept += run if len(run) < _BASE64_LINES else ()
-        run.clear()
         if line.startswith("-----") and (match := _PGP_START.fullmatch(line)):
             if match[1] != _SIGNED:
                 is_encrypted = is_encrypted or match[1] == "MESSAGE"
@@ -104,14 +95,8 @@ def remove_encoded(text: str) -> tuple[str, bool]:
             at = _skip_while(_is_uuencoded, lines, at)
             at += lines[at : at + 1] == ["end"]
         else:
-            kept.append(_LONG_TOKEN.sub(_drop_base64, line) if len(line) > _TOKEN_CHARS else line)
-    kept += run if len(run) < _BASE64_LINES else ()
-    return _BLANKS.sub("\n\n", "\n".join(kept)), is_encrypted
-
-
-def _drop_base64(token: re.Match[str]) -> str:
-    kinds = (str.isdigit, str.isupper, str.islower)
-    return "" if all(any(map(kind, token[0])) for kind in kinds) else token[0]
+            kept.append(line)
+    return "\n".join(kept), is_encrypted
 
 
 def _skip_while(is_data: Callable[[str], bool], lines: list[str], at: int) -> int:

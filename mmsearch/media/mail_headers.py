@@ -5,6 +5,7 @@ from __future__ import annotations
 import binascii
 import quopri
 import re
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from datetime import UTC, datetime
 from email.message import Message
 from email.parser import BytesHeaderParser
@@ -16,9 +17,12 @@ from mmsearch.media.strings import clean
 
 MAX_HEADER_BYTES = 1024**2
 _MAX_FIELD_CHARS = 20_000
-_DECLARED_CHARS = 4_096
+_DECLARED_CHARS = 8_192
+_MARKED_BYTES = 200
 _GUESSED_BYTES = 24
-_ENCODED_WORD = re.compile(r"=\?([\w.:+-]{1,40})(?:\*[\w-]*)?\?([bq])\?(.*?)\?=", re.I | re.S)
+_ENCODED_WORD = re.compile(
+    r"=\?([\w.:+-]{1,40})(?:\*[\w-]*)?\?([bq])\?((?:(?!=\?\w).)*?)\?=", re.I | re.S
+)
 _NO_BASE64 = re.compile(rb"[^A-Za-z0-9+/]+")
 _BLANKS = re.compile(r"\s+")
 # Codecs of Python that no mail means, and that are slow, or execute escapes.
@@ -81,6 +85,8 @@ def decode_charset(data: bytes, label: str | None) -> str:
 
     UTF-8 that is declared as an 8-bit set is read as UTF-8, and text of no known set is guessed.
     """
+    if b"\0" in data[:_MARKED_BYTES] or data.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
+        return _guess(data).removeprefix("\ufeff")
     name = (label or "").strip(" '\"").lower().replace("-", "_")
     codec = _ALIASES.get(name, name)
     if b"\x1b$" in data and codec in ("", "cp1252", "utf_8"):
@@ -172,7 +178,7 @@ def get_content_type(headers: Message, default: str = "text/plain") -> str:
 def get_parameter(headers: Message, name: str, field: str = "Content-Type") -> str:
     """Returns a decoded parameter of a field, or ""; continued and encoded ones too."""
     value = headers.get(field)
-    if value is None or len(str(value)) > _MAX_FIELD_CHARS:
+    if value is None or len(str(value)) > _DECLARED_CHARS:
         return ""
     try:
         found = headers.get_param(name, "", field)

@@ -20,6 +20,7 @@ from mmsearch.media.mail_headers import (
     read_field,
 )
 from mmsearch.media.mime import MAX_PART_BYTES, MESSAGE, MailPart, walk_parts
+from mmsearch.media.rtf_mail import read_rtf
 from mmsearch.media.signatures import IMAGE_SUFFIXES
 from mmsearch.media.signed_data import find_signed_content
 from mmsearch.media.strings import split_words
@@ -34,6 +35,7 @@ _CARD_TYPES = frozenset(
 )
 _CARD_SUFFIXES = frozenset({".ics", ".vcf", ".vcs"})
 _HTML_TYPES = frozenset({"text/html", "application/xhtml+xml", "text/enriched"})
+_RTF_TYPES = frozenset({"text/rtf", "application/rtf"})
 _HTML_SUFFIXES = frozenset({".html", ".htm", ".xhtml"})
 # Styles and programs of saved pages, a second body for one reader, and signatures.
 _SKIPPED_TYPES = frozenset(
@@ -50,6 +52,9 @@ _TEXT_SUFFIXES = frozenset(
     .txt .text .md .markdown .rst .csv .tsv .log .json .xml .yml .yaml .ini .cfg .conf .toml
     .tex .srt .vtt .sql .py .js .ts .c .h .cpp .java .rb .go .rs .sh .diff .patch .asc
     """)
+)
+_READ_SUFFIXES = frozenset(
+    {*IMAGE_SUFFIXES, *_TEXT_SUFFIXES, *_CARD_SUFFIXES, *_HTML_SUFFIXES, ".eml", ".p7m", ".rtf"}
 )
 _TEXT_TYPES = frozenset({"message/delivery-status", "message/disposition-notification"})
 
@@ -138,6 +143,8 @@ class MailMessageReader:
         elif kind in _HTML_TYPES or suffix in _HTML_SUFFIXES:
             text = read_html(part.body, part.headers, with_title=is_page or is_attached)
             self._add(text, alternative, is_html=True)
+        elif kind in _RTF_TYPES or suffix == ".rtf":
+            self._add(read_rtf(part.body), alternative, is_html=True)
         elif kind.startswith("text/") or kind in _TEXT_TYPES or suffix in _TEXT_SUFFIXES:
             if decode_if_text(part.body[:4096] or b" ") is None and is_attached:
                 self._note_unread(name)
@@ -193,9 +200,8 @@ def is_wanted_part(headers: Message, content_type: str) -> bool:
     suffix = PurePath(get_file_name(headers)).suffix.lower()
     return content_type not in _SKIPPED_TYPES and (
         main in ("text", "image", "message")
-        or content_type in _CARD_TYPES | _HTML_TYPES | _SEALED_TYPES
-        or suffix
-        in IMAGE_SUFFIXES | _TEXT_SUFFIXES | _CARD_SUFFIXES | _HTML_SUFFIXES | {".eml", ".p7m"}
+        or content_type in _CARD_TYPES | _HTML_TYPES | _RTF_TYPES | _SEALED_TYPES
+        or suffix in _READ_SUFFIXES
     )
 
 

@@ -26,7 +26,10 @@ _MAILBOX_START = re.compile(
 )
 # Fields that no letter on paper has, and those that it may have too.
 _TRANSPORT = frozenset(
-    split_words("mime-version message-id received return-path delivered-to dkim-signature x-uid")
+    split_words(
+        "mime-version message-id received return-path delivered-to dkim-signature x-uid"
+        " x-received received-spf authentication-results arc-seal arc-message-signature"
+    )
 )
 _COMMON = frozenset(
     split_words("""

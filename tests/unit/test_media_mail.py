@@ -7,6 +7,7 @@ import binascii
 import io
 import quopri
 import random
+import unicodedata
 from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
 from pathlib import Path
@@ -472,6 +473,7 @@ words = st.lists(
 )
 @given(body=words, encoding=st.sampled_from(["base64", "quoted-printable", "8bit"]))
 def test_words_put_in_are_found(tmp_path: Path, body: list[str], encoding: str) -> None:
+    body = [unicodedata.normalize("NFC", word) for word in body]
     message = EmailMessage()
     message["Subject"], message["From"] = "matter " + body[0][:30], "ann@example.org"
     message.set_content(" ".join(body), cte=encoding if encoding != "8bit" else None)
