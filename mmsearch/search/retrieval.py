@@ -100,6 +100,7 @@ def rank(plan: SearchPlan, lexical_scores: Scores, metadata_scores: Scores) -> l
         through=plan.filter_mask,
         limit=limit,
         is_grouped=plan.request.ranking.group,
+        is_stacked=plan.request.ranking.dedupe,
     )
     # Without groups a moment is a hit, and those of an asset are not all as good as the best.
     return [hit for hit in ranked if hit.score >= cutoff.rest]
