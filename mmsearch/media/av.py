@@ -14,7 +14,7 @@ from mmsearch.formatting import format_clock
 from mmsearch.media import clip_reader
 from mmsearch.media.audio_resampling import SoundTrack
 from mmsearch.media.base import Content, Described, LoadOptions
-from mmsearch.media.container import read_true_end_s
+from mmsearch.media.container import get_stated_length_s
 from mmsearch.media.cues import load_cues
 from mmsearch.media.frames import PictureTrack, compute_upright_size, get_stated_end_s
 from mmsearch.media.seeking import MAX_ERRORS, MAX_IDLE_PACKETS, SeekableSource
@@ -70,7 +70,7 @@ def _correct_duration_s(stated_s: float | None, run: _DecodingPass) -> float | N
     """Returns the stated duration, or the decoded one where the two differ and it is no fact."""
     if stated_s is not None and (run.is_cut_short or abs(stated_s - run.end_s) <= run.tolerance_s):
         return stated_s
-    is_true = stated_s is not None and stated_s > run.end_s and run.true_end_s and run.is_whole
+    is_true = stated_s is not None and stated_s > run.end_s and run.stated_length_s and run.is_whole
     return stated_s if is_true else round(run.end_s, 3)
 
 
@@ -80,7 +80,7 @@ class _DecodingPass:
     def __init__(self, source: SeekableSource) -> None:
         self._source = source
         options, start_s = source.options, source.origin_s
-        self.true_end_s = read_true_end_s(source.container)
+        self.stated_length_s = get_stated_length_s(source.container)
         self._pictures = PictureTrack(
             source.path,
             options,
@@ -97,7 +97,7 @@ class _DecodingPass:
                 block_s=options.audio_block_s,
                 origin_s=start_s,
                 rates_hz=options.sample_rates_hz,
-                stated_end_s=self.true_end_s,
+                stated_end_s=self.stated_length_s,
             ),
         )
         self._errors = 0
@@ -144,7 +144,7 @@ class _DecodingPass:
         """Yields what was not decoded, after all contents."""
         yield from self._sound.list_omissions()
         after = f"after {format_clock(self.end_s)}"
-        is_short = not self.is_whole and self.true_end_s > self.end_s + self.tolerance_s
+        is_short = not self.is_whole and self.stated_length_s > self.end_s + self.tolerance_s
         if self.is_given_up or (is_short and not self.is_cut_short):
             yield Omission(OmissionCause.DAMAGED, after)
         if self.is_cut_short:

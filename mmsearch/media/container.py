@@ -180,11 +180,19 @@ def get_origin_s(container: InputContainer) -> float:
     return (container.start_time or 0) / 1_000_000
 
 
-def read_true_end_s(container: InputContainer) -> float:
+def get_length_s(container: InputContainer) -> float:
+    """Returns the length in seconds by the headers, or by FFmpeg's estimate; 0 if unknown."""
+    duration, start = container.duration or 0, container.start_time or 0
+    if "matroska" in container.format.name and 0 < start < duration:
+        duration -= start  # FFmpeg writes the last time stamp there
+    length_s = duration / 1_000_000
+    return length_s if 0 < length_s <= _MAX_FLAWED_DURATION_S else 0.0
+
+
+def get_stated_length_s(container: InputContainer) -> float:
     """Returns the length in seconds that a header states; 0 where FFmpeg estimates it."""
-    length_s = (container.duration or 0) / 1_000_000
     is_stated = container.format.name.split(",")[0] in _STATING_FORMATS
-    return length_s if is_stated and 0 < length_s <= _MAX_FLAWED_DURATION_S else 0.0
+    return get_length_s(container) if is_stated else 0.0
 
 
 def read_container_metadata(container: InputContainer, tracks: Tracks, size_bytes: int) -> Metadata:
@@ -223,12 +231,10 @@ def _find_tag(tags: Mapping[str, str], *names: str) -> str | None:
 
 
 def _read_duration_s(container: InputContainer, size_bytes: int) -> float | None:
-    if true_end_s := read_true_end_s(container):
-        return true_end_s
-    duration_s = (container.duration or 0) / 1_000_000
-    if not 0 < duration_s <= _MAX_FLAWED_DURATION_S:
-        return None
-    return duration_s if size_bytes * 8 / duration_s >= _MIN_BITS_PER_S else None
+    if stated_s := get_stated_length_s(container):
+        return stated_s
+    length_s = get_length_s(container)
+    return length_s if length_s and size_bytes * 8 / length_s >= _MIN_BITS_PER_S else None
 
 
 def _parse_taken_at(tags: Mapping[str, str]) -> datetime | None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from mmsearch.errors import MediaTooLarge
 from mmsearch.media.base import LoadOptions, Picture, describe_pixel_excess
+from mmsearch.media.container import get_length_s
 from mmsearch.media.pixels import compute_stored_scaling
 from mmsearch.media.shot_detection import (
     SAMPLE_S,
@@ -195,7 +196,7 @@ def compute_upright_size(frame: VideoFrame, aspect: float) -> tuple[int, int]:
 
 def get_stated_end_s(container: InputContainer) -> float:
     """Returns the length of a file by its headers, in seconds; 0 if not stated."""
-    length_s = (container.duration or 0) / 1_000_000
+    length_s = get_length_s(container)
     return length_s if 0 < length_s <= _MAX_LENGTH_S else 0.0
 
 

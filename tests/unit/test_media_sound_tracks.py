@@ -330,3 +330,11 @@ def test_raw_video_counts_every_frame(
 def test_a_whole_film_has_no_omission(tmp_path: Path) -> None:
     for suffix in (".mp4", ".mkv", ".ts", ".avi"):
         assert not only(read(write(tmp_path / f"a{suffix}", Film(audio_s=6.0))), Omission)
+
+
+def test_a_file_that_starts_late_is_as_long_as_its_sound(tmp_path: Path) -> None:
+    track = Recorded(make_wave(1), "flac", starts_s=(3_723.0,))
+    contents = read(write_tracks(tmp_path / "a.mkv", [track]))
+
+    assert only(contents, AudioBlock)[0].start_s == 0.0
+    assert [each.metadata.duration_s for each in only(contents, Described)] == pytest.approx([6.0])
