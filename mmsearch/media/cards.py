@@ -150,7 +150,8 @@ def format_cards(lines: Iterable[bytes], charset: str = "") -> Iterator[Card]:
             if kind in _WHOLE:
                 yield from _finish_card(card, names)
                 card, names = Card(), []
-            parents = [*parents[-_MAX_NESTING:], kind]
+            if len(parents) < _MAX_NESTING:
+                parents.append(kind)
         elif line.name == "END":
             if kind in parents:
                 parents = parents[: len(parents) - parents[::-1].index(kind) - 1]

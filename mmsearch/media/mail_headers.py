@@ -18,12 +18,15 @@ from mmsearch.media.strings import clean
 MAX_HEADER_BYTES = 1024**2
 _MAX_FIELD_CHARS = 20_000
 _DECLARED_CHARS = 8_192
+_MAX_QUOTES = 200
+_MAX_PIECES = 1000
 _MARKED_BYTES = 200
 _GUESSED_BYTES = 24
 _ENCODED_WORD = re.compile(
     r"=\?([\w.:+-]{1,40})(?:\*[\w-]*)?\?([bq])\?((?:(?!=\?\w).)*?)\?=", re.I | re.S
 )
-_NO_BASE64 = re.compile(rb"[^A-Za-z0-9+/]+")
+_NO_BASE64 = re.compile(rb"[^A-Za-z0-9+/=]+")
+_PADDING = re.compile(rb"=+")
 _BLANKS = re.compile(r"\s+")
 # Codecs of Python that no mail means, and that are slow, or execute escapes.
 _NO_CHARSETS = frozenset({"idna", "punycode", "unicode_escape", "raw_unicode_escape", "undefined"})
@@ -155,8 +158,8 @@ def _decode_word(encoding: str, source: str) -> bytes:
 def decode_base64(data: bytes) -> bytes:
     """Decodes Base64 with missing padding, padding between pieces, line breaks and stray bytes."""
     pieces = []
-    for piece in data.split(b"="):
-        piece = _NO_BASE64.sub(b"", piece)
+    for piece in _PADDING.split(_NO_BASE64.sub(b"", data), maxsplit=_MAX_PIECES):
+        piece = piece.replace(b"=", b"")
         piece = piece[: len(piece) - 1] if len(piece) % 4 == 1 else piece
         pieces.append(binascii.a2b_base64(piece + b"=" * (-len(piece) % 4)))
     return b"".join(pieces)
@@ -177,8 +180,9 @@ def get_content_type(headers: Message, default: str = "text/plain") -> str:
 
 def get_parameter(headers: Message, name: str, field: str = "Content-Type") -> str:
     """Returns a decoded parameter of a field, or ""; continued and encoded ones too."""
-    value = headers.get(field)
-    if value is None or len(str(value)) > _DECLARED_CHARS:
+    value = str(headers.get(field, ""))
+    # The standard library counts the quotes before each semicolon again.
+    if not value or len(value) > _DECLARED_CHARS or value.count('"') > _MAX_QUOTES:
         return ""
     try:
         found = headers.get_param(name, "", field)

@@ -105,12 +105,11 @@ class _PartWalker:
 
     def _find_boundary(self, mark: bytes) -> tuple[int | None, bool]:
         """Returns the index of the parent that a boundary parts, and if it is the last one."""
+        stem = mark[:-2] if mark.endswith(b"--") else mark
         for level in range(len(self._parents) - 1, -1, -1):
             boundary = self._parents[level].boundary
-            if boundary is not None and mark.startswith(boundary):
-                rest = mark[len(boundary) :]
-                if rest in (b"", b"--"):
-                    return level, rest == b"--"
+            if boundary in (mark, stem):
+                return level, boundary != mark
         innermost = self._parents[-1]
         is_first = self._part is not None and self._part[1] == _PREAMBLE
         is_mark = 2 <= len(mark) <= 200 and not mark.endswith(b"--")
