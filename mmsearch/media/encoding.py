@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import io
 import re
+import sys
 from collections.abc import Iterator
 from typing import BinaryIO
 
@@ -45,7 +46,7 @@ _DECLARED = re.compile(
 )
 # Bytes that are not UTF-8, as the error handler "surrogateescape" hands them on.
 _BAD_BYTES = re.compile("[\udc80-\udcff]+")
-_GOOD = re.compile("[\x80-\ud7ff\ue000-\U0010ffff]")
+_GOOD = re.compile("[\x80-\ud7ff\ue000-\U0010ffff]+")
 _HIGH_BYTES = re.compile(rb"[\x80-\xff]+")
 # A text of an older encoding has more letters beyond ASCII than that.
 _STRAY_SHARE = 0.005
@@ -64,6 +65,9 @@ def decode_if_text(head: bytes) -> str | None:
         text = codecs.getincrementaldecoder(name)("replace").decode(head)
         return text if count_bad(text) <= max(1, len(text) // 50) else None
     if _is_narrow(head):
+        text = _decode(head, "utf-8")
+        if text is not None:
+            return text
         text = _decode_escaped(head)
         return text if _is_utf8(text) else head.decode("latin-1")
     name = detect_wide(head)
@@ -136,6 +140,8 @@ def detect_encoding(sample: bytes, *, is_markup: bool = False) -> str:
     wide = None if _is_narrow(head) else detect_wide(head)
     if wide is not None:
         return wide
+    if _decode(sample, "utf-8") is not None:
+        return "utf-8"
     text = _decode_escaped(sample)
     if _is_utf8(text):
         return "utf-8"
@@ -172,13 +178,16 @@ def _guess_encoding(sample: bytes) -> str:
     return min(equal, key=_CANDIDATES.index)
 
 
-def read_text(file: BinaryIO, *, is_markup: bool = False) -> Iterator[str]:
+def read_text(
+    file: BinaryIO, *, is_markup: bool = False, max_bytes: int = sys.maxsize
+) -> Iterator[str]:
     """Yields the text of a file in blocks, with Unix newlines and no NULs; never fails on content.
 
     Bytes that are not UTF-8 in a text that else is are read as Windows-1252, or as the encoding
-    that many of them fit: a stray byte costs one wrong letter only.
+    that many of them fit: a stray byte costs one wrong letter only. Reads `max_bytes` at most.
     """
-    sample = file.read(SAMPLE_BYTES)
+    sample = file.read(min(SAMPLE_BYTES, max_bytes))
+    left = max_bytes - len(sample)
     name = detect_encoding(sample, is_markup=is_markup)
     if name == "utf-8" or _has_utf8_lines(sample, name):
         decoder: codecs.IncrementalDecoder | _Utf8Decoder = _Utf8Decoder(
@@ -194,7 +203,8 @@ def read_text(file: BinaryIO, *, is_markup: bool = False) -> Iterator[str]:
         text = newlines.decode(decoder.decode(block, is_final), is_final)
         if text:
             yield text.replace("\0", " ")
-        block = file.read(_BLOCK_BYTES)
+        block = file.read(min(_BLOCK_BYTES, left))
+        left -= len(block)
 
 
 class _Utf8Decoder:
@@ -251,7 +261,9 @@ def _has_utf8_lines(sample: bytes, name: str) -> bool:
     if name in _EAST_ASIAN or name.startswith("utf"):
         return False
     lines = _decode_escaped(sample).split("\n")
-    return any(len(_GOOD.findall(line)) >= 2 and not _BAD_BYTES.search(line) for line in lines)
+    return any(
+        len("".join(_GOOD.findall(line))) >= 2 and not _BAD_BYTES.search(line) for line in lines
+    )
 
 
 def _is_text_codec(name: str) -> bool:

@@ -8,18 +8,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mmsearch.formatting import replace_surrogates
-from mmsearch.media.base import Content, Described, LoadOptions
+from mmsearch.media.base import Content, Described, Limits, LoadOptions
 from mmsearch.media.encoding import read_text
-from mmsearch.media.paragraph_splitter import split_passages
 from mmsearch.media.strings import clean, split_words
-from mmsearch.media.text import check_text_size
-from mmsearch.types import Metadata, Modality
+from mmsearch.media.text import split_file_text
+from mmsearch.types import Metadata, Modality, Omission, OmissionCause
 
 if TYPE_CHECKING:
     from selectolax.lexbor import LexborHTMLParser, LexborNode
 
-# The tree takes some ten times the size of the page: larger pages are cut here.
+# The tree takes some ten times the size of the page: larger pages are cut here, or at this
+# multiple of the characters that a text may have.
 _MAX_CHARS = 24 * 1024**2
+_SOURCE_SHARE = 6
 _DROPPED = frozenset(
     {"script", "style", "noscript", "template", "head", "iframe", "object", "-comment"}
 )
@@ -47,23 +48,38 @@ class HtmlLoader:
     name = "html"
 
     def load(self, path: Path, options: LoadOptions) -> Iterator[Content]:
-        """Yields Described, then passages with a line for each block of the page."""
+        """Yields Described, then passages with a line for each block of the page.
+
+        The last content is an Omission if a limit was passed.
+        """
         from selectolax.lexbor import LexborHTMLParser
 
-        check_text_size(path, options.limits)
-        parts: list[str] = []
-        chars = 0
-        with path.open("rb") as file:
-            for block in read_text(file, is_markup=True):
-                parts.append(block)
-                chars += len(block)
-                if chars >= _MAX_CHARS:
-                    break
+        source, is_cut = _read_source(path, options.limits)
         # The parser works on UTF-8, which has no lone surrogates.
-        tree = LexborHTMLParser(_limit_nesting(replace_surrogates("".join(parts))))
+        tree = LexborHTMLParser(_limit_nesting(replace_surrogates(source)))
         yield Described(Modality.TEXT, _read_metadata(tree))
+        omission = None
         if tree.root is not None:
-            yield from split_passages(_read_lines(tree.root), options.limits)
+            for content in split_file_text(path, _read_lines(tree.root), options.limits):
+                omission = content if isinstance(content, Omission) else None
+                yield content
+        if is_cut and omission is None:
+            limit = options.limits.text_chars
+            detail = f"what comes after the first {len(source):,} characters of the source"
+            yield Omission(OmissionCause.LIMIT, detail, "text_chars", limit)
+
+
+def _read_source(path: Path, limits: Limits) -> tuple[str, bool]:
+    """Returns the source of a page, and True if it is longer than the tree may be."""
+    parts: list[str] = []
+    chars, limit = 0, max(_MAX_CHARS, limits.text_chars * _SOURCE_SHARE)
+    with path.open("rb") as file:
+        for block in read_text(file, is_markup=True, max_bytes=limits.text_bytes):
+            parts.append(block)
+            chars += len(block)
+            if chars >= limit:
+                return "".join(parts), True
+    return "".join(parts), False
 
 
 def extract_lines(source: str) -> Iterator[str]:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from mmsearch.errors import MediaTooLarge
-from mmsearch.media.base import Content, Described, Limits, LoadOptions, Passage
+from mmsearch.media.base import Content, Described, Limits, LoadOptions
 from mmsearch.media.encoding import read_text
-from mmsearch.media.paragraph_splitter import split_passages
+from mmsearch.media.paragraph_splitter import split_text
 from mmsearch.media.tabular import format_json, format_table
-from mmsearch.types import Metadata, Modality
+from mmsearch.types import Metadata, Modality, Omission, OmissionCause
 
 _TABLES = frozenset({".csv", ".tsv", ".tab"})
 _JSON = frozenset({".json", ".jsonl", ".ndjson", ".geojson", ".webmanifest"})
@@ -23,23 +23,36 @@ class TextLoader:
     name = "text"
 
     def load(self, path: Path, options: LoadOptions) -> Iterator[Content]:
-        """Yields Described, then passages in order; raises MediaTooLarge past `text_bytes`."""
-        check_text_size(path, options.limits)
+        """Yields Described, then passages in order, then an Omission if a limit was passed."""
+        limits = options.limits
         suffix = path.suffix.lower()
         with path.open("rb") as file:
-            name, blocks = "markdown" if suffix in _MARKDOWN else "text", read_text(file)
+            blocks = read_text(file, max_bytes=limits.text_bytes)
+            name = "markdown" if suffix in _MARKDOWN else "text"
             if suffix in _TABLES:
                 name, blocks = "csv", format_table(blocks)
             elif suffix in _JSON:
                 name, blocks = "json", format_json(blocks, path.stat().st_size)
             yield Described(Modality.TEXT, Metadata(format=name))
-            yield from split_passages(blocks, options.limits)
+            yield from split_file_text(path, blocks, limits)
 
 
-def read_passages(path: Path, limits: Limits) -> Iterator[Passage]:
-    """Yields the unchanged text of a file."""
+def read_passages(path: Path, limits: Limits) -> Iterator[Content]:
+    """Yields the text of a file as passages, and an Omission if a limit was passed."""
     with path.open("rb") as file:
-        yield from split_passages(read_text(file), limits)
+        blocks = read_text(file, max_bytes=limits.text_bytes)
+        yield from split_file_text(path, blocks, limits)
+
+
+def split_file_text(path: Path, blocks: Iterable[str], limits: Limits) -> Iterator[Content]:
+    """Yields passages of the text of a file, which was read up to `limits.text_bytes`."""
+    for content in split_text(blocks, limits):
+        yield content
+        if isinstance(content, Omission):
+            return
+    if path.stat().st_size > limits.text_bytes:
+        detail = f"text after the first {limits.text_bytes:,} bytes"
+        yield Omission(OmissionCause.LIMIT, detail, "text_bytes", limits.text_bytes)
 
 
 def check_text_size(path: Path, limits: Limits) -> None:
