@@ -11,17 +11,9 @@ from functools import lru_cache
 from pathlib import Path
 
 from mmsearch.media import signatures
-from mmsearch.media.strings import split_words
 
 SUBTITLE_SUFFIXES = (".srt", ".vtt", ".ass", ".ssa")
 DESCRIPTION_SUFFIXES = (".xmp", ".json")
-_TIMED_SUFFIXES = tuple(
-    f".{name}"
-    for name in split_words("""
-    mp4 m4v mov mkv webm avi wmv flv ogv ogm mpg mpeg vob ts mts m2ts 3gp 3g2 asf divx f4v rm
-    rmvb mxf mp3 m4a m4b aac wav flac ogg oga opus wma aif aiff mka
-    """)
-)
 # Google Takeout cuts the name of a picture with ".supplemental-metadata" behind it to 46 letters.
 _TAKEOUT_CHARS = 46
 _TAKEOUT_END = ".supplemental-metadata"
@@ -87,7 +79,12 @@ def find_sidecars(path: Path, names: FolderNames | None = None) -> Sidecars:
     folder = path.parent
     beginning = names.find_beginning(path.stem + ".") if is_timed else ()
     return Sidecars(
-        tuple(folder / name for name in beginning if name.casefold().endswith(SUBTITLE_SUFFIXES)),
+        tuple(
+            folder / name
+            for name in beginning
+            if name.casefold().endswith(SUBTITLE_SUFFIXES)
+            and not _belongs_to_longer(name, path, names)
+        ),
         tuple(
             folder / name
             for name in dict.fromkeys(_find_descriptions(path.name, names))
@@ -113,7 +110,7 @@ def _belongs_to_longer(name: str, path: Path, names: FolderNames) -> bool:
         stem += f".{part}"
         for other in names.find_beginning(stem + "."):
             is_same = other.rpartition(".")[0].casefold() == stem.casefold()
-            if is_same and other.casefold().endswith(_TIMED_SUFFIXES):
+            if is_same and Path(other).suffix.lower() in signatures.AV_SUFFIXES:
                 return other.casefold() != path.name.casefold()
     return False
 
