@@ -368,11 +368,12 @@ def test_embedded_subtitles_come_before_the_sound(tmp_path: Path, suffix: str) -
 
 
 @pytest.mark.parametrize("name", ["a.srt", "a.en.srt", "a.de.vtt"])
-def test_a_file_beside_takes_precedence(tmp_path: Path, name: str) -> None:
+def test_files_beside_and_tracks_inside_are_both_read(tmp_path: Path, name: str) -> None:
     path = write(tmp_path / "a.mkv", Film(shots=(4.0,), cues=CUES))
     mark, comma = ("WEBVTT\n\n", ".") if name.endswith(".vtt") else ("1\n", ",")
     (tmp_path / name).write_text(f"{mark}00:00:01{comma}000 --> 00:00:02{comma}000\nFrom beside\n")
-    assert [cue.text for cue in only(read(path), Cue)] == ["From beside"]
+    texts = [cue.text for cue in only(read(path), Cue)]
+    assert texts == ["Hello there", "From beside", "Bye"]
 
 
 def test_a_broken_file_beside_is_passed_over(tmp_path: Path) -> None:
