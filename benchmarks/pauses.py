@@ -44,7 +44,12 @@ def compose(
     pauses_s: tuple[float, float] = (2.0, 40.0),
     seed: int = 0,
 ) -> PausedSpeech:
-    """Draws sentences and pauses; the pauses are silence, noise and notes in turn."""
+    """Draws sentences and pauses; the pauses are silence, noise and notes in turn.
+
+    Raises ValueError without sentences.
+    """
+    if not sentences:
+        raise ValueError("no sentences")
     draw = random.Random(seed)
     order: list[SpokenSentence] = []
     while len(order) < count:

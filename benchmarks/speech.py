@@ -1,6 +1,8 @@
 """Speech: mmsearch, faster-whisper called directly, and batches, side by side on the same sound.
 
 Needs `$MMSEARCH_TEST_DATA`. `--device cuda` and `--model FOLDER` measure another device and model.
+`--pauses` measures when sentences are heard that have pauses of up to 40 s between them, in five
+containers.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ import argparse
 import random
 import re
 import statistics
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -18,15 +21,27 @@ from typing import Any
 import numpy as np
 
 from benchmarks import measure
+from benchmarks.pauses import (
+    CONTAINERS,
+    PausedSpeech,
+    SpokenSentence,
+    compose,
+    measure_start_errors,
+)
 from benchmarks.quality import lines, word_errors
 from mmsearch.encoders.base import Utterance
-from mmsearch.encoders.speech.transcriber import PACKAGED, WhisperTranscriber, open_named_whisper
+from mmsearch.encoders.speech.transcriber import (
+    PACKAGED,
+    SpeechSplitter,
+    WhisperTranscriber,
+    open_named_whisper,
+)
 from mmsearch.encoders.speech.transcription import (
     BatchTranscriber,
     TranscriptionOptions,
     transcribe_sequentially,
 )
-from mmsearch.encoders.speech.utterances import assemble_utterances
+from mmsearch.encoders.speech.utterances import assemble_utterances, shift_utterance
 from mmsearch.encoders.speech.vad import SAMPLE_RATE_HZ
 from mmsearch.media.base import AudioBlock, LoadOptions
 from mmsearch.media.registry import load
@@ -125,6 +140,51 @@ def judge(score: Score, recording: Recording, heard: list[Utterance]) -> None:
         score.ends_s.append(min(abs(one.span.end_s - span.end_s) for one in heard))
 
 
+def compose_pauses(**options: Any) -> PausedSpeech:
+    """Composes the spoken clips of the test data with pauses between."""
+    folder = measure.test_data() / "speech"
+    rows = lines(folder / "transcripts.jsonl")
+    return compose(
+        [SpokenSentence(samples_of(folder / row["audio"]), row["text"]) for row in rows], **options
+    )
+
+
+def hear_file(path: Path, way: Way) -> list[Utterance]:
+    """Transcribes a file in sections, as the index does."""
+    splitter = SpeechSplitter()
+    blocks = [one for one in load(path, LoadOptions()) if isinstance(one, AudioBlock)]
+    sections = [part for one in blocks for part in splitter.push(one.samples, one.start_s)]
+    sections += splitter.finish()
+    return [
+        shift_utterance(said, start_s) for samples, start_s in sections for said in way(samples)
+    ]
+
+
+def measure_pauses(tried: dict[str, Way], rounds: int) -> None:
+    """Prints how far the starts of sentences after pauses are off, and the processor time."""
+    print(f"{'':22}{'':32}median    worst   within 1 s  longest  processor s")
+    for round_ in range(rounds):
+        speech = compose_pauses(seed=round_)
+        with tempfile.TemporaryDirectory() as folder:
+            for name, write in CONTAINERS.items():
+                path = Path(folder) / name
+                write(path, speech.samples)
+                for title, way in tried.items():
+                    cpu = time.process_time()
+                    heard = hear_file(path, way)
+                    cpu = time.process_time() - cpu
+                    spans = [one.span for one in heard]
+                    errors = measure_start_errors(speech.said, spans)
+                    near = sum(error <= 1.0 for error in errors)
+                    middle, worst = statistics.median(errors), max(errors)
+                    print(
+                        f"{name:22}{title:32}{middle:>6.2f} s{worst:>7.2f} s"
+                        f"{near:>6} of {len(errors)}"
+                        f"{max(span.end_s - span.start_s for span in spans):>7.1f} s{cpu:>10.1f}",
+                        flush=True,
+                    )
+
+
 def main(arguments: Sequence[str] = ()) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", default=PACKAGED)
@@ -134,16 +194,22 @@ def main(arguments: Sequence[str] = ()) -> None:
     parser.add_argument(
         "--pair-only", action="store_true", help="only mmsearch and the direct call"
     )
+    parser.add_argument("--pauses", action="store_true", help="only starts after pauses")
     options = parser.parse_args(arguments)
     whisper = open_named_whisper(options.model, threads=options.threads, device=options.device)
+    if options.pauses:
+        tried = ways(whisper, options.model, options.device)
+        names = ("mmsearch", "batches of 16", "faster-whisper called directly")
+        measure_pauses({name: tried[name] for name in names}, options.rounds)
+        return
     sound = recordings()
     seconds = sum(one.seconds for one in sound)
-    tried = list(ways(whisper, options.model, options.device).items())
-    tried = tried[:2] if options.pair_only else tried
-    scores = {name: Score() for name, _ in tried}
+    candidates = list(ways(whisper, options.model, options.device).items())
+    candidates = candidates[:2] if options.pair_only else candidates
+    scores = {name: Score() for name, _ in candidates}
     for round_ in range(-1, options.rounds):  # the first is not counted
         # Every other round in the other order: what comes first finds another state of the machine.
-        for name, way in tried if round_ % 2 else tried[::-1]:
+        for name, way in candidates if round_ % 2 else candidates[::-1]:
             score = scores[name]
             wall, cpu = time.perf_counter(), time.process_time()
             heard = [way(one.samples) for one in (sound if round_ >= 0 else sound[-1:])]
