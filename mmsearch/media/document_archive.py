@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import posixpath
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
@@ -27,7 +30,7 @@ MAX_DIRECTORY_BYTES = 16 * 1024**2
 _TAIL_BYTES = 22 + 0xFFFF + 76
 _IN_ZIP64 = 0xFFFFFFFF
 # Sheets of nothing but empty cells have no text that could end their reading.
-_BYTES_PER_ELEMENT = 64
+_BYTES_PER_ELEMENT = 128
 
 
 class ArchiveError(Exception):
@@ -60,15 +63,18 @@ class DocumentArchive:
     """The members of a zip file, by names without regard to case.
 
     All text that is read counts against `limits.text_bytes`, since sizes in the directory may be
-    false. Raises DecodeError if the file is no whole zip, MediaTooLarge if its directory is huge.
+    false. `data` is the content of an archive that is no file by itself. Raises DecodeError if it
+    is no whole zip, MediaTooLarge if its directory is huge.
     """
 
-    def __init__(self, path: Path, limits: Limits) -> None:
-        directory_bytes = read_directory_size(path)
+    def __init__(self, path: Path, limits: Limits, data: bytes | None = None) -> None:
+        tail = _read_tail(path) if data is None else data[-_TAIL_BYTES:]
+        directory_bytes = _find_directory_size(tail)
         if directory_bytes > MAX_DIRECTORY_BYTES:
             reason = f"an archive with a directory of {directory_bytes:,} bytes"
             raise MediaTooLarge(path, reason)
-        self._file = path.open("rb")
+        self._path, self._limits = path, limits
+        self._file: BinaryIO = path.open("rb") if data is None else io.BytesIO(data)
         try:
             self._zip = zipfile.ZipFile(self._file)
         except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as exc:
@@ -123,6 +129,21 @@ class DocumentArchive:
             return []
         return read_relationships(self._zip, part)
 
+    @contextmanager
+    def open_nested(self, name: str) -> Iterator[DocumentArchive]:
+        """Opens a member that is an archive itself; what is read in it counts here.
+
+        Raises as `read_blocks` and the opening of an archive do.
+        """
+        data = b"".join(self.read_blocks(name))
+        limits = replace(self._limits, text_bytes=max(0, self._left_bytes))
+        with DocumentArchive(self._path, limits, data) as nested:
+            nested._elements = self._elements
+            try:
+                yield nested
+            finally:
+                self._left_bytes = nested._left_bytes
+
     def read_main_type(self) -> str:
         """Returns the content type of the main part of an Office package; "" for others."""
         return read_main_type(self._zip) if CONTENT_TYPES in self else ""
@@ -165,13 +186,20 @@ class ElementCounter:
 
 def read_directory_size(path: Path) -> int:
     """Returns the bytes of the directory of a zip file, as its end states; 0 if there is none."""
+    return _find_directory_size(_read_tail(path))
+
+
+def _read_tail(path: Path) -> bytes:
     try:
         size_bytes = path.stat().st_size
         with path.open("rb") as file:
             file.seek(max(0, size_bytes - _TAIL_BYTES))
-            tail = file.read(_TAIL_BYTES)
+            return file.read(_TAIL_BYTES)
     except OSError as exc:
         raise DecodeError(path, f"the file cannot be read: {exc.strerror}") from exc
+
+
+def _find_directory_size(tail: bytes) -> int:
     at = tail.rfind(b"PK\x05\x06")
     directory_bytes = int.from_bytes(tail[at + 12 : at + 16], "little") if at >= 0 else 0
     if directory_bytes == _IN_ZIP64:

@@ -80,11 +80,13 @@ class DocumentText:
         for line in lines:
             self._chars += len(line)
             self._page_chars[page] = self._page_chars.get(page, 0) + len(line)
-            yield line
+            # Noted first, since the text may not be asked for more.
             if self._chars > limit:
                 self.is_full = True
                 detail = f"text after the first {limit:,} characters"
                 self.note(OmissionCause.LIMIT, detail, name="text_chars", value=limit)
+            yield line
+            if self.is_full:
                 return
 
     def finish(self) -> Iterator[Omission]:

@@ -2,101 +2,164 @@
 
 from __future__ import annotations
 
-import zipfile
-from collections.abc import Iterator
+import posixpath
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import IO
 
-from mmsearch.errors import DecodeError, MediaTooLarge
+from mmsearch.errors import MediaError
 from mmsearch.media.base import Content, Described, LoadOptions
-from mmsearch.media.markup import MarkupError, MarkupEvent, extract_fields, parse_events
-from mmsearch.media.paragraph_splitter import split_passages
-from mmsearch.media.strings import clean
-from mmsearch.types import Metadata, Modality
+from mmsearch.media.document_archive import DocumentArchive, UnpackedLimit
+from mmsearch.media.document_text import DocumentText
+from mmsearch.media.docx_body import format_lines
+from mmsearch.media.docx_chunks import MAX_BYTES, read_chunk_lines
+from mmsearch.media.embedded_pictures import EmbeddedPictures
+from mmsearch.media.office_package import (
+    find_main_part,
+    find_related,
+    read_drawn_lines,
+    read_properties,
+)
+from mmsearch.types import Modality, OmissionCause
 
 _BODY = "word/document.xml"
-_PROPERTIES = "docProps/core.xml"
-_MAX_PROPERTIES_BYTES = 1024**2
-_BLOCK_BYTES = 1 << 16
-# Fallback content for older readers, deleted text and field codes.
-_SKIPPED = frozenset({"Fallback", "del", "instrText"})
+_OTHER_BODY = re.compile(r"(?:.*/)?document[^/]*\.xml", re.IGNORECASE)
+# Parts beside the body in the order in which they are read, and their nouns.
+_ASIDES = {
+    "footnotes": "the footnotes",
+    "endnotes": "the endnotes",
+    "comments": "the comments",
+    "header": "a header",
+    "footer": "a footer",
+    "diagramData": "a diagram",
+    "chart": "a chart",
+}
+_DRAWINGS = frozenset({"diagramData", "chart"})
+_MAX_ASIDES = 1000
+_MAX_CHUNKS = 500
+_MAX_DEPTH = 3
 
 
 class DocxLoader:
-    """DOCX: paragraphs and headings as lines, rows of tables as lines of cells."""
+    """DOCX, DOCM, DOTX: body, notes, comments, headers, text boxes, imported documents."""
 
     name = "docx"
 
     def load(self, path: Path, options: LoadOptions) -> Iterator[Content]:
-        """Yields Described, then passages; raises DecodeError, or MediaTooLarge for zip bombs."""
+        """Yields Described, passages, the larger pictures, and what was left out.
+
+        Raises DecodeError if nothing can be read.
+        """
+        with DocumentArchive(path, options.limits) as archive:
+            metadata = replace(read_properties(archive, "docx", 0), page_count=None)
+            yield Described(Modality.TEXT, metadata)
+            text = DocumentText(path, options.limits, "part")
+            reader = _DocxReader(text)
+            yield from text.split(reader.read(archive))
+            pictures = EmbeddedPictures(options, text)
+            for part in reader.parts:
+                for name in find_related(archive, part, "image"):
+                    yield from pictures.load_member(archive, name, None)
+            yield from text.finish()
+
+
+class _DocxReader:
+    """Reads one document and those that it imports; `parts` are the parts of the outer one."""
+
+    def __init__(self, text: DocumentText) -> None:
+        self._text = text
+        self._depth = self._chunk_count = 0
+        self.parts: list[str] = []
+
+    def read(self, archive: DocumentArchive) -> Iterator[str]:
+        """Yields the lines of the body and then of the parts beside it."""
+        body = _find_body(archive)
+        asides = _find_asides(archive, body)
+        if not self._depth:
+            self.parts = [body, *(part for _, part in asides)]
+        yield from self._read_part(archive, body, "the text")
+        # Sections repeat the headers of those before them.
+        seen: set[str] = set()
+        for kind, part in asides:
+            if self._text.is_full:
+                return
+            if kind in _DRAWINGS:
+                lines = self._text.guard(read_drawn_lines(archive.parse(part)), _ASIDES[kind])
+            else:
+                lines = self._read_part(archive, part, _ASIDES[kind])
+            yield from _drop_repeated(lines, seen) if kind in ("header", "footer") else lines
+
+    def _read_part(self, archive: DocumentArchive, part: str, noun: str) -> Iterator[str]:
+        lines = format_lines(archive.parse(part), self._make_chunk_reader(archive, part))
+        yield from self._text.guard(lines, noun)
+
+    def _make_chunk_reader(
+        self, archive: DocumentArchive, part: str
+    ) -> Callable[[str], Iterator[str]]:
+        targets = {
+            each.id: each.target
+            for each in archive.read_relationships(part)
+            if each.kind == "aFChunk"
+        }
+
+        def read_chunk(id_: str) -> Iterator[str]:
+            if id_ in targets:
+                yield from self._read_chunk(archive, targets[id_])
+
+        return read_chunk
+
+    def _read_chunk(self, archive: DocumentArchive, name: str) -> Iterator[str]:
+        self._chunk_count += 1
+        if self._chunk_count > _MAX_CHUNKS or self._depth >= _MAX_DEPTH:
+            self._text.note(OmissionCause.DAMAGED, "imported documents nest too deep")
+            return
+        noun = f"the imported document {posixpath.basename(name)}"
+        self._depth += 1
         try:
-            with zipfile.ZipFile(path) as archive:
-                yield Described(Modality.TEXT, _read_metadata(archive))
-                with archive.open(_BODY) as body:
-                    blocks = _read_blocks(path, body, options.limits.text_bytes)
-                    yield from split_passages(_format_lines(parse_events(blocks)), options.limits)
-        except (zipfile.BadZipFile, KeyError, NotImplementedError, MarkupError) as exc:
-            raise DecodeError(path, clean(f"broken document: {exc}") or "broken document") from exc
-        except RuntimeError as exc:
-            reason = "the document is encrypted: save it without a password"
-            raise DecodeError(path, reason) from exc
+            yield from self._text.guard(self._read_imported(archive, name), noun)
+        except MediaError:  # a broken archive
+            self._text.note(OmissionCause.DAMAGED, f"{noun} cannot be read")
+        finally:
+            self._depth -= 1
+
+    def _read_imported(self, archive: DocumentArchive, name: str) -> Iterator[str]:
+        if archive.read_start(name, 4).startswith(b"PK"):
+            with archive.open_nested(name) as nested:
+                yield from self.read(nested)
+            return
+        blocks: list[bytes] = []
+        size_bytes = 0
+        for block in archive.read_blocks(name):
+            blocks.append(block)
+            size_bytes += len(block)
+            if size_bytes > MAX_BYTES:
+                raise UnpackedLimit(f"{name} is too large")
+        yield from read_chunk_lines(b"".join(blocks), name)
 
 
-def _read_metadata(archive: zipfile.ZipFile) -> Metadata:
-    names = ("title", "creator", "description", "subject", "language")
-    properties: dict[str, str] = {}
-    if _PROPERTIES in archive.namelist():
-        with archive.open(_PROPERTIES) as file:
-            properties = extract_fields([file.read(_MAX_PROPERTIES_BYTES)], names)
-    return Metadata(
-        format="docx",
-        title=clean(properties.get("title")),
-        artist=clean(properties.get("creator")),
-        description=clean(properties.get("description") or properties.get("subject")),
-        language=clean(properties.get("language"), max_chars=20),
-    )
+def _find_body(archive: DocumentArchive) -> str:
+    names = filter(_OTHER_BODY.fullmatch, archive.list_names())
+    return find_main_part(archive, _BODY if _BODY in archive else next(names, _BODY))
 
 
-def _read_blocks(path: Path, body: IO[bytes], limit_bytes: int) -> Iterator[bytes]:
-    """Yields blocks of the unpacked XML, counted, since the size in the directory may be false."""
-    total = 0
-    while block := body.read(_BLOCK_BYTES):
-        total += len(block)
-        if total > limit_bytes:
-            raise MediaTooLarge(path, f"more than {limit_bytes} bytes of text when unpacked")
-        yield block
+def _find_asides(archive: DocumentArchive, body: str) -> list[tuple[str, str]]:
+    """Returns kind and name of the parts beside the body, those of one kind in a row."""
+    if archive.read_relationships(body):
+        found = [(kind, part) for kind in _ASIDES for part in find_related(archive, body, kind)]
+    else:  # a damaged package
+        folder = re.escape(posixpath.dirname(body))
+        found = [
+            (kind, name)
+            for kind in _ASIDES
+            for name in archive.list_names()
+            if re.fullmatch(rf"{folder}/{kind}\d*\.xml", name)
+        ]
+    return list(dict.fromkeys(found))[:_MAX_ASIDES]
 
 
-def _format_lines(parsed: Iterator[MarkupEvent]) -> Iterator[str]:
-    words: list[str] = []
-    is_text = False
-    skipped = cells = 0
-    for event in parsed:
-        name = event.value
-        if event.kind == "text":
-            if is_text and not skipped:
-                words.append(name)
-        elif event.kind == "start":
-            skipped += name in _SKIPPED
-            is_text = name == "t"
-            if name == "tab":
-                words.append("\t")
-            elif name in ("br", "cr"):
-                words.append("\n")
-            elif name == "tc":
-                cells += 1
-        else:
-            skipped -= name in _SKIPPED
-            is_text = False
-            if name == "tc":
-                cells -= 1
-                words.append(" | ")
-            elif name == "p" and cells:
-                words.append(" ")
-            elif name == "p" or (name == "tr" and not cells):
-                line = "".join(words).strip(" |\t") if name == "tr" else "".join(words).rstrip()
-                words.clear()
-                if line:
-                    yield line + "\n"
-    if words:
-        yield "".join(words)
+def _drop_repeated(lines: Iterable[str], seen: set[str]) -> Iterator[str]:
+    for line in lines:
+        if line not in seen:
+            seen.add(line)
+            yield line
