@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Literal
+from types import MappingProxyType
+from typing import Literal, NamedTuple
 from xml.parsers import expat
 
 _MAX_DEPTH = 1000
+# The parser reads an unfinished tag anew with every block.
+_MAX_TAG_BYTES = 4 * 1024**2
+_NO_ATTRIBUTES: Mapping[str, str] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True)
-class MarkupEvent:
+class MarkupEvent(NamedTuple):
     """The start or end of an element with the local name `value`, or a piece of text."""
 
     kind: Literal["start", "end", "text"]
@@ -20,7 +22,7 @@ class MarkupEvent:
 
 
 class MarkupError(ValueError):
-    """The XML is malformed, declares a document type, or nests too deep."""
+    """The XML is malformed, declares a document type, nests too deep, or has a huge tag."""
 
 
 def parse_events(blocks: Iterable[bytes], *, has_namespaces: bool = False) -> Iterator[MarkupEvent]:
@@ -41,13 +43,16 @@ def parse_events(blocks: Iterable[bytes], *, has_namespaces: bool = False) -> It
         depth += 1
         if depth > _MAX_DEPTH:
             raise MarkupError("elements nest too deep")
-        named = {local(key): value for key, value in attributes.items()}
-        ready.append(MarkupEvent("start", local(name), named))
+        named = {local(key): value for key, value in attributes.items()} if attributes else None
+        ready.append(MarkupEvent("start", local(name), named or _NO_ATTRIBUTES))
 
     def end(name: str) -> None:
         nonlocal depth
         depth -= 1
-        ready.append(MarkupEvent("end", local(name), {}))
+        ready.append(MarkupEvent("end", local(name), _NO_ATTRIBUTES))
+
+    def add_text(text: str) -> None:
+        ready.append(MarkupEvent("text", text, _NO_ATTRIBUTES))
 
     def doctype(name: str, system: str | None, public: str | None, internal: bool) -> None:
         raise MarkupError("a document type is declared")
@@ -56,13 +61,17 @@ def parse_events(blocks: Iterable[bytes], *, has_namespaces: bool = False) -> It
     parser.buffer_text = True
     parser.StartElementHandler = start
     parser.EndElementHandler = end
-    parser.CharacterDataHandler = lambda text: ready.append(MarkupEvent("text", text, {}))
+    parser.CharacterDataHandler = add_text
     parser.StartDoctypeDeclHandler = doctype
     try:
+        size_bytes = 0
         for block in blocks:
             parser.Parse(block, False)
             yield from ready
             ready.clear()
+            size_bytes += len(block)
+            if size_bytes - parser.CurrentByteIndex > max(_MAX_TAG_BYTES, len(block)):
+                raise MarkupError("a tag is too long")
         parser.Parse(b"", True)
     except (expat.ExpatError, ValueError) as exc:
         yield from ready

@@ -14,6 +14,7 @@ _PROPERTIES = "docProps/core.xml"
 _MAX_PROPERTIES_BYTES = 1024**2
 _MAX_KEYWORDS = 100
 _MAX_NAMES = 1000
+_MAX_HELD_CHARS = 1 << 20
 _FIELDS = ("title", "creator", "description", "subject", "language", "keywords")
 
 
@@ -60,7 +61,7 @@ def read_drawn_lines(events: Iterable[MarkupEvent]) -> Iterator[str]:
     """
     words: list[str] = []
     cells: list[str] = []
-    skipped = tables = 0
+    skipped = tables = held_chars = 0
     is_text = is_field = False
     placeholder = ""
     for event in events:
@@ -68,6 +69,11 @@ def read_drawn_lines(events: Iterable[MarkupEvent]) -> Iterator[str]:
         if kind == "text":
             if is_text and not skipped and not is_field and placeholder != "sldNum":
                 words.append(event.value)
+                held_chars += len(event.value)
+                if held_chars > _MAX_HELD_CHARS:
+                    yield "".join(words)
+                    words.clear()
+                    held_chars = 0
         elif kind == "start":
             is_text = name in ("t", "text")
             if name == "Fallback":
@@ -107,6 +113,7 @@ def read_drawn_lines(events: Iterable[MarkupEvent]) -> Iterator[str]:
                     continue
                 line = "".join(words).strip()
                 words.clear()
+                held_chars = 0
                 if line:
                     yield line + "\n"
 
@@ -129,7 +136,7 @@ def _read_chart_names(events: Iterable[MarkupEvent]) -> Iterator[str]:
     is_value = False
     for event in events:
         if event.kind == "text":
-            if is_value and caches:
+            if is_value and caches and len(words) < _MAX_NAMES:
                 words.append(event.value)
             continue
         is_value = event.kind == "start" and event.value == "v"

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from mmsearch.media.base import Limits
 from mmsearch.media.markup import MarkupEvent
+from mmsearch.media.paragraph_splitter import PASSAGE_CHARS
 from mmsearch.media.sheet_rows import SheetCell, SheetRows
 
 # Elements whose text is a line of its own: paragraphs, and the names of pictures and of authors.
@@ -51,6 +52,9 @@ class BodyReader:
         self.objects: list[tuple[int | None, str]] = []
         self.inline_pictures: list[tuple[int | None, str]] = []
         self._max_pages = limits.pages
+        # A paragraph or row of more characters passes the limit of the document, which is noted.
+        self._max_chars = limits.text_chars + PASSAGE_CHARS
+        self._held_chars = 0
         self._dropped = _SKIPPED | ({"body", *_HEADER_FIELDS} if is_styles else {"master-styles"})
         self._kind = ""
         self._skipped = self._tables = self._rows = self._annotations = 0
@@ -83,6 +87,8 @@ class BodyReader:
             if self._pending and not self._open and not self._rows:
                 yield from (PageLine(self.page, line + "\n") for line in self._pending)
                 self._pending.clear()
+            if not self._open and not self._rows:
+                self._held_chars = 0
 
     def _take_text(self, text: str) -> None:
         if self._inline is not None:
@@ -90,7 +96,9 @@ class BodyReader:
             if self._inline_chars <= _MAX_INLINE_CHARS:
                 self._inline.append(text)
         elif self._open and not self._skipped:
-            self._open[-1][0].append(_SPACE.sub(" ", text))
+            self._held_chars += len(text)
+            if self._held_chars <= self._max_chars:
+                self._open[-1][0].append(_SPACE.sub(" ", text))
 
     def _start(self, name: str, event: MarkupEvent) -> None:
         attributes = event.attributes

@@ -7,7 +7,7 @@ from itertools import chain
 from pathlib import Path
 
 from mmsearch.media.base import Content, Described, LoadOptions
-from mmsearch.media.document_archive import READ_ERRORS, DocumentArchive
+from mmsearch.media.document_archive import DocumentArchive
 from mmsearch.media.document_text import DocumentText
 from mmsearch.media.embedded_pictures import EmbeddedPictures
 from mmsearch.media.office_package import (
@@ -71,10 +71,8 @@ def _read_shared_strings(
 ) -> None:
     # More than can be shown would only take memory.
     max_chars = text.limits.text_chars * 2
-    try:
-        read_strings(archive.parse(part), decoder, max_chars)
-    except READ_ERRORS:
-        text.note(OmissionCause.DAMAGED, "a part of the texts of cells cannot be read")
+    strings = read_strings(archive.parse(part), decoder, max_chars)
+    decoder.strings.extend(text.guard(strings, "the texts of cells"))
     if not decoder.has_all_strings:
         detail = "a part of the texts of cells"
         limit = text.limits.text_chars

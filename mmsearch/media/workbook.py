@@ -15,7 +15,7 @@ _REFERENCE = re.compile(r"([A-Za-z]{1,3})\d*")
 _SHEET_PART = re.compile(r"xl/worksheets/[^/]+\.xml")
 _MAX_COLUMNS = 16_384
 _MAX_FORMATS = 100_000
-_MAX_STRINGS = 2_000_000
+_MAX_STRINGS = 1_000_000
 _MAX_CELL_CHARS = 32_767
 _HEADERS = frozenset(
     f"{page}{part}" for page in ("odd", "even", "first") for part in ("Header", "Footer")
@@ -93,19 +93,23 @@ def read_formats(events: Iterable[MarkupEvent]) -> Iterator[str]:
             yield own.get(number, built_in)
 
 
-def read_strings(events: Iterable[MarkupEvent], decoder: CellDecoder, max_chars: int) -> None:
-    """Adds the shared strings to `decoder`, up to `max_chars` of them."""
+def read_strings(
+    events: Iterable[MarkupEvent], decoder: CellDecoder, max_chars: int
+) -> Iterator[str]:
+    """Yields the shared strings, up to `max_chars` of them; tells `decoder` if there are more."""
     words: list[str] = []
     is_text = False
-    readings = chars = 0
+    readings = chars = count = chars_of_cell = 0
     for event in events:
         kind, name = event.kind, event.value
         if kind == "text":
-            if is_text and not readings:
-                words.append(name)
+            if is_text and not readings and chars_of_cell < _MAX_CELL_CHARS:
+                words.append(name[:_MAX_CELL_CHARS])
+                chars_of_cell += len(name)
         elif kind == "start":
             is_text = name == "t"
             readings += name == "rPh"
+            chars_of_cell = 0 if name == "si" else chars_of_cell
         else:
             is_text = False
             readings -= name == "rPh"
@@ -113,10 +117,11 @@ def read_strings(events: Iterable[MarkupEvent], decoder: CellDecoder, max_chars:
                 text = "".join(words)[:_MAX_CELL_CHARS]
                 words.clear()
                 chars += len(text)
-                if chars > max_chars or len(decoder.strings) >= _MAX_STRINGS:
+                count += 1
+                if chars > max_chars or count > _MAX_STRINGS:
                     decoder.has_all_strings = False
                     return
-                decoder.strings.append(text)
+                yield text
 
 
 def read_rows(
@@ -128,22 +133,23 @@ def read_rows(
     kind_of_cell = style = ""
     column = -1
     is_value = False
-    readings = 0
+    readings = chars_of_cell = 0
     for event in events:
         kind, name = event.kind, event.value
         if kind == "text":
-            if is_value and not readings:
-                words.append(name)
+            if is_value and not readings and chars_of_cell < _MAX_CELL_CHARS:
+                words.append(name[:_MAX_CELL_CHARS])
+                chars_of_cell += len(name)
         elif kind == "start":
             is_value = name in ("v", "t") or name in _HEADERS
             readings += name == "rPh"
-            if name in _HEADERS:
+            if name in _HEADERS or name == "c":
                 words.clear()
-            elif name == "c":
+                chars_of_cell = 0
+            if name == "c":
                 column = _parse_column(event.attributes.get("r", ""), column + 1)
                 kind_of_cell = event.attributes.get("t", "n")
                 style = event.attributes.get("s", "0")
-                words.clear()
             elif name == "row":
                 row, column = {}, -1
         else:

@@ -275,6 +275,20 @@ def test_hostile_documents_are_refused_or_cut(tmp_path: Path) -> None:
     assert [each.name for each in omissions_of(contents)] == ["text_bytes"]
 
 
+def test_a_huge_tag_is_refused_before_it_is_read_over_and_over(tmp_path: Path) -> None:
+    body = "<text:p>kept</text:p><text:p text:style-name='" + "x" * 20_000_000 + "'/>"
+    _, contents = read(write(tmp_path / "a.odt", "text", body))
+    assert lines_of(contents) == [(None, "kept")]
+    assert [each.cause for each in omissions_of(contents)] == [OmissionCause.DAMAGED]
+
+
+def test_one_endless_paragraph_takes_bounded_memory(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.odt", "text", "<text:p>" + "plum " * 100_000 + "</text:p>")
+    _, contents = read(path, Limits(text_chars=1000))
+    assert sum(len(each.text) for each in contents if isinstance(each, Passage)) == 1000
+    assert [each.name for each in omissions_of(contents)] == ["text_chars"]
+
+
 def test_a_document_with_a_password_is_called_so(tmp_path: Path) -> None:
     manifest = """<m:manifest xmlns:m="urn:oasis:names:tc:opendocument:xmlns:manifest:1.0">
     <m:file-entry m:full-path="content.xml"><m:encryption-data/></m:file-entry></m:manifest>"""
