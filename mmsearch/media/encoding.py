@@ -65,13 +65,13 @@ def decode_if_text(head: bytes) -> str | None:
         text = codecs.getincrementaldecoder(name)("replace").decode(head)
         return text if count_bad(text) <= max(1, len(text) // 50) else None
     if _is_narrow(head):
-        text = _decode(head, "utf-8")
-        if text is not None:
-            return text
+        valid = _decode(head, "utf-8")
+        if valid is not None:
+            return valid
         text = _decode_escaped(head)
         return text if _is_utf8(text) else head.decode("latin-1")
-    name = detect_wide(head)
-    return head.decode(name, "replace") if name is not None else None
+    wide = detect_wide(head)
+    return head.decode(wide, "replace") if wide is not None else None
 
 
 def _is_narrow(head: bytes) -> bool:

@@ -6,7 +6,7 @@ import logging
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, TypeAlias
@@ -81,7 +81,8 @@ class ImageLoader:
             yield first
             yield from source.omissions
             try:
-                yield from (picture for picture, _ in frames)
+                for frame in frames:
+                    yield frame if isinstance(frame, Omission) else frame[0]
             except MediaError as exc:
                 logger.debug("kept the frames before a bad one: %s", exc)
                 yield Omission(OmissionCause.DAMAGED, "the later frames of the animation")
@@ -103,16 +104,16 @@ def _find_source(path: Path, file: BinaryIO, options: LoadOptions) -> PictureSou
 
 def _start(
     path: Path, source: PictureSource, options: LoadOptions, stack: ExitStack
-) -> tuple[Picture, Metadata, Iterator[_Frame]]:
+) -> tuple[Picture, Metadata, Iterator[_Frame | Omission]]:
     """Opens a picture until the stack is closed: its first frame, its metadata, later frames."""
     with _translate_errors(path):
         image = stack.enter_context(source.open())
         metadata = source.metadata or read_metadata(image)
     if image.format in _PAGED:
-        page_count = len(_find_page_positions(path, image, options))
+        page_count = _find_pages(path, image, options).count
         metadata = replace(metadata, page_count=page_count)
     frames = _load_frames(path, image, options, source.open)
-    picture, size = next(frames)
+    picture, size = next(frame for frame in frames if not isinstance(frame, Omission))
     if image.format == "PNG":  # text may lie behind the pixels
         metadata = read_metadata(image)
     width, height = source.size or size
@@ -135,7 +136,7 @@ def _open_image(path: Path, options: LoadOptions, file: Path | BinaryIO) -> Imag
 
 def _load_frames(
     path: Path, image: Image.Image, options: LoadOptions, reopen: _Opener
-) -> Iterator[_Frame]:
+) -> Iterator[_Frame | Omission]:
     if options.page is not None:
         yield _load_page(path, image, options, reopen)
     elif image.format in _PAGED:
@@ -166,7 +167,7 @@ def _load_page(path: Path, image: Image.Image, options: LoadOptions, reopen: _Op
     """Loads the page or frame that the options number among all."""
     page = options.page or 1
     if image.format in _PAGED:
-        positions = _find_page_positions(path, image, options)
+        positions = _find_pages(path, image, options).positions
     else:
         is_frame = page > 1 and image.format in _ANIMATED
         positions = list(range(_count_frames(path, image) if is_frame else 1))
@@ -179,41 +180,73 @@ def _load_page(path: Path, image: Image.Image, options: LoadOptions, reopen: _Op
     return _load_frame(path, image, options, place, reopen)
 
 
-def _find_page_positions(path: Path, image: Image.Image, options: LoadOptions) -> list[int]:
-    """Returns the positions of at most `picture_pages` pages among the pictures of a file.
+@dataclass(frozen=True, slots=True)
+class _PageList:
+    """The positions of the pages to read among the pictures of a file, and the number of all."""
+
+    positions: list[int]
+    omissions: list[Omission]
+    count: int
+
+
+def _find_pages(path: Path, image: Image.Image, options: LoadOptions) -> _PageList:
+    """Finds at most `picture_pages` pages, and counts up to four times as many.
 
     Pyramids, previews and masks between the pages are marked as such.
     """
     positions: list[int] = []
-    for at in range(options.limits.picture_pages * 4):
+    omissions: list[Omission] = []
+    limit = options.limits.picture_pages
+    is_complete = False
+    for at in range(limit * 4):
         try:
             _seek(path, image, at)
-        except DecodeError:
+        except DecodeError as exc:
             if at == 0:
                 raise
+            if not isinstance(exc.__cause__, EOFError):
+                detail = f"the pages after page {len(positions):,} cannot be found"
+                omissions.append(Omission(OmissionCause.DAMAGED, detail))
+            is_complete = True
             break
         kind = getattr(image, "tag_v2", {}).get(_SUBFILE_TYPE, 0)
-        if at > 0 and isinstance(kind, int) and kind & _THUMBNAIL_OR_MASK:
-            continue
-        positions.append(at)
-        if len(positions) == options.limits.picture_pages:
-            break
-    return positions
+        if at == 0 or not (isinstance(kind, int) and kind & _THUMBNAIL_OR_MASK):
+            positions.append(at)
+    count = len(positions)
+    if count > limit:
+        detail = f"the pages after page {limit:,}"
+        if is_complete:
+            detail = f"pages {limit + 1:,} to {count:,} of {count:,}"
+        omissions.append(Omission(OmissionCause.LIMIT, detail, "picture_pages", limit))
+    return _PageList(positions[:limit], omissions, count)
 
 
 def _load_pages(
     path: Path, image: Image.Image, options: LoadOptions, reopen: _Opener
-) -> Iterator[_Frame]:
-    positions = _find_page_positions(path, image, options)
-    for page, at in enumerate(positions, start=1):
+) -> Iterator[_Frame | Omission]:
+    """Yields the pages that can be read, then what was left out; raises if there are none."""
+    pages = _find_pages(path, image, options)
+    omissions = list(pages.omissions)
+    first_error: MediaError | None = None
+    is_empty = True
+    for page, at in enumerate(pages.positions, start=1):
+        place = Place(page=page) if pages.count > 1 else Place()
         try:
             _seek(path, image, at)
-            place = Place(page=page) if len(positions) > 1 else Place()
-            yield _load_frame(path, image, options, place, reopen)
+            frame = _load_frame(path, image, options, place, reopen)
+        except MediaTooLarge as exc:
+            detail = f"page {page:,} has too many pixels"
+            omissions.append(Omission(OmissionCause.LIMIT, detail, "pixels", options.limits.pixels))
+            first_error = first_error or exc
         except MediaError as exc:
-            if page == 1:
-                raise
-            logger.debug("passed over a page: %s", exc)
+            omissions.append(Omission(OmissionCause.DAMAGED, f"page {page:,} cannot be read"))
+            first_error = first_error or exc
+        else:
+            yield frame
+            is_empty = False
+    if is_empty and first_error is not None:
+        raise first_error
+    yield from omissions
 
 
 def _load_frame(

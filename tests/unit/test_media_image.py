@@ -18,7 +18,7 @@ from mmsearch.media.exif import format_camera
 from mmsearch.media.file_dates import parse_date
 from mmsearch.media.registry import load
 from mmsearch.runtime.resize import fit_size
-from mmsearch.types import Metadata, Modality, PictureFit, Place
+from mmsearch.types import Metadata, Modality, Omission, OmissionCause, PictureFit, Place
 
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
 
@@ -29,7 +29,8 @@ def read(path: Path, options: LoadOptions | None = None) -> tuple[Metadata, list
     assert isinstance(first, Described)
     assert first.modality is Modality.IMAGE
     pictures = [content for content in rest if isinstance(content, Picture)]
-    assert len(pictures) == len(rest) >= 1
+    assert pictures
+    assert all(isinstance(content, Picture | Omission) for content in rest)
     for picture in pictures:
         assert picture.pixels.dtype == np.uint8
         assert picture.pixels.ndim == 3
@@ -201,7 +202,7 @@ def test_pages_of_a_tiff_are_numbered(tmp_path: Path) -> None:
     metadata, pictures = read(tmp_path / "a.tiff", LoadOptions(limits=Limits(picture_pages=3)))
     assert [picture.place.page for picture in pictures] == [1, 2, 3]
     assert [picture.pixels.shape[1] for picture in pictures] == [16, 17, 18]
-    assert metadata.page_count == 3
+    assert metadata.page_count == 5
 
 
 def test_a_huge_later_page_is_passed_over(tmp_path: Path) -> None:
@@ -209,6 +210,84 @@ def test_a_huge_later_page_is_passed_over(tmp_path: Path) -> None:
     pages[0].save(tmp_path / "a.tiff", save_all=True, append_images=pages[1:])
     _, pictures = read(tmp_path / "a.tiff", LoadOptions(limits=Limits(pixels=1000)))
     assert [picture.place.page for picture in pictures] == [1, 3]
+
+
+def save_pages(path: Path, count: int) -> bytes:
+    pages = [Image.new("L", (20, 20 + at), at) for at in range(count)]
+    pages[0].save(path, save_all=True, append_images=pages[1:])
+    return path.read_bytes()
+
+
+def omissions_of(path: Path, limits: Limits) -> list[Omission]:
+    contents = load(path, LoadOptions(limits=limits))
+    return [content for content in contents if isinstance(content, Omission)]
+
+
+@pytest.mark.parametrize(
+    ("count", "detail"),
+    [
+        (3, None),
+        (4, "pages 4 to 4 of 4"),
+        (11, "pages 4 to 11 of 11"),
+        (40, "the pages after page 3"),
+    ],
+)
+def test_pages_past_the_limit_are_said_to_be_left_out(
+    tmp_path: Path, count: int, detail: str | None
+) -> None:
+    path = tmp_path / "fax.tif"
+    save_pages(path, count)
+    found = omissions_of(path, Limits(picture_pages=3))
+    expected = Omission(OmissionCause.LIMIT, detail or "", "picture_pages", 3)
+    assert found == ([expected] if detail else [])
+    assert omissions_of(path, Limits()) == []
+
+
+def test_a_page_with_too_many_pixels_is_said_to_be_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "a.tiff"
+    pages = [Image.new("L", size) for size in ((10, 10), (500, 500), (12, 10))]
+    pages[0].save(path, save_all=True, append_images=pages[1:])
+    (omission,) = omissions_of(path, Limits(pixels=1000))
+    assert (omission.cause, omission.name) == (OmissionCause.LIMIT, "pixels")
+    assert omission.detail == "page 2 has too many pixels"
+
+
+@pytest.mark.parametrize("page", [1, 2, 4])
+def test_a_damaged_page_costs_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, page: int
+) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
+    path = tmp_path / "a.tiff"
+    noise = [Image.effect_noise((64, 64), 50 + at) for at in range(4)]
+    noise[0].save(path, save_all=True, append_images=noise[1:], compression="tiff_adobe_deflate")
+    data = bytearray(path.read_bytes())
+    with Image.open(path) as image:
+        image.seek(page - 1)
+        start = image.tag_v2[273][0]
+    data[start : start + 40] = b"\xff" * 40
+    path.write_bytes(data)
+    metadata, pictures = read(path)
+    assert metadata.page_count == 4
+    left_out = [f"page {page} cannot be read"]
+    assert [picture.place.page for picture in pictures] == [at for at in (1, 2, 3, 4) if at != page]
+    assert [(each.cause, each.detail) for each in omissions_of(path, Limits())] == [
+        (OmissionCause.DAMAGED, detail) for detail in left_out
+    ]
+
+
+def test_pages_behind_a_broken_link_are_said_to_be_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
+    path = tmp_path / "a.tiff"
+    data = save_pages(path, 4)
+    with Image.open(path) as image:
+        image.seek(3)
+        start = struct.pack("<I", image.tag_v2._offset)  # type: ignore[attr-defined]
+    path.write_bytes(data.replace(start, struct.pack("<I", len(data) - 1)))
+    _, pictures = read(path)
+    assert [picture.place.page for picture in pictures] == [1, 2, 3]
+    assert [each.cause for each in omissions_of(path, Limits())] == [OmissionCause.DAMAGED]
 
 
 def bomb_png(width: int, height: int) -> bytes:
