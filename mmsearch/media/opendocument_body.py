@@ -96,9 +96,9 @@ class BodyReader:
             if self._inline_chars <= _MAX_INLINE_CHARS:
                 self._inline.append(text)
         elif self._open and not self._skipped:
+            room = max(0, self._max_chars - self._held_chars)
             self._held_chars += len(text)
-            if self._held_chars <= self._max_chars:
-                self._open[-1][0].append(_SPACE.sub(" ", text))
+            self._open[-1][0].append(_SPACE.sub(" ", text[:room]))
 
     def _start(self, name: str, event: MarkupEvent) -> None:
         attributes = event.attributes

@@ -25,7 +25,7 @@ _PNM = re.compile(r"P[123](?:\s++(?:#.*+(?:\n|\Z)|\d++(?=\s|\Z)))++\s*+\Z")
 _RAW_PNM = re.compile(rb"P([456])\s+(?:#.*\n\s*)*(\d{1,6})\s+(\d{1,6})\s+(?:(\d{1,5})\s)?")
 _PDF = re.compile(r"^%PDF-\d\.\d", re.M)
 _PDF_OBJECT = re.compile(r"^[ \t]*\d{1,10}\s{1,4}\d{1,5}\s{1,4}obj\b", re.M)
-_RTF = re.compile(r"\{\\rtf\d*\s*[\\{]")
+_RTF = re.compile(r"\{\\rtf(?:\d|\s*[\\{])")
 _POSTSCRIPT = re.compile(r"\x04?%!(?:PS(?:-Adobe-\d.*)?|Adobe.*|)\s*(?:\n|\Z)")
 _XBM = re.compile(r"\s*(/\*.*?\*/\s*)?#define[ \t]+\w*_width[ \t]+\d+", re.S)
 

@@ -128,6 +128,15 @@ def test_zips_are_told_apart_by_their_members(tmp_path: Path, name: str) -> None
             sniff(path)
 
 
+@pytest.mark.parametrize(
+    "start", [r"{\rtf1 plums", r"{\rtf1\ansi x", r"{\rtf{\fonttbl}", "{\\rtf\n\\b x"]
+)
+def test_rtf_is_told_by_its_first_words(tmp_path: Path, start: str) -> None:
+    path = tmp_path / "file"
+    path.write_text(start)
+    assert sniff(path) == "rtf"
+
+
 def test_a_zip_with_a_huge_directory_is_not_looked_into(tmp_path: Path) -> None:
     path = tmp_path / "file.zip"
     with zipfile.ZipFile(path, "w") as archive:
