@@ -39,7 +39,7 @@ def parse_content_lines(lines: Iterable[bytes], charset: str = "") -> Iterator[C
     `charset` is that of values that do not name one. Values in Base64 come empty.
     """
     for name, source, value in _unfold(lines):
-        parameters = _parse_parameters(decode_charset(source, charset))
+        parameters = _parse_parameters(decode_charset(source, charset)) if source else {}
         encoding = parameters.get("ENCODING", "").upper()
         types = parameters.get("TYPE", "").upper().split(",")
         if encoding in ("B", "BASE64") or "BASE64" in types:

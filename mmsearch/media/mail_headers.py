@@ -68,7 +68,7 @@ _ALIASES = {
     "utf8mb4": "utf_8",
     "unicode": "utf_16",
 }
-_SINGLE_BYTE = re.compile(r"cp125\d|iso_?8859_\d+|koi8_[ru]|cp874|mac_roman|cp437|cp850")
+_SINGLE_BYTE = re.compile(r"(?:cp|windows_)125\d|iso_?8859_\d+|koi8_[ru]|cp874|mac_roman|cp437|cp850")
 
 
 class _RawHeaders(Compat32):
@@ -94,6 +94,8 @@ def decode_charset(data: bytes, label: str | None) -> str:
     codec = _ALIASES.get(name, name)
     if b"\x1b$" in data and codec in ("", "cp1252", "utf_8"):
         codec = "iso2022_jp_ext"
+    elif codec in ("", "cp1252", "utf_8") and data.isascii():
+        return data.decode("ascii")
     if not codec or codec in _NO_CHARSETS or _SINGLE_BYTE.fullmatch(codec):
         text = _try_decode(data, "utf_8")
         if text is not None:
