@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from mmsearch.encoders.audio.whisper_sound import WindowSplitter
 from mmsearch.encoders.speech.cued_transcription import CuedTranscription
 from mmsearch.encoders.speech.transcriber import SpeechSplitter
-from mmsearch.query.filters.languages import is_within
+from mmsearch.media.languages import parse_language
 from mmsearch.types import Omission, OmissionCause, Place, Span
 
 if TYPE_CHECKING:
@@ -41,8 +41,8 @@ class SpokenPart:
 class SoundSegmenter:
     """Cuts blocks into windows and utterances, with the number of their track.
 
-    A track in a language that the speech model does not know is not transcribed, as the model would
-    invent words: it is one of `omissions`.
+    A track in another language than the only one of the speech model is not transcribed, as it
+    would invent words: it is one of `omissions`.
     """
 
     def __init__(self, sound: SoundEncoder, transcriber: Transcriber) -> None:
@@ -103,7 +103,9 @@ class SoundSegmenter:
 
     def _knows(self, tag: str | None) -> bool:
         languages = _list_languages(self._transcriber)
-        return tag is None or not languages or any(is_within(tag, code) for code in languages)
+        code = parse_language(tag)
+        # A model for many languages knows more dialects than it has codes.
+        return code is None or len(languages) != 1 or code in languages
 
     def _transcribe_section(
         self, track: int | None, samples: SampleArray, start_s: float
@@ -112,7 +114,9 @@ class SoundSegmenter:
         tag = self._tags[track]
         for utterance in self._cued.transcribe(samples, start_s, track=track, language=tag):
             place = Place(span=_clamp(utterance, start_s, end_s), track=track)
-            yield SpokenPart(utterance.text, place, utterance.language or self._tags[track])
+            yield SpokenPart(
+                utterance.text, place, utterance.language or parse_language(tag) or tag
+            )
 
 
 def _list_languages(transcriber: Transcriber) -> tuple[str, ...]:
@@ -122,10 +126,9 @@ def _list_languages(transcriber: Transcriber) -> tuple[str, ...]:
 
 
 def _make_omission(block: AudioBlock, transcriber: Transcriber) -> Omission:
-    languages = _list_languages(transcriber)
-    known = ", ".join(languages) if len(languages) < 4 else f"{len(languages)} others"
+    (known,) = _list_languages(transcriber)
     name = "the sound" if block.track is None else f"sound track {block.track}"
-    detail = f"{name} is in {block.language}, and the speech model knows {known}"
+    detail = f"{name} is in {block.language}, and the speech model knows only {known}"
     return Omission(OmissionCause.LANGUAGE, detail)
 
 

@@ -33,9 +33,19 @@ _NO_LANGUAGES = frozenset({"", "und", "mul", "zxx", "mis", "unk"})
 
 
 def read_language(stream: AudioStream) -> str | None:
-    """Returns the language tag of a track as the container writes it; None if there is none."""
-    tag = (clean(stream.metadata.get("language"), max_chars=20) or "").lower()
-    return None if tag in _NO_LANGUAGES else tag
+    """Returns the language tag of a track as it is written; None if there is none.
+
+    A file with one track may state it for the whole, as ID3 does.
+    """
+    sources = [stream.metadata]
+    if len(stream.container.streams.audio) == 1:
+        sources.append(stream.container.metadata)
+    for source in sources:
+        tags = {key.lower(): value for key, value in source.items()}
+        tag = (clean(tags.get("language"), max_chars=20) or "").lower()
+        if tag not in _NO_LANGUAGES:
+            return tag
+    return None
 
 
 @dataclass(slots=True)
