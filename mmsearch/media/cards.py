@@ -84,7 +84,7 @@ _HTML = "text/html"
 
 
 @dataclass(slots=True)
-class Card:
+class CardEntry:
     """A person, event or task of a file: `title` is its name, `text` its lines with labels."""
 
     title: str = ""
@@ -137,19 +137,19 @@ def _name_fallback(charset: str) -> str:
     return "" if charset.startswith("utf") else charset
 
 
-def format_cards(lines: Iterable[bytes], charset: str = "") -> Iterator[Card]:
+def format_cards(lines: Iterable[bytes], charset: str = "") -> Iterator[CardEntry]:
     """Yields the entries of an address book or calendar; never fails.
 
     `charset` is that of values that do not name one. A calendar with a name begins with an entry
     for that.
     """
-    card, names, parents = Card(), list[str](), list[str]()
+    card, names, parents = CardEntry(), list[str](), list[str]()
     for line in parse_content_lines(lines, charset):
         kind = line.value.strip().upper()
         if line.name == "BEGIN":
             if kind in _WHOLE:
                 yield from _finish_card(card, names)
-                card, names = Card(), []
+                card, names = CardEntry(), []
             if len(parents) < _MAX_NESTING:
                 parents.append(kind)
         elif line.name == "END":
@@ -157,13 +157,13 @@ def format_cards(lines: Iterable[bytes], charset: str = "") -> Iterator[Card]:
                 parents = parents[: len(parents) - parents[::-1].index(kind) - 1]
             if kind in _WHOLE:
                 yield from _finish_card(card, names)
-                card, names = Card(), []
+                card, names = CardEntry(), []
         elif not _PASSED.intersection(parents[-2:]):
             _add_line(card, names, line)
     yield from _finish_card(card, names)
 
 
-def _finish_card(card: Card, names: list[str]) -> Iterator[Card]:
+def _finish_card(card: CardEntry, names: list[str]) -> Iterator[CardEntry]:
     """Yields a card that says something; the parts of its name come first if they add words."""
     known = f"{card.title} {' '.join(card.lines[:1])}".casefold()
     for name in names:
@@ -174,7 +174,7 @@ def _finish_card(card: Card, names: list[str]) -> Iterator[Card]:
         yield card
 
 
-def _add_line(card: Card, names: list[str], line: ContentLine) -> None:
+def _add_line(card: CardEntry, names: list[str], line: ContentLine) -> None:
     name, value = line.name, line.value
     if name == "N":
         family, given, middle, before, after, *_ = [*split_fields(value), "", "", "", "", ""]
