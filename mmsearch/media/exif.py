@@ -42,6 +42,8 @@ def read_orientation(image: Image.Image) -> int:
 
 def read_exif(exif: Image.Exif) -> PictureFacts:
     """Returns the facts of EXIF; those of a broken directory are left out."""
+    if not len(exif):
+        return PictureFacts()
     detail = _get_directory(exif, _EXIF_IFD)
     tags: dict[int, Any] = {**exif, **detail}
     title, comment, author, keywords, subject = (

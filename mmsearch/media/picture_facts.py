@@ -68,8 +68,14 @@ class PictureFacts:
     camera: str | None = None
 
 
+_NO_FACTS = PictureFacts()
+
+
 def combine_facts(sources: Sequence[PictureFacts], picture_format: str = "") -> Metadata:
     """Returns what several sources state; of facts that exclude each other the first is taken."""
+    sources = [source for source in sources if source != _NO_FACTS]
+    if not sources:
+        return Metadata(format=picture_format)
     titles = choose_texts(title for source in sources for title in source.titles)
     captions = (caption for source in sources for caption in source.descriptions)
     artists = choose_texts(artist for source in sources for artist in source.artists)

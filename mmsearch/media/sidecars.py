@@ -53,6 +53,7 @@ class FolderNames:
 
     def __init__(self, names: Iterable[str]) -> None:
         self._names = sorted((name.casefold(), name) for name in names)
+        self.has_descriptions = any(name.endswith(DESCRIPTION_SUFFIXES) for name, _ in self._names)
 
     def find_beginning(self, start: str) -> Iterator[str]:
         """Yields the names that begin with `start`."""
@@ -116,6 +117,8 @@ def _belongs_to_longer(name: str, path: Path, names: FolderNames) -> bool:
 
 
 def _find_descriptions(name: str, names: FolderNames) -> Iterator[str]:
+    if not names.has_descriptions:
+        return
     stem = name.rpartition(".")[0] or name
     wanted_xmp = {f"{stem}.xmp".casefold(), f"{name}.xmp".casefold()}
     yield from (each for each in names.find_beginning(stem + ".") if each.casefold() in wanted_xmp)
