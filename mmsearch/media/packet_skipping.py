@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from itertools import chain
 from typing import TYPE_CHECKING
 
 from mmsearch.media.shot_detection import is_held
@@ -47,12 +46,18 @@ class _PacketWindow:
     def __init__(self, video: VideoStream) -> None:
         self._context = video.codec_context
         self._sparse = video.codec_context.skip_frame
-        self._waiting: deque[Packet[Stream]] = deque()
-        self._passed_s: deque[float] = deque(maxlen=_REORDERED_FRAMES)
+        self._is_sparse = True
+        self._tick_s = float(video.time_base or 0)
+        self._waiting: deque[tuple[int | None, Packet[Stream]]] = deque()
+        # Times of the packets that wait, and of as many before them.
+        self._stamps: deque[int] = deque(maxlen=2 * _REORDERED_FRAMES)
 
     def push(self, packet: Packet[Stream]) -> Iterator[Packet[Stream]]:
         """Takes the next packet; yields the one that is ready, the context set for it."""
-        self._waiting.append(packet)
+        stamp = packet.dts if packet.pts is None else packet.pts
+        self._waiting.append((stamp, packet))
+        if stamp is not None:
+            self._stamps.append(stamp)
         if len(self._waiting) > _REORDERED_FRAMES:
             yield self._release()
 
@@ -62,19 +67,13 @@ class _PacketWindow:
             yield self._release()
 
     def _release(self) -> Packet[Stream]:
-        packet = self._waiting.popleft()
-        time_s = _get_time_s(packet)
-        if time_s is None:
-            is_needed = True
-        else:
-            times = chain(self._passed_s, map(_get_time_s, self._waiting))
-            later = [each for each in times if each is not None and each > time_s]
-            is_needed = not later or is_held(time_s, min(later))
-            self._passed_s.append(time_s)
-        self._context.skip_frame = "DEFAULT" if is_needed else self._sparse
+        stamp, packet = self._waiting.popleft()
+        is_sparse = stamp is not None and not self._is_held(stamp)
+        if is_sparse != self._is_sparse:
+            self._is_sparse = is_sparse
+            self._context.skip_frame = self._sparse if is_sparse else "DEFAULT"
         return packet
 
-
-def _get_time_s(packet: Packet[Stream]) -> float | None:
-    stamp = packet.dts if packet.pts is None else packet.pts
-    return None if stamp is None or packet.time_base is None else float(stamp * packet.time_base)
+    def _is_held(self, stamp: int) -> bool:
+        later = [each for each in self._stamps if each > stamp]
+        return not later or is_held(stamp * self._tick_s, min(later) * self._tick_s)
