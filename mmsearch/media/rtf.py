@@ -19,7 +19,7 @@ from mmsearch.types import Metadata, Modality
 _BLOCK_BYTES = 1 << 18
 # Fonts, styles and the document information come before the text.
 _HEAD_BYTES = 4 * 1024**2
-_BYTES_PER_TOKEN = 64
+_BYTES_PER_TOKEN = 128
 _NO_DIGIT = re.compile(rb"[^0-9A-Fa-f]+")
 
 

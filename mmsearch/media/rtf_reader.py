@@ -102,8 +102,11 @@ class RtfReader:
         """Yields the lines; raises MarkupError if groups nest too deep, or UnpackedLimit."""
         error: Exception | None = None
         try:
-            for count, token in enumerate(split_tokens(blocks)):
-                if count >= self._max_tokens:
+            count = 0
+            for token in split_tokens(blocks):
+                # Escaped characters are text, which has a limit of its own.
+                count += token.kind != "hex"
+                if count > self._max_tokens:
                     raise UnpackedLimit("too many control words")
                 self._take(token)
                 if self._lines:
