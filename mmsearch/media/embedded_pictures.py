@@ -114,11 +114,13 @@ class EmbeddedPictures:
         ocr_picture = prepare_ocr_picture(
             lambda fit: render_upright(image, fit, orientation), options
         )
-        # Pictures of one page are told apart by their order on it.
+        return Picture(pixels, self.place_next(page), ocr_picture=ocr_picture)
+
+    def place_next(self, page: int | None) -> Place:
+        """Returns the place of a further picture of a page: they are told apart by their order."""
         at = self._page_counts.get(page, 0)
         self._page_counts[page] = at + 1
-        place = Place(page=page, chars=(at, at)) if at else Place(page=page)
-        return Picture(pixels, place, ocr_picture=ocr_picture)
+        return Place(page=page, chars=(at, at)) if at else Place(page=page)
 
 
 def _describe(page: int | None) -> str:

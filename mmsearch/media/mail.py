@@ -54,7 +54,7 @@ class MailLoader:
                 top = next(parts)
                 metadata = _read_metadata(path, top)
                 yield Described(Modality.TEXT, metadata)
-                reader = MailMessageReader(document, pictures)
+                reader = MailMessageReader(document, pictures, options)
                 is_page = metadata.format == "mhtml"
                 yield from reader.read(itertools.chain([top], parts), is_page=is_page)
             yield from document.finish()
@@ -92,7 +92,7 @@ def _read_mailbox(
             return
         if document.is_full:
             return
-        reader = MailMessageReader(document, pictures, page=number)
+        reader = MailMessageReader(document, pictures, options, page=number)
         try:
             yield from reader.read(walk_parts(message, is_wanted_part))
         except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as exc:

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.message import Message
 from pathlib import PurePath
 
-from mmsearch.media.base import Content
+from mmsearch.errors import MediaError
+from mmsearch.media.attached_documents import (
+    DOCUMENT_SUFFIXES,
+    DOCUMENT_TYPES,
+    load_attached,
+)
+from mmsearch.media.base import Content, LoadOptions, Passage, Picture
 from mmsearch.media.cards import format_cards
 from mmsearch.media.document_text import DocumentText
 from mmsearch.media.embedded_pictures import EmbeddedPictures
@@ -24,7 +30,7 @@ from mmsearch.media.rtf_mail import read_rtf
 from mmsearch.media.signatures import IMAGE_SUFFIXES
 from mmsearch.media.signed_data import find_signed_content
 from mmsearch.media.strings import split_words
-from mmsearch.types import OmissionCause
+from mmsearch.types import Omission, OmissionCause
 
 _SHOWN_FIELDS = ("Subject", "From", "To", "Cc", "Date")
 _LABEL_FIELDS = ("Keywords", "X-Gmail-Labels", "X-Label")
@@ -53,8 +59,18 @@ _TEXT_SUFFIXES = frozenset(
     .tex .srt .vtt .sql .py .js .ts .c .h .cpp .java .rb .go .rs .sh .diff .patch .asc
     """)
 )
+_READ_TYPES = _CARD_TYPES | _HTML_TYPES | _RTF_TYPES | _SEALED_TYPES | DOCUMENT_TYPES
 _READ_SUFFIXES = frozenset(
-    {*IMAGE_SUFFIXES, *_TEXT_SUFFIXES, *_CARD_SUFFIXES, *_HTML_SUFFIXES, ".eml", ".p7m", ".rtf"}
+    {
+        *DOCUMENT_SUFFIXES,
+        *IMAGE_SUFFIXES,
+        *_TEXT_SUFFIXES,
+        *_CARD_SUFFIXES,
+        *_HTML_SUFFIXES,
+        ".eml",
+        ".p7m",
+        ".rtf",
+    }
 )
 _TEXT_TYPES = frozenset({"message/delivery-status", "message/disposition-notification"})
 
@@ -79,19 +95,21 @@ class MailMessageReader:
         self,
         document: DocumentText,
         pictures: EmbeddedPictures,
+        options: LoadOptions,
         *,
         page: int | None = None,
     ) -> None:
-        self._document, self._pictures = document, pictures
+        self._document, self._pictures, self._options = document, pictures, options
         self._page = page
         self._sections: list[_Section] = []
+        self._prefers_html: dict[tuple[int, int], bool] = {}
         self._chars = 0
         self._depth = self._walk = self._walk_count = 0
 
     def read(self, parts: Iterable[MailPart], *, is_page: bool = False) -> Iterator[Content]:
         """Yields the pictures and then the passages of a message with these parts."""
         yield from self._read_parts(parts, is_page=is_page)
-        yield from self._document.split(_choose_texts(self._sections), self._page)
+        yield from self._split_sections()
 
     def _read_parts(self, parts: Iterable[MailPart], *, is_page: bool = False) -> Iterator[Content]:
         for count, part in enumerate(parts):
@@ -122,6 +140,8 @@ class MailMessageReader:
                 self._document.note(OmissionCause.UNSUPPORTED, detail)
             elif kind.startswith("image/") or suffix in IMAGE_SUFFIXES:
                 yield from self._pictures.load(part.body, self._page)
+            elif kind in DOCUMENT_TYPES or suffix in DOCUMENT_SUFFIXES:
+                yield from self._read_document(part.body, name, suffix)
             elif kind == MESSAGE or suffix == ".eml":
                 yield from self._read_nested(part.body)
             elif kind.startswith(("multipart/", "message/")) and kind not in _TEXT_TYPES:
@@ -156,6 +176,28 @@ class MailMessageReader:
         elif is_attached:
             self._note_unread(name)
 
+    def _read_document(self, body: bytes, name: str, suffix: str) -> Iterator[Content]:
+        """Yields the text so far, and then the passages and pictures of an attached document."""
+        note, who = self._document.note, _describe(name)
+        yield from self._split_sections()
+        try:
+            for content in load_attached(body, suffix, self._options):
+                if self._document.is_full:
+                    break
+                if isinstance(content, Passage):
+                    yield from self._document.split([content.text.rstrip() + "\n\n"], self._page)
+                elif isinstance(content, Picture):
+                    yield replace(content, place=self._pictures.place_next(self._page))
+                elif isinstance(content, Omission):
+                    detail = f"{who}: {content.detail}"
+                    note(content.cause, detail, name=content.name, value=content.value)
+        except MediaError as exc:
+            is_sealed = "encrypted" in exc.reason
+            cause = OmissionCause.ENCRYPTED if is_sealed else OmissionCause.DAMAGED
+            note(cause, f"{who}: {exc.reason}")
+        except ImportError:
+            self._note_unread(name)
+
     def _read_nested(self, body: bytes) -> Iterator[Content]:
         """Reads a forwarded message that was attached as an encoded file."""
         if self._depth >= _MAX_NESTED:
@@ -186,6 +228,26 @@ class MailMessageReader:
             self._chars += len(text)
             self._sections.append(_Section(text, alternative, is_html))
 
+    def _split_sections(self) -> Iterator[Passage]:
+        """Yields the passages of the text so far, of alternatives the plain text or the HTML.
+
+        Plain text is preferred, unless it is only a note that the reader should show HTML.
+        """
+        chars: dict[tuple[tuple[int, int] | None, bool], int] = {}
+        for section in self._sections:
+            key = section.alternative, section.is_html
+            chars[key] = chars.get(key, 0) + len("".join(section.text.split()))
+        texts = []
+        for section in self._sections:
+            at = section.alternative
+            if at is not None:
+                prefers_html = chars.get((at, False), 0) * 3 < chars.get((at, True), 0)
+                if self._prefers_html.setdefault(at, prefers_html) != section.is_html:
+                    continue
+            texts.append(section.text.rstrip() + "\n\n")
+        self._sections.clear()
+        yield from self._document.split(texts, self._page)
+
     def _note_encrypted(self) -> None:
         where = f"message {self._page:,}" if self._page is not None else "the message"
         self._document.note(OmissionCause.ENCRYPTED, f"the text of {where} is encrypted")
@@ -200,7 +262,7 @@ def is_wanted_part(headers: Message, content_type: str) -> bool:
     suffix = PurePath(get_file_name(headers)).suffix.lower()
     return content_type not in _SKIPPED_TYPES and (
         main in ("text", "image", "message")
-        or content_type in _CARD_TYPES | _HTML_TYPES | _RTF_TYPES | _SEALED_TYPES
+        or content_type in _READ_TYPES
         or suffix in _READ_SUFFIXES
     )
 
@@ -223,22 +285,6 @@ def _find_alternative(part: MailPart) -> int | None:
         if parent.content_type == "multipart/alternative":
             serial = parent.serial
     return serial
-
-
-def _choose_texts(sections: list[_Section]) -> Iterator[str]:
-    """Yields the sections as they follow, and of the alternatives the plain text or the HTML.
-
-    Plain text is preferred, unless it is only a note that the reader should show HTML.
-    """
-    chars: dict[tuple[tuple[int, int] | None, bool], int] = {}
-    for section in sections:
-        key = section.alternative, section.is_html
-        chars[key] = chars.get(key, 0) + len("".join(section.text.split()))
-    for section in sections:
-        at = section.alternative
-        prefers_html = chars.get((at, False), 0) * 3 < chars.get((at, True), 0)
-        if at is None or section.is_html == prefers_html:
-            yield section.text.rstrip() + "\n\n"
 
 
 def _format_headers(headers: Message, *, is_inner: bool, is_page: bool) -> str:

@@ -89,7 +89,7 @@ class MsgLoader:
                 ),
             )
             document = DocumentText(path, options.limits)
-            reader = MailMessageReader(document, EmbeddedPictures(options, document))
+            reader = MailMessageReader(document, EmbeddedPictures(options, document), options)
             yield from reader.read(_PartLister(document).list_parts(item, headers, ()))
             yield from document.finish()
 

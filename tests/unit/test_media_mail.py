@@ -8,6 +8,7 @@ import io
 import quopri
 import random
 import unicodedata
+import zipfile
 from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
 from pathlib import Path
@@ -235,6 +236,55 @@ def test_pictures_inside_are_pictures(tmp_path: Path) -> None:
     assert len(pictures) == 3
     assert len({each.place.key() for each in pictures}) == 3
     assert "Attachment: a.jpg" in text
+
+
+def make_docx(words: str) -> bytes:
+    file = io.BytesIO()
+    body = f"<w:document xmlns:w='w'><w:body><w:p><w:r><w:t>{words}</w:t></w:r></w:p></w:body>"
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("[Content_Types].xml", "<Types/>")
+        archive.writestr("word/document.xml", f"{body}</w:document>")
+    return file.getvalue()
+
+
+def test_attached_documents_are_read(tmp_path: Path) -> None:
+    message = EmailMessage()
+    message["Subject"], message["From"] = "Papers", "ann@example.org"
+    message.set_content("see below")
+    for name, data in (
+        ("a.docx", make_docx("the quince contract")),
+        ("b.docx", b"PK\3\4" + bytes(99)),
+    ):
+        message.add_attachment(data, maintype="application", subtype="octet-stream", filename=name)
+    text, contents = read_source(tmp_path, bytes(message))
+    assert "Attachment: a.docx\n\nthe quince contract" in text
+    (omission,) = omissions_of(contents)
+    assert omission.cause == OmissionCause.DAMAGED
+    assert omission.detail.startswith("the attachment b.docx: ")
+
+
+def test_one_of_alternatives_is_read_around_an_attachment(tmp_path: Path) -> None:
+    mixed = b"".join(
+        (
+            b"--m\nContent-Type: text/html\n\n<p>the marked quince</p>\n",
+            b"--m\nContent-Type: application/octet-stream; name=a.docx\n",
+            b"Content-Transfer-Encoding: base64\n\n",
+            base64.encodebytes(make_docx("the medlar contract")),
+            b"--m\nContent-Type: text/html\n\n<p>and the marked plum</p>\n--m--\n",
+        )
+    )
+    source = (
+        DATED
+        + b"Content-Type: multipart/alternative; boundary=a\n\n"
+        + b"--a\n\nthe plain quince and the plain plum\n"
+        + b"--a\nContent-Type: multipart/mixed; boundary=m\n\n"
+        + mixed
+        + b"--a--\n"
+    )
+    text = text_of(tmp_path, source)
+    assert "the plain quince and the plain plum" in text
+    assert "the medlar contract" in text
+    assert "marked" not in text
 
 
 def test_no_encoded_file_is_text(tmp_path: Path) -> None:
