@@ -263,6 +263,28 @@ def test_attached_documents_are_read(tmp_path: Path) -> None:
     assert omission.detail.startswith("the attachment b.docx: ")
 
 
+def test_an_attached_pdf_is_read(tmp_path: Path) -> None:
+    page = b"BT /F 24 Tf 72 700 Td (the quince report) Tj ET"
+    objects = [
+        b"<</Type/Catalog/Pages 2 0 R>>",
+        b"<</Type/Pages/Kids[3 0 R]/Count 1>>",
+        b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 612 792]/Contents 4 0 R"
+        b"/Resources<</Font<</F<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>>>>>>>",
+        b"<</Length %d>>stream\n%b\nendstream" % (len(page), page),
+    ]
+    pdf = b"%PDF-1.4\n" + b"".join(
+        b"%d 0 obj%b endobj\n" % (number, each) for number, each in enumerate(objects, start=1)
+    )
+    message = EmailMessage()
+    message["Subject"], message["From"] = "Papers", "ann@example.org"
+    message.set_content("see below")
+    trailer = b"trailer<</Root 1 0 R>>\n%%EOF"
+    message.add_attachment(pdf + trailer, maintype="application", subtype="pdf")
+    text, contents = read_source(tmp_path, bytes(message))
+    assert "the quince report" in text
+    assert not omissions_of(contents)
+
+
 def test_one_of_alternatives_is_read_around_an_attachment(tmp_path: Path) -> None:
     mixed = b"".join(
         (
