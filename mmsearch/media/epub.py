@@ -13,17 +13,18 @@ from pathlib import Path
 
 from mmsearch.errors import DecodeError
 from mmsearch.media.base import Content, Described, LoadOptions
-from mmsearch.media.document_archive import READ_ERRORS, DocumentArchive, EncryptedMember
+from mmsearch.media.document_archive import READ_ERRORS, DocumentArchive
 from mmsearch.media.document_text import DocumentText
 from mmsearch.media.embedded_pictures import EmbeddedPictures
 from mmsearch.media.encoding import read_text
 from mmsearch.media.epub_package import find_encrypted, read_package
 from mmsearch.media.html import extract_lines
 from mmsearch.media.office_parts import resolve_target
-from mmsearch.types import Modality
+from mmsearch.types import Modality, OmissionCause
 
-# The tree of a page takes some ten times its size.
 _MAX_CHAPTER_BYTES = 16 * 1024**2
+# The tree of a page takes some fifty times its size: long ones are read in parts.
+_PART_CHARS = 2 * 1024**2
 _PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".webp")
 _MAX_PICTURES = 1000
 _ENCODING = re.compile(rb"\s*<\?xml[^>]{0,100}?encoding\s*=\s*[\"']([\w.:-]{2,40})")
@@ -68,29 +69,47 @@ class EpubLoader:
                 if name.lower().endswith(_PICTURE_SUFFIXES):
                     names.append(name)
                 else:
-                    source = _read_chapter(archive, name, encrypted)
-                    lines = _read_lines(text.guard(source, f"chapter {page}"), name, names)
-                    yield from text.split(lines, page)
+                    if name in encrypted:
+                        text.note(OmissionCause.ENCRYPTED, f"chapter {page} is encrypted")
+                        continue
+                    sources = text.guard(
+                        _read_chapter(archive, name, page, text), f"chapter {page}"
+                    )
+                    yield from text.split(_read_lines(sources, name, names), page)
                 for each in names:
                     if each not in encrypted:
                         yield from pictures.load_member(archive, each, page)
             yield from text.finish()
 
 
-def _read_chapter(archive: DocumentArchive, name: str, encrypted: frozenset[str]) -> Iterator[str]:
-    """Yields the HTML of a chapter; as far as it goes if it is damaged."""
-    if name in encrypted:
-        raise EncryptedMember(f"{name} is encrypted")
+def _read_chapter(
+    archive: DocumentArchive, name: str, page: int, text: DocumentText
+) -> Iterator[str]:
+    """Yields the HTML of a chapter in parts; as far as it goes if it is damaged."""
     data = bytearray()
     try:
         for block in archive.read_blocks(name):
             data += block
-            if len(data) >= _MAX_CHAPTER_BYTES:
+            if len(data) > _MAX_CHAPTER_BYTES:
+                detail = f"chapter {page}: what comes after {_MAX_CHAPTER_BYTES:,} bytes"
+                text.note(OmissionCause.LIMIT, detail)
                 break
     except READ_ERRORS:
-        yield _decode(bytes(data))
+        yield from _split_source(_decode(bytes(data)))
         raise
-    yield _decode(bytes(data))
+    yield from _split_source(_decode(bytes(data)))
+
+
+def _split_source(source: str) -> Iterator[str]:
+    """Yields HTML in parts that end with a paragraph or at least with a tag."""
+    at = 0
+    while len(source) - at > _PART_CHARS:
+        middle, limit = at + _PART_CHARS // 2, at + _PART_CHARS
+        ends = (source.rfind(mark, middle, limit) + len(mark) for mark in ("</p>", "</div>", ">"))
+        end = next((end for end in ends if end > middle), limit)
+        yield source[at:end]
+        at = end
+    yield source[at:]
 
 
 def _decode(data: bytes) -> str:

@@ -176,3 +176,10 @@ def test_every_word_is_found(tmp_path_factory: pytest.TempPathFactory, words: li
     chapters = [page(f"<p>{escape(word)}</p>") for word in words]
     _, contents = read(write(tmp_path_factory.mktemp("words") / "a", chapters))
     assert lines_of(contents) == list(enumerate(words, start=1))
+
+
+def test_a_long_chapter_is_read_in_parts(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.epub", [page("<p>plums and <b>pears</b></p>" * 90_000)])
+    _, contents = read(path)
+    assert {line for _, line in lines_of(contents)} == {"plums and pears"}
+    assert len(lines_of(contents)) == 90_000
