@@ -469,3 +469,26 @@ def test_lists_of_pages_name_each(pages: set[int]) -> None:
 
 def test_a_list_of_many_pages_is_short() -> None:
     assert len(format_pages(range(1, 9_000, 3))) < 200
+
+
+def test_hostile_objects_cost_no_text(tmp_path: Path) -> None:
+    made = PdfBuilder()
+    huge = made.add(
+        "<< /Type /XObject /Subtype /Image /Width 60000 /Height 60000 /ColorSpace /DeviceRGB "
+        "/BitsPerComponent 8 /Filter /FlateDecode >>",
+        zlib.compress(bytes(1_000_000)),
+    )
+    form = made.add("<< >>")
+    made.objects[form] = (
+        f"<< /Type /XObject /Subtype /Form /BBox [0 0 9 9] /Length 14 /Resources << /XObject "
+        f"<< /F {form} 0 R >> >> >>\nstream\n/F Do         \nendstream"
+    ).encode()
+    made.add_page(
+        f"q 600 0 0 800 0 0 cm /Im Do Q {TEXT}", resources=f"/XObject << /Im {huge} 0 R >>"
+    )
+    made.add_page(f"/F Do {TEXT}", resources=f"/XObject << /F {form} 0 R >>")
+    note = made.add("<< /Type /Annot /Subtype /Text /Rect [0 0 1e30 1] /Contents (a note) >>")
+    made.add_page("1e38 0 0 1e38 0 0 cm 0 0 9 9 re f", f"/Annots [{f'{note} 0 R ' * 9000}]")
+    contents = read(made.write(tmp_path / "a.pdf"))
+    assert {each.page for each in contents if isinstance(each, Passage)} == {1, 2, 3}
+    assert [(each.cause, each.name) for each in omissions_in(contents)] == [("limit", "pixels")]
