@@ -21,6 +21,8 @@ MAX_SOUND_S = 600.0
 POSTER_S = 20.0
 """The latest default still of a video, else at a tenth of its length: many begin with black."""
 _PICTURED = (Modality.IMAGE, Modality.VIDEO)
+# Documents whose pages can be drawn.
+_DRAWN_FORMATS = frozenset({"pdf"})
 _HEARD = (Modality.AUDIO, Modality.VIDEO)
 
 Kind = Literal["picture", "waveform"]
@@ -89,10 +91,11 @@ class PreviewRequest:
 def request_image(asset: Asset, *, at_s: float | None, page: int | None, px: int) -> PreviewRequest:
     """Requests the image of an asset, or a still of a film; raises QueryError where it has none.
 
-    A time counts for films and a page for images; sizes are rounded up to `STEPS_PX`, and none is
-    larger than the source.
+    A time counts for films and a page for images and PDF files; sizes are rounded up to `STEPS_PX`,
+    and none is larger than the source.
     """
-    if asset.modality not in _PICTURED:
+    is_paged = asset.modality is Modality.IMAGE or asset.metadata.format in _DRAWN_FORMATS
+    if asset.modality not in _PICTURED and not is_paged:
         raise QueryError(f"there is no picture of {_check_id(asset)}")
     if px < 1:
         raise QueryError(f"a picture is at least 1 pixel long, not {px}")
@@ -104,7 +107,7 @@ def request_image(asset: Asset, *, at_s: float | None, page: int | None, px: int
     if metadata.width_px and metadata.height_px:
         px = min(px, max(metadata.width_px, metadata.height_px))
     step_px = _round_to_step(px, STEPS_PX)
-    if asset.modality is Modality.IMAGE:
+    if is_paged:
         return PreviewRequest(asset.id, "picture", step_px, page=page or 1)
     if at_s is None:
         at_s = min((metadata.duration_s or 0.0) / 10, POSTER_S)

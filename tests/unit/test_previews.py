@@ -34,7 +34,8 @@ FILM = Asset(
 )
 PHOTO = Asset(ID, Modality.IMAGE, 9, Metadata(format="JPEG", width_px=3000, height_px=4000))
 SOUND = Asset(ID, Modality.AUDIO, 9, Metadata(format="flac", duration_s=1000.0))
-TEXT = Asset(ID, Modality.TEXT, 9, Metadata(format="pdf"))
+TEXT = Asset(ID, Modality.TEXT, 9, Metadata(format="docx"))
+PDF = Asset(ID, Modality.TEXT, 9, Metadata(format="pdf", page_count=7))
 KEY = "a" * 32
 
 
@@ -96,6 +97,11 @@ def test_no_more_than_ten_minutes_are_drawn(start_s: float, length_s: float) -> 
     assert 0 < found.end_s - found.start_s <= preview_request.MAX_SOUND_S + 0.2
     assert found.start_s <= start_s + 1e-6
     assert found.end_s >= min(start_s + length_s, start_s + preview_request.MAX_SOUND_S) - 1e-6
+
+
+def test_pages_of_a_pdf_have_pictures() -> None:
+    assert picture(PDF).page == 1
+    assert picture(PDF, page=5).page == 5
 
 
 def test_a_waveform_of_everything_has_ten_minutes() -> None:
