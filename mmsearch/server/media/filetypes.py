@@ -53,6 +53,11 @@ _TYPES: Mapping[Modality, Mapping[str, str]] = MappingProxyType(
         },
     }
 )
+_PLAIN_FORMATS = frozenset(
+    {"", "text", "markdown", "csv", "json", "html", "svg", "srt", "vtt", "ass", "ssa", "subtitles"}
+    | {"eml", "emlx", "mbox", "mhtml", "ipynb", "vcf", "ics"}
+)
+"""Formats of texts whose bytes are text; the others are packages and binary documents."""
 # The others are played by all browsers of today with their usual codecs:
 # https://developer.mozilla.org/docs/Web/Media/Guides/Formats. Matroska is not told from WebM by its
 # content alone.
@@ -74,9 +79,9 @@ def choose_content_type(asset: Asset, name: str = "") -> ContentType:
     """
     form = asset.metadata.format
     if asset.modality is Modality.TEXT:
-        if form in ("pdf", "docx"):
-            return ContentType("application/pdf" if form == "pdf" else UNKNOWN, is_inline=False)
-        return ContentType(PLAIN, is_inline=True)
+        if form in _PLAIN_FORMATS:
+            return ContentType(PLAIN, is_inline=True)
+        return ContentType("application/pdf" if form == "pdf" else UNKNOWN, is_inline=False)
     media_type = _TYPES.get(asset.modality, {}).get(form)
     if media_type is None:
         return ContentType(UNKNOWN, is_inline=False)
