@@ -38,7 +38,7 @@ from mmsearch.store.location import Location
 from mmsearch.store.manifest import Manifest
 from mmsearch.store.reader import Reader
 from mmsearch.store.rows import FileRow
-from mmsearch.types import Hit, Modality, Moment, Segment
+from mmsearch.types import Hit, Moment, Segment
 
 if TYPE_CHECKING:
     from mmsearch_indexers.events import Event, Finished
@@ -212,9 +212,7 @@ class Library(Closing):
         The moment is listened to again, which takes about as long as a tenth of it. Empty for what
         has no sound; raises QueryError where the file cannot be read any more.
         """
-        if hit.segment.span is None or hit.kind not in (Modality.AUDIO, Modality.VIDEO):
-            return ()
-        return transcribe_words(Path(hit.path), hit.segment.span, self._encoders.transcriber)
+        return transcribe_words(hit, lambda: self._encoders.transcriber)
 
     def heat_map(
         self, hit: Hit, query: str | Query, *, moment: Moment | None = None, is_quick: bool = False

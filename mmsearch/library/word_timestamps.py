@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,33 +12,38 @@ from mmsearch.errors import MediaError, QueryError
 from mmsearch.media.base import AudioBlock, LoadOptions
 from mmsearch.media.isolation import Decoder
 from mmsearch.sound_segments import SPEECH_RATE_HZ
-from mmsearch.types import Span
+from mmsearch.types import Modality, Span
 
 if TYPE_CHECKING:
     from mmsearch.encoders.base import Transcriber, Word
-    from mmsearch.types import SampleArray
+    from mmsearch.types import Hit, SampleArray
 
 MARGIN_S = 0.5
 """Sound that is heard before and after, so that no word is cut."""
 
 
-def transcribe_words(path: Path, span: Span, transcriber: Transcriber) -> tuple[Word, ...]:
-    """Returns the words spoken in a file within a span, each with its span.
+def transcribe_words(hit: Hit, load_transcriber: Callable[[], Transcriber]) -> tuple[Word, ...]:
+    """Returns the words spoken in the best moment of a hit, each with its span.
 
-    Raises QueryError where the file cannot be read any more.
+    Empty for what has no sound. Raises QueryError where the file cannot be read any more.
     """
-    begin_s = max(0.0, span.start_s - MARGIN_S)
+    span, path = hit.segment.span, Path(hit.path)
+    if span is None or hit.kind not in (Modality.AUDIO, Modality.VIDEO):
+        return ()
+    around = Span(max(0.0, span.start_s - MARGIN_S), span.end_s + MARGIN_S)
     try:
-        samples, start_s = _read_span(path, Span(begin_s, span.end_s + MARGIN_S))
+        samples, start_s = _read_span(path, around, hit.segment.place.track)
     except MediaError as exc:
         raise QueryError(f"{path} cannot be listened to: {exc.reason}") from exc
-    heard = transcriber.transcribe(samples, start_s, with_words=True)
+    heard = load_transcriber().transcribe(samples, start_s, with_words=True)
     return tuple(word for said in heard for word in said.words if word.span.overlap_s(span) > 0)
 
 
-def _read_span(path: Path, span: Span) -> tuple[SampleArray, float]:
+def _read_span(path: Path, span: Span, sound_track: int | None) -> tuple[SampleArray, float]:
     """Returns (n,) float32 at 16 kHz of `span`, and its start in the file."""
-    options = LoadOptions(sample_rates_hz=(SPEECH_RATE_HZ,), only=span, track="sound")
+    options = LoadOptions(
+        sample_rates_hz=(SPEECH_RATE_HZ,), only=span, track="sound", sound_track=sound_track
+    )
     parts: list[SampleArray] = []
     first_s = span.start_s
     with Decoder() as decoder:

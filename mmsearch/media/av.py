@@ -17,6 +17,7 @@ from mmsearch.media.base import Content, Described, LoadOptions
 from mmsearch.media.container import get_stated_length_s
 from mmsearch.media.cues import load_cues
 from mmsearch.media.frames import PictureTrack, compute_upright_size, get_stated_end_s
+from mmsearch.media.picture_sidecars import add_facts_beside
 from mmsearch.media.seeking import MAX_ERRORS, MAX_IDLE_PACKETS, SeekableSource
 from mmsearch.media.sound_tracks import MAX_SOUND_TRACKS, SoundTracks
 from mmsearch.types import Modality, Omission, OmissionCause
@@ -44,7 +45,7 @@ class AvLoader:
             return
         with closing(SeekableSource(path, options)) as source:
             modality = Modality.AUDIO if source.video is None else Modality.VIDEO
-            metadata = source.read_metadata()
+            metadata = add_facts_beside(path, source.read_metadata())
             run = _DecodingPass(source)
             contents = run.decode_contents()
             # Only a frame states its rotation: contents before it are held back.

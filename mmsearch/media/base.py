@@ -61,8 +61,9 @@ class LoadOptions:
     `only`, `track` and `page` select a part of a file; a loader may ignore them and yield more.
     `only` is a span: of sound it selects the samples in it; of a video the picture of the shot
     with that span or, where the span is empty, the frame shown at that time (past the end, the
-    last), without subtitles. `track` then leaves out the pictures or the sound of a video. `page`
-    is a page or frame of an image, from 1.
+    last), without subtitles. `track` then leaves out the pictures or the sound of a video, and
+    `sound_track` selects one of several sound tracks, from 1. `page` is a page or frame of an
+    image, from 1.
 
     Raises ValueError for no rate, a rate outside 1000..192000, and an impossible span or page.
     """
@@ -77,6 +78,7 @@ class LoadOptions:
     legible_px: int = 0
     only: Span | None = None
     track: Track = "both"
+    sound_track: int | None = None
     page: int | None = None
 
     def __post_init__(self) -> None:

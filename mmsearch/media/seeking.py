@@ -26,7 +26,7 @@ from mmsearch.media.timeline import Timeline
 from mmsearch.types import Metadata
 
 if TYPE_CHECKING:
-    from av import AudioFrame, Packet, VideoFrame
+    from av import AudioFrame, AudioStream, Packet, VideoFrame
     from av.stream import Stream
 
 
@@ -69,10 +69,16 @@ class SeekableSource:
         except BaseException:
             self.container.close()
             raise
-        self.video, self.audio = self._tracks.video, self._tracks.audio
+        self.video, self.audio = self._tracks.video, self._choose_sound()
         self.sounds = self._tracks.sounds
         self.origin_s = get_origin_s(self.container)
         self.aspect = get_pixel_aspect(self.video)
+
+    def _choose_sound(self) -> AudioStream | None:
+        """Returns the sound track that the options select, else the default one."""
+        number, streams = self.options.sound_track, self.container.streams.audio
+        stream = streams[number - 1] if number and number <= len(streams) else None
+        return stream if stream in self._tracks.sounds else self._tracks.audio
 
     def close(self) -> None:
         """Closes the file."""
