@@ -20,8 +20,8 @@ from PIL import Image, ImageOps
 from benchmarks import drawn, measure
 from mmsearch.duplicates.grouping import group_thumbprints
 from mmsearch.media.base import LoadOptions, Picture
+from mmsearch.media.pictures.thumbprint import THUMBPRINT_BYTES, compute_thumbprint, remove_padding
 from mmsearch.media.registry import load
-from mmsearch.media.thumbprint import THUMBPRINT_BYTES, compute_thumbprint, remove_padding
 from mmsearch.runtime.resize import fit_pixels
 from mmsearch.types import PictureFit
 

@@ -26,11 +26,11 @@ from mmsearch.encoders.base import Context
 from mmsearch.encoders.ocr.pipeline import OcrPipeline
 from mmsearch.encoders.ocr.rapidocr import RapidOcr
 from mmsearch.media.base import LoadOptions
-from mmsearch.media.text_detection import DETECTION_FIT, detect_text, prepare_ocr_picture
+from mmsearch.media.pictures.text_detection import DETECTION_FIT, detect_text, prepare_ocr_picture
 from mmsearch.models.model_store import open_default_store
 from mmsearch.models.presets import RAPIDOCR
 from mmsearch.runtime.resize import fit_pixels
-from mmsearch.segmenter import CHUNK_TOKENS, LEGIBLE_PX
+from mmsearch.segmentation.segmenter import CHUNK_TOKENS, LEGIBLE_PX
 from mmsearch.types import Place
 
 

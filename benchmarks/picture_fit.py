@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from mmsearch.media.pixels import draft_jpeg, render_upright
+from mmsearch.media.pictures.pixels import draft_jpeg, render_upright
 from mmsearch.types import PictureFit
 
 BICUBIC = Image.Resampling.BICUBIC

@@ -15,7 +15,7 @@ from mmsearch.config import cpu_count
 from mmsearch.media.base import Limits, LoadOptions
 from mmsearch.media.files import is_gone, make_absolute, make_storable
 from mmsearch.runtime.concurrency import run_in_thread, run_uninterrupted
-from mmsearch.segmenter import make_load_options
+from mmsearch.segmentation.segmenter import make_load_options
 from mmsearch.store.location import Location
 from mmsearch.store.reader import Reader
 from mmsearch.store.rows import EncodedAsset, FileRow

@@ -12,14 +12,14 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mmsearch import segmenter
 from mmsearch.errors import MediaError, UnsupportedMedia
 from mmsearch.media import registry
 from mmsearch.media.asset_ids import compute_asset_id
 from mmsearch.media.base import Content, Described, LoadOptions
 from mmsearch.media.files import make_storable
 from mmsearch.media.isolation import CancelledError, Decoder
-from mmsearch.segmenter import AssetDescription, WorkItem
+from mmsearch.segmentation import segmenter
+from mmsearch.segmentation.segmenter import AssetDescription, WorkItem
 from mmsearch.store.rows import EncodedAsset, EncodedSegment
 from mmsearch.types import Asset, Modality
 from mmsearch_indexers.batch_queue import BatchQueue

@@ -11,7 +11,7 @@ from mmsearch.errors import MediaError, UnsupportedMedia
 from mmsearch.media.asset_ids import make_refused_id
 from mmsearch.media.base import Limits
 from mmsearch.media.files import make_storable
-from mmsearch.segmenter import make_empty_segment
+from mmsearch.segmentation.segmenter import make_empty_segment
 from mmsearch.store.reader import Reader
 from mmsearch.store.rows import EncodedAsset, EncodedSegment
 from mmsearch.types import Asset, Metadata, Modality, Omission, OmissionCause

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from mmsearch.analytics import asset_rows
 from mmsearch.duplicates.near_duplicates import ThumbprintPairs
-from mmsearch.media.thumbprint import MIRROR, compute_hashes, unpack_levels
+from mmsearch.media.pictures.thumbprint import MIRROR, compute_hashes, unpack_levels
 
 if TYPE_CHECKING:
     from mmsearch.index.base import RowArray

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmsearch.duplicates.alignment import WHOLE, align_boxes, measure_distance, normalize, overlay
-from mmsearch.media.thumbprint import (
+from mmsearch.media.pictures.thumbprint import (
     HASH_SIDE,
     MIRROR,
     SIDE_PX,
@@ -80,7 +80,7 @@ differs in 5 bits at most, with 8 % in 8."""
 class ThumbprintPairs:
     """Thumbprints that are compared with each other, known by their rows.
 
-    `looks` is (n, 1024) uint8 as `mmsearch.media.thumbprint` makes them.
+    `looks` is (n, 1024) uint8 as `mmsearch.media.pictures.thumbprint` makes them.
     """
 
     def __init__(self, looks: NDArray[np.uint8]) -> None:

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mmsearch import segmenter
 from mmsearch.errors import MediaError, QueryError
 from mmsearch.media.asset_ids import compute_asset_id
 from mmsearch.media.base import LoadOptions
 from mmsearch.media.isolation import CancelledError, Decoder
 from mmsearch.query.algebra import Term, TermKind
 from mmsearch.search.query_vectors import ExampleVectors
-from mmsearch.segmenter import AssetDescription
+from mmsearch.segmentation import segmenter
+from mmsearch.segmentation.segmenter import AssetDescription
 from mmsearch.types import Modality, Tag
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import numpy as np
 from mmsearch.errors import MediaError, QueryError
 from mmsearch.media.base import AudioBlock, LoadOptions
 from mmsearch.media.isolation import Decoder
-from mmsearch.sound_segments import SPEECH_RATE_HZ
+from mmsearch.segmentation.sound_segments import SPEECH_RATE_HZ
 from mmsearch.types import Modality, Span
 
 if TYPE_CHECKING:

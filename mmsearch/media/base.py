@@ -25,8 +25,9 @@ class Limits:
     """Bounds on the work and memory that one file may cost.
 
     `pages` is of documents, `picture_pages` of pictures such as TIFF. `stall_s` is the longest time
-    between two contents; the parent of the decoder process enforces it. `memory_bytes` bounds the allocations of a decoder process, where the operating system can.
-    `values` bounds one array of a plugin, `contents` the number of its contents of one file.
+    between two contents; the parent of the decoder process enforces it. `memory_bytes` bounds the
+    allocations of a decoder process, where the operating system can. `values` bounds one array of a
+    plugin, `contents` the number of its contents of one file.
     """
 
     pixels: int = 200_000_000
@@ -107,7 +108,8 @@ class Described:
 class OcrPicture:
     """A picture at the size that OCR needs: (height, width, 3) uint8 RGB, upright.
 
-    `boxes` are the places of possible text, by `mmsearch.media.text_detection`, likeliest first.
+    `boxes` are the places of possible text, by `mmsearch.media.pictures.text_detection`, the
+    likeliest first.
     """
 
     pixels: PixelArray

@@ -25,8 +25,8 @@ from mmsearch.media.base import (
     Reading,
     describe_pixel_excess,
 )
+from mmsearch.media.pictures.text_detection import prepare_ocr_picture
 from mmsearch.media.strings import clean
-from mmsearch.media.text_detection import prepare_ocr_picture
 from mmsearch.runtime.resize import fit_pixels
 
 if TYPE_CHECKING:

@@ -17,22 +17,22 @@ from mmsearch.media.strings import clean
 
 LOADERS: Mapping[str, str] = MappingProxyType(
     {
-        "image": "mmsearch.media.image:ImageLoader",
-        "av": "mmsearch.media.av:AvLoader",
-        "text": "mmsearch.media.text:TextLoader",
-        "html": "mmsearch.media.html:HtmlLoader",
-        "pdf": "mmsearch.media.pdf:PdfLoader",
-        "docx": "mmsearch.media.docx:DocxLoader",
-        "epub": "mmsearch.media.epub:EpubLoader",
-        "opendocument": "mmsearch.media.opendocument:OpenDocumentLoader",
-        "presentation": "mmsearch.media.presentation:PresentationLoader",
-        "rtf": "mmsearch.media.rtf:RtfLoader",
-        "spreadsheet": "mmsearch.media.spreadsheet:SpreadsheetLoader",
-        "subtitles": "mmsearch.media.subtitles:SubtitlesLoader",
-        "mail": "mmsearch.media.mail:MailLoader",
-        "msg": "mmsearch.media.msg:MsgLoader",
-        "cards": "mmsearch.media.cards:CardsLoader",
-        "notebook": "mmsearch.media.notebook:NotebookLoader",
+        "image": "mmsearch.media.pictures.image:ImageLoader",
+        "av": "mmsearch.media.av.av_loader:AvLoader",
+        "text": "mmsearch.media.texts.text:TextLoader",
+        "html": "mmsearch.media.texts.html:HtmlLoader",
+        "pdf": "mmsearch.media.documents.pdf:PdfLoader",
+        "docx": "mmsearch.media.documents.docx:DocxLoader",
+        "epub": "mmsearch.media.documents.epub:EpubLoader",
+        "opendocument": "mmsearch.media.documents.opendocument:OpenDocumentLoader",
+        "presentation": "mmsearch.media.documents.presentation:PresentationLoader",
+        "rtf": "mmsearch.media.documents.rtf:RtfLoader",
+        "spreadsheet": "mmsearch.media.documents.spreadsheet:SpreadsheetLoader",
+        "subtitles": "mmsearch.media.av.subtitles:SubtitlesLoader",
+        "mail": "mmsearch.media.mail.mail_loader:MailLoader",
+        "msg": "mmsearch.media.mail.msg:MsgLoader",
+        "cards": "mmsearch.media.mail.cards:CardsLoader",
+        "notebook": "mmsearch.media.documents.notebook:NotebookLoader",
     }
 )
 """Classes of loaders by the names that `sniff` returns."""

@@ -8,10 +8,11 @@ import stat
 from pathlib import Path
 
 from mmsearch.errors import DecodeError, UnsupportedMedia
-from mmsearch.media import compound_file, signatures
-from mmsearch.media.encoding import decode_if_text
-from mmsearch.media.text_formats import find_text_format
-from mmsearch.media.zip_kinds import detect_zip_loader
+from mmsearch.media import signatures
+from mmsearch.media.documents import compound_file
+from mmsearch.media.documents.zip_kinds import detect_zip_loader
+from mmsearch.media.texts.encoding import decode_if_text
+from mmsearch.media.texts.text_formats import find_text_format
 
 HEAD_BYTES = 8192
 

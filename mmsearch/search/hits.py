@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from mmsearch.duplicates.stacks import stack_hits
 from mmsearch.index.base import NO_ROW
 from mmsearch.runtime.concurrency import submit
 from mmsearch.search.explanation import explain
@@ -52,9 +51,8 @@ def build_hits(
     through: FilterMask | None,
     limit: int,
     is_grouped: bool = True,
-    is_stacked: bool = False,
 ) -> list[Hit]:
-    """Builds the hits of ranked assets, in order; `is_stacked` puts those of one shot together.
+    """Builds the hits of ranked assets, in order.
 
     `removed` are rows of segments that are not shown and have no scores in `ranked`.
     """
@@ -90,7 +88,6 @@ def build_hits(
                 why=explain(spaces, moments[0], query),
             )
         )
-    hits = stack_hits(hits) if is_stacked else hits
     return hits if is_grouped else _split_moments(hits, query)[:limit]
 
 

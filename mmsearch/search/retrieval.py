@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mmsearch.duplicates.grouping import group_ranking
+from mmsearch.duplicates.stacks import stack_hits
 from mmsearch.runtime.concurrency import ConcurrencyGauge, submit
 from mmsearch.search import dense, fusion, lexical, listing, metadata
 from mmsearch.search.hits import RankedAsset, build_hits
@@ -88,6 +89,7 @@ def rank(plan: SearchPlan, lexical_scores: Scores, metadata_scores: Scores) -> l
         depth *= DEEPER
         lexical_scores = submit(partial(_score_lexical, plan, depth))
     evidence = _drop_segments(evidence, matched)
+    ranking = plan.request.ranking
     ranked = build_hits(
         plan.snapshot,
         [
@@ -99,9 +101,10 @@ def rank(plan: SearchPlan, lexical_scores: Scores, metadata_scores: Scores) -> l
         models=plan.provenance,
         through=plan.filter_mask,
         limit=limit,
-        is_grouped=plan.request.ranking.group,
-        is_stacked=plan.request.ranking.dedupe,
+        is_grouped=ranking.group,
     )
+    if ranking.group and ranking.dedupe:
+        ranked = stack_hits(ranked)
     # Without groups a moment is a hit, and those of an asset are not all as good as the best.
     return [hit for hit in ranked if hit.score >= cutoff.rest]
 

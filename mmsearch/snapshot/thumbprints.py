@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmsearch.index.vector_matrix import Column
-from mmsearch.media.thumbprint import THUMBPRINT_BYTES
+from mmsearch.media.pictures.thumbprint import THUMBPRINT_BYTES
 
 if TYPE_CHECKING:
     from mmsearch.index.array_folders import Arrays

@@ -64,7 +64,10 @@ ASSETS_SCHEMA = pa.schema(
         ("language", pa.string()),
         ("description", pa.string()),
         pa.field("indexed_at", _TIMESTAMP, nullable=False),
-        (THUMBPRINT, pa.binary(THUMBPRINT_BYTES)),  # of an image, see mmsearch.media.thumbprint
+        (
+            THUMBPRINT,
+            pa.binary(THUMBPRINT_BYTES),
+        ),  # of an image, see mmsearch.media.pictures.thumbprint
         ("keywords", pa.list_(pa.string())),
         ("location", pa.string()),
         ("omissions", pa.list_(_OMISSION)),

@@ -15,7 +15,7 @@ from benchmarks.duplicates import ASKED
 from mmsearch.duplicates.grouping import group_ranking
 from mmsearch.library import doctor
 from mmsearch.library.library import Library
-from mmsearch.media.thumbprint import THUMBPRINT_BYTES
+from mmsearch.media.pictures.thumbprint import THUMBPRINT_BYTES
 from mmsearch.snapshot.snapshot import Snapshot, open_snapshot
 from mmsearch.store import manifest as manifests
 from mmsearch.store.location import Location

@@ -20,7 +20,7 @@ from mmsearch.analytics import asset_rows, duplicate_groups, projection, tags
 from mmsearch.analytics.projection import ProjectionMethod
 from mmsearch.errors import MissingExtra, QueryError
 from mmsearch.library.library import Library
-from mmsearch.media.thumbprint import MIRROR
+from mmsearch.media.pictures.thumbprint import MIRROR
 from mmsearch.snapshot.snapshot import Snapshot
 from mmsearch.types import Modality
 from tests.fakes import COLOURS, fake_library, write_film, write_picture, write_sound, write_text

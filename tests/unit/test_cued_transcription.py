@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from mmsearch.encoders.base import Utterance
-from mmsearch.encoders.speech.cued_transcription import CuedTranscription
 from mmsearch.media.base import Cue, CueRole
+from mmsearch.segmentation.cued_transcription import CuedTranscription
 from mmsearch.types import Place, Span
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from benchmarks import drawn
 from mmsearch.duplicates import grouping
 from mmsearch.duplicates.grouping import group_thumbprints
 from mmsearch.duplicates.near_duplicates import ThumbprintPairs
-from mmsearch.media.thumbprint import THUMBPRINT_BYTES, compute_thumbprint
+from mmsearch.media.pictures.thumbprint import THUMBPRINT_BYTES, compute_thumbprint
 from tests.unit.test_thumbprint import scenery
 
 SEEDS = range(40)

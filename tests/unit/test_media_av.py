@@ -17,7 +17,10 @@ import numpy as np
 import pytest
 
 from mmsearch.errors import DecodeError, MediaTooLarge, UnsupportedMedia
-from mmsearch.media.audio_resampling import SoundTrack
+from mmsearch.media.av.audio_resampling import SoundTrack
+from mmsearch.media.av.container import open_container
+from mmsearch.media.av.shot_detection import ShotDetector, ShotUpdate
+from mmsearch.media.av.timeline import Timeline
 from mmsearch.media.base import (
     AudioBlock,
     Content,
@@ -27,10 +30,7 @@ from mmsearch.media.base import (
     LoadOptions,
     Picture,
 )
-from mmsearch.media.container import open_container
 from mmsearch.media.registry import load
-from mmsearch.media.shot_detection import ShotDetector, ShotUpdate
-from mmsearch.media.timeline import Timeline
 from mmsearch.types import Modality, PictureFit, Span
 
 RATE = 16_000

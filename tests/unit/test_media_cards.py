@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from mmsearch.errors import MediaError
 from mmsearch.media.base import Described, Limits, LoadOptions, Passage
-from mmsearch.media.cards import format_cards
-from mmsearch.media.content_lines import split_fields
+from mmsearch.media.mail.cards import format_cards
+from mmsearch.media.mail.content_lines import split_fields
 from mmsearch.media.registry import load
 from mmsearch.media.sniff import sniff
 from mmsearch.types import Metadata, Omission

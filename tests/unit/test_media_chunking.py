@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmsearch.media.base import Passage
-from mmsearch.media.chunking import Chunk, split_chunks, split_sentences
+from mmsearch.media.texts.chunking import Chunk, split_chunks, split_sentences
 
 
 def by_words(texts: Sequence[str]) -> list[int]:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from mmsearch.errors import DecodeError, UnsupportedMedia
-from mmsearch.media import clip_reader, seeking
+from mmsearch.media.av import clip_reader, seeking
 from mmsearch.media.base import AudioBlock, Content, Cue, Described, LoadOptions, Picture
 from mmsearch.media.isolation import Decoder
 from mmsearch.media.registry import load

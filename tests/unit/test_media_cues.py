@@ -14,20 +14,20 @@ from av.stream import Disposition
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmsearch.media.base import Cue, Limits, LoadOptions
-from mmsearch.media.cue_index import CueIndex
-from mmsearch.media.languages import guess_language, parse_language
-from mmsearch.media.registry import load
-from mmsearch.media.sidecars import find_sidecars
-from mmsearch.media.strings import split_words
-from mmsearch.media.subtitle_tracks import (
+from mmsearch.languages import guess_language, parse_language
+from mmsearch.media.av.cue_index import CueIndex
+from mmsearch.media.av.subtitle_tracks import (
     SubtitleTrack,
     describe_sidecar,
     is_telemetry,
     join_words,
     merge_tracks,
 )
-from mmsearch.media.subtitles import read_cues, strip_tags
+from mmsearch.media.av.subtitles import read_cues, strip_tags
+from mmsearch.media.base import Cue, Limits, LoadOptions
+from mmsearch.media.registry import load
+from mmsearch.media.sidecars import find_sidecars
+from mmsearch.media.strings import split_words
 from mmsearch.types import Omission, Place, Span
 
 Lines = Sequence[tuple[float, float, str]]

@@ -17,9 +17,9 @@ from PIL import Image
 
 from mmsearch.errors import DecodeError, MediaError
 from mmsearch.media.base import Content, Described, Limits, LoadOptions, Passage, Picture
-from mmsearch.media.docx_body import format_lines
-from mmsearch.media.markup import MarkupError, parse_events
+from mmsearch.media.documents.docx_body import format_lines
 from mmsearch.media.registry import load
+from mmsearch.media.texts.markup import MarkupError, parse_events
 from mmsearch.types import Omission, OmissionCause
 
 TRANSITIONAL = "http://schemas.openxmlformats.org/wordprocessingml/2006/main"

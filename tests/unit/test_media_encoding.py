@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmsearch.media.encoding import decode_if_text, read_text
+from mmsearch.media.texts.encoding import decode_if_text, read_text
 
 TEXTS = {
     "German": "Größe und Straße: das Mädchen läuft über die Brücke. Prüfung im März.\n",

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from mmsearch.errors import DecodeError
 from mmsearch.media.base import Content, Limits
-from mmsearch.media.epub import EpubLoader
+from mmsearch.media.documents.epub import EpubLoader
 from mmsearch.types import Metadata, Omission, OmissionCause
 from tests.unit.documents import (
     lines_of,

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmsearch.media.file_dates import parse_date, parse_date_in_name
+from mmsearch.media.pictures.file_dates import parse_date, parse_date_in_name
 
 _MOMENT = datetime(2016, 2, 3, 4, 5, 6)  # noqa: DTZ001
 _DAY = datetime(2016, 2, 3)  # noqa: DTZ001

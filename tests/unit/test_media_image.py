@@ -14,8 +14,8 @@ from PIL import Image, ImageCms
 
 from mmsearch.errors import DecodeError, MediaTooLarge
 from mmsearch.media.base import Content, Described, Limits, LoadOptions, Picture
-from mmsearch.media.exif import format_camera
-from mmsearch.media.file_dates import parse_date
+from mmsearch.media.pictures.exif import format_camera
+from mmsearch.media.pictures.file_dates import parse_date
 from mmsearch.media.registry import load
 from mmsearch.runtime.resize import fit_size
 from mmsearch.types import Metadata, Modality, Omission, OmissionCause, PictureFit, Place

@@ -20,10 +20,10 @@ from PIL import Image
 
 from mmsearch.errors import MediaError
 from mmsearch.media.base import Content, Described, Limits, LoadOptions, Passage, Picture
-from mmsearch.media.mail_bodies import join_flowed, remove_encoded
-from mmsearch.media.mail_headers import decode_charset, decode_field
+from mmsearch.media.mail.bodies import join_flowed, remove_encoded
+from mmsearch.media.mail.headers import decode_charset, decode_field
+from mmsearch.media.mail.signed_data import find_signed_content
 from mmsearch.media.registry import load
-from mmsearch.media.signed_data import find_signed_content
 from mmsearch.media.sniff import sniff
 from mmsearch.media.strings import split_words
 from mmsearch.types import Metadata, Omission, OmissionCause

@@ -15,8 +15,8 @@ from PIL import Image
 
 from mmsearch.errors import DecodeError, MediaError
 from mmsearch.media.base import Content, Described, LoadOptions, Passage, Picture
+from mmsearch.media.mail.rtf_mail import decompress_rtf, read_compressed_rtf
 from mmsearch.media.registry import load
-from mmsearch.media.rtf_mail import decompress_rtf, read_compressed_rtf
 from mmsearch.media.sniff import sniff
 from mmsearch.types import Omission, OmissionCause
 

@@ -16,7 +16,7 @@ from PIL import Image
 
 from mmsearch.errors import DecodeError, MediaError
 from mmsearch.media.base import Content, Described, Limits, LoadOptions, Passage, Picture
-from mmsearch.media.notebook import NotebookLoader
+from mmsearch.media.documents.notebook import NotebookLoader
 from mmsearch.media.registry import load
 from mmsearch.media.sniff import sniff
 from mmsearch.types import Omission, OmissionCause

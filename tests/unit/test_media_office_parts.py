@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from mmsearch.errors import UnsupportedMedia
-from mmsearch.media import compound_file
-from mmsearch.media.office_parts import (
+from mmsearch.media.documents import compound_file
+from mmsearch.media.documents.office_parts import (
     PartRelationship,
     read_main_type,
     read_relationships,

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from mmsearch.errors import DecodeError
 from mmsearch.media.base import Content, Limits, Passage, Picture
-from mmsearch.media.opendocument import OpenDocumentLoader
+from mmsearch.media.documents.opendocument import OpenDocumentLoader
 from mmsearch.types import Metadata, Omission, OmissionCause
 from tests.unit.documents import (
     lines_of,

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from mmsearch.errors import DecodeError
-from mmsearch.media import pdf_pictures
 from mmsearch.media.base import Content, Described, Limits, LoadOptions, Passage, Picture
+from mmsearch.media.documents import pdf_pictures
 from mmsearch.media.page_ranges import format_pages
 from mmsearch.media.registry import load
 from mmsearch.types import Modality, Omission, OmissionCause, PictureFit

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from mmsearch.media.base import Described, LoadOptions
-from mmsearch.media.picture_sidecars import read_descriptions
+from mmsearch.media.pictures.picture_sidecars import read_descriptions
 from mmsearch.media.registry import load
 from mmsearch.media.sidecars import find_sidecars
 from mmsearch.types import Metadata

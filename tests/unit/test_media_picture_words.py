@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin, TiffImagePlugin
 
 from mmsearch.media.base import Described, LoadOptions
-from mmsearch.media.exif import decode_user_comment
-from mmsearch.media.iptc import find_iptc, read_iptc
-from mmsearch.media.picture_facts import PictureFacts, combine_facts, merge_metadata
+from mmsearch.media.pictures.exif import decode_user_comment
+from mmsearch.media.pictures.iptc import find_iptc, read_iptc
+from mmsearch.media.pictures.picture_facts import PictureFacts, combine_facts, merge_metadata
+from mmsearch.media.pictures.xmp import read_xmp
 from mmsearch.media.registry import load
-from mmsearch.media.xmp import read_xmp
 from mmsearch.types import Metadata
 
 _UTF8 = (1, 90, b"\x1b%G")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from mmsearch.errors import DecodeError
 from mmsearch.media.base import Content, Limits
-from mmsearch.media.presentation import PresentationLoader
+from mmsearch.media.documents.presentation import PresentationLoader
 from mmsearch.types import Metadata, Omission, OmissionCause
 from tests.unit.documents import (
     lines_of,

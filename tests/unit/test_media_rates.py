@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmsearch.media.audio_resampling import SoundTrack
+from mmsearch.media.av.audio_resampling import SoundTrack
 from mmsearch.media.base import AudioBlock, LoadOptions
 from mmsearch.media.isolation import Decoder
 from mmsearch.media.registry import load

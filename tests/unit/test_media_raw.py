@@ -15,8 +15,8 @@ from PIL import Image
 
 from mmsearch.errors import DecodeError, MediaTooLarge
 from mmsearch.media.base import Content, Described, Limits, LoadOptions, Picture
-from mmsearch.media.embedded_jpeg import find_jpegs, read_layout, read_tag_bytes
-from mmsearch.media.jpeg_xl import read_size
+from mmsearch.media.pictures.embedded_jpeg import find_jpegs, read_layout, read_tag_bytes
+from mmsearch.media.pictures.jpeg_xl import read_size
 from mmsearch.media.registry import load
 from mmsearch.types import Metadata, Omission, OmissionCause
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from mmsearch.errors import DecodeError
 from mmsearch.media.base import Content, Limits
-from mmsearch.media.rtf import RtfLoader
+from mmsearch.media.documents.rtf import RtfLoader
 from mmsearch.types import Metadata, Omission, OmissionCause
 from tests.unit.documents import (
     lines_of,

@@ -264,9 +264,9 @@ def test_the_error_of_the_likeliest_loader_is_reported(
     def fail(self: object, path: Path, options: LoadOptions) -> None:
         raise DecodeError(path, f"no {type(self).__name__}")
 
-    monkeypatch.setattr("mmsearch.media.html.HtmlLoader.load", fail)
+    monkeypatch.setattr("mmsearch.media.texts.html.HtmlLoader.load", fail)
     assert [type(each) for each in load(path, LoadOptions())] == [Described, Passage]
-    monkeypatch.setattr("mmsearch.media.text.TextLoader.load", fail)
+    monkeypatch.setattr("mmsearch.media.texts.text.TextLoader.load", fail)
     with pytest.raises(DecodeError, match="no HtmlLoader"):
         list(load(path, LoadOptions()))
 
@@ -323,7 +323,7 @@ def test_only_media_errors_leave(
     def fail(*_: object) -> None:
         raise raised
 
-    monkeypatch.setattr("mmsearch.media.text.TextLoader.load", fail)
+    monkeypatch.setattr("mmsearch.media.texts.text.TextLoader.load", fail)
     with pytest.raises(expected) as caught:
         list(load(path, LoadOptions()))
     assert caught.value.__cause__ is raised

@@ -13,13 +13,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmsearch.media.audio_resampling import SoundTrack
+from mmsearch.media.av.audio_resampling import SoundTrack
+from mmsearch.media.av.matroska import is_whole
+from mmsearch.media.av.sound_tracks import MAX_SOUND_TRACKS, has_same_sound
+from mmsearch.media.av.timeline import Timeline
 from mmsearch.media.base import AudioBlock, Described, Limits, LoadOptions
 from mmsearch.media.codec import pack, unpack
-from mmsearch.media.matroska import is_whole
 from mmsearch.media.registry import load
-from mmsearch.media.sound_tracks import MAX_SOUND_TRACKS, has_same_sound
-from mmsearch.media.timeline import Timeline
 from mmsearch.types import Omission, OmissionCause
 from tests.unit.test_media_av import Film, only, read, shot_picture, write
 

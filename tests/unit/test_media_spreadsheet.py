@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from mmsearch.errors import DecodeError
 from mmsearch.media.base import Content, Limits
-from mmsearch.media.number_format import format_number
-from mmsearch.media.spreadsheet import SpreadsheetLoader
+from mmsearch.media.documents.number_format import format_number
+from mmsearch.media.documents.spreadsheet import SpreadsheetLoader
 from mmsearch.types import Metadata, Omission, OmissionCause
 from tests.unit.documents import (
     lines_of,

@@ -20,11 +20,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmsearch.errors import DecodeError
+from mmsearch.media.av.subtitles import read_cues
 from mmsearch.media.base import Cue, Described, Limits, LoadOptions, Passage
-from mmsearch.media.paragraph_splitter import PASSAGE_CHARS, split_passages
 from mmsearch.media.registry import load
-from mmsearch.media.subtitles import read_cues
-from mmsearch.media.tabular import format_table
+from mmsearch.media.texts.paragraph_splitter import PASSAGE_CHARS, split_passages
+from mmsearch.media.texts.tabular import format_table
 from mmsearch.types import Metadata, Modality, Omission, OmissionCause, Span
 from tests.patience import HANG_S
 
@@ -126,7 +126,7 @@ def test_the_beginning_of_a_larger_text_is_read(tmp_path: Path, name: str) -> No
 
 
 def test_a_page_that_is_cut_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mmsearch.media.html._MAX_CHARS", 1000)
+    monkeypatch.setattr("mmsearch.media.texts.html._MAX_CHARS", 1000)
     path = tmp_path / "a.html"
     path.write_text("<html>" + "<p class='something'>few words</p>" * 40_000)
     (omission,) = omissions_of(path, Limits(text_chars=100_000))

@@ -11,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageFont
 
-from mmsearch import segmenter
 from mmsearch.encoders.base import Context, TextLine
 from mmsearch.encoders.bundle import Encoders
 from mmsearch.encoders.ocr import rapidocr
@@ -29,11 +28,17 @@ from mmsearch.library import library_config
 from mmsearch.library.library import Library
 from mmsearch.media import codec
 from mmsearch.media.base import Described, LoadOptions, OcrPicture, Picture
-from mmsearch.media.text_detection import MAX_BOXES, MIN_SIDE_PX, detect_text, prepare_ocr_picture
+from mmsearch.media.pictures.text_detection import (
+    MAX_BOXES,
+    MIN_SIDE_PX,
+    detect_text,
+    prepare_ocr_picture,
+)
 from mmsearch.models import presets
 from mmsearch.models.model_store import ModelStore
 from mmsearch.models.presets import NO_OCR, RAPIDOCR, parse_model
 from mmsearch.runtime.resize import fit_pixels
+from mmsearch.segmentation import segmenter
 from mmsearch.store import manifest as manifests
 from mmsearch.store.location import Location
 from mmsearch.types import Box, Metadata, Modality, PictureFit, Place, SegmentKind, Span

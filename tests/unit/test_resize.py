@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from mmsearch.media.pixels import compute_stored_scaling
+from mmsearch.media.pictures.pixels import compute_stored_scaling
 from mmsearch.runtime.resize import (
     MARGIN,
     choose_jpeg_scale,

@@ -10,7 +10,7 @@ import pytest
 
 from mmsearch.encoders.base import Utterance
 from mmsearch.media.base import AudioBlock
-from mmsearch.sound_segments import SoundSegmenter, SpokenPart
+from mmsearch.segmentation.sound_segments import SoundSegmenter, SpokenPart
 from mmsearch.types import OmissionCause, Place, Span
 from tests.fakes import FakeSound
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from mmsearch.media.thumbprint import (
+from mmsearch.media.pictures.thumbprint import (
     MIRROR,
     THUMBPRINT_BYTES,
     compute_hashes,

@@ -1,0 +1,1 @@
+"""The loader of sound and video, with their subtitles."""

@@ -1,0 +1,1 @@
+"""Loaders of documents: PDF, Office, OpenDocument, books, notebooks."""

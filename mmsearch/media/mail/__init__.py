@@ -1,0 +1,1 @@
+"""Loaders of mail, mailboxes, saved pages, address books and calendars."""

@@ -1,0 +1,1 @@
+"""Loaders of pictures, and what is stated in and beside them."""

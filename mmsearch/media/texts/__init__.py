@@ -1,0 +1,1 @@
+"""Loaders of plain text, HTML and tables, and the cutting of text."""

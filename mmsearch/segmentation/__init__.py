@@ -1,0 +1,1 @@
+"""Cuts the contents of files into segments, and encodes them."""
