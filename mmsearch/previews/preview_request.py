@@ -9,7 +9,7 @@ from typing import Literal
 
 from mmsearch.errors import QueryError
 from mmsearch.media.base import Limits
-from mmsearch.types import Asset, Modality, Span
+from mmsearch.types import Asset, Hit, Modality, SegmentKind, Span
 
 FORM = 1
 """The version of the look of previews; a change makes stored ones invalid."""
@@ -86,6 +86,12 @@ class PreviewRequest:
         if self.end_tenths is None:
             return Span(start_s, start_s + MAX_SOUND_S)
         return Span(start_s, self.end_tenths / 10)
+
+
+def has_page_picture(hit: Hit) -> bool:
+    """Tests if the best moment of a hit is a picture of a page of a document that can be drawn."""
+    is_picture = hit.segment.kind in (SegmentKind.IMAGE, SegmentKind.OCR)
+    return is_picture and hit.asset.metadata.format in _DRAWN_FORMATS
 
 
 def request_image(asset: Asset, *, at_s: float | None, page: int | None, px: int) -> PreviewRequest:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 
 from mmsearch.export.clips import spell_out, to_one_line
 from mmsearch.formatting import format_clock
-from mmsearch.previews import choose_still_s
+from mmsearch.previews import choose_still_s, has_page_picture
 from mmsearch.search.explanation import select_sentence, shorten
 from mmsearch.search.highlight import find_highlights
 from mmsearch.snapshot.array_writers import MODALITIES
@@ -78,7 +78,7 @@ def build_card(hit: Hit, words: str, *, is_listed: bool = False) -> Card:
 
     `is_listed`: the hit merely passes the filters.
     """
-    shape = SHAPES.get(hit.kind, "paper")
+    shape = "picture" if has_page_picture(hit) else SHAPES.get(hit.kind, "paper")
     text = hit.segment.text or ""
     wave_span = choose_wave_span(hit)
     return Card(
@@ -123,7 +123,7 @@ def image_url_of(hit: Hit, shape: Shape, wave_span: tuple[float, float] | None) 
     if hit.kind is Modality.VIDEO:
         at_s = 0.0 if place.span is None else choose_still_s(place.span)
         return shared_state.thumbnail_url(hit.asset.id, at_s=at_s)
-    if hit.kind is Modality.IMAGE:
+    if shape == "picture":
         return shared_state.thumbnail_url(hit.asset.id, page=place.page)
     return ""
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from mmsearch.formatting import format_clock, format_size
 from mmsearch.library.localization import find_picture_moment
-from mmsearch.previews import choose_still_s
+from mmsearch.previews import choose_still_s, has_page_picture
 from mmsearch.types import Modality, Place, SegmentKind
 from mmsearch_ui import shared_state
 from mmsearch_ui.hit_cards import (
@@ -116,7 +116,7 @@ class HitView:
 def build_view(hit: Hit, segments: Sequence[Segment], words: str) -> HitView:
     """Builds the view of a hit, with all segments of its asset in order."""
     width, height = hit.asset.metadata.width_px, hit.asset.metadata.height_px
-    stage = STAGES.get(hit.kind, "text")
+    stage: Stage = "picture" if has_page_picture(hit) else STAGES.get(hit.kind, "text")
     lines = tuple(_list_lines(hit, segments, words))
     at = _first_match(hit, lines)
     first = max(0, at - MAX_LINES // 2)
@@ -245,13 +245,18 @@ def _list_details(hit: Hit) -> Iterator[tuple[str, str]]:
         ("Album", metadata.album),
         ("Camera", metadata.camera),
         ("Description", metadata.description),
-        ("Language", metadata.language),
+        ("Keywords", ", ".join(metadata.keywords)),
+        ("Location", metadata.location),
+        ("Language", hit.segment.language or metadata.language),
+        ("Not read", "; ".join(omission.detail for omission in hit.asset.omissions)),
     )
     yield from ((label, make_displayable(value)) for label, value in pairs if value)
     if metadata.width_px and metadata.height_px:
         yield "Picture", f"{metadata.width_px} × {metadata.height_px}"
     if metadata.duration_s:
         yield "Length", format_clock(metadata.duration_s)
+    if hit.segment.place.track is not None:
+        yield "Sound track", str(hit.segment.place.track)
     if metadata.page_count:
         yield "Pages", str(metadata.page_count)
     if metadata.latitude is not None and metadata.longitude is not None:

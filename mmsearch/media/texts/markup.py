@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from types import MappingProxyType
 from typing import Literal, NamedTuple
 from xml.parsers import expat
@@ -104,11 +105,9 @@ def extract_fields(blocks: Iterable[bytes], names: Iterable[str]) -> dict[str, s
 def extract_text(source: str) -> str:
     """Returns the text of a small piece of XML, as far as it is well-formed."""
     words: list[str] = []
-    try:
+    with suppress(MarkupError):  # the text before the fault is valid
         words.extend(
             event.value if event.kind == "text" else " "
             for event in parse_events([source.encode("utf-8", "replace")] if source else [])
         )
-    except MarkupError:
-        pass  # the text before the fault is valid
     return "".join(words)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mmsearch.previews import choose_still_s
+from mmsearch.previews import choose_still_s, has_page_picture
 from mmsearch.types import Modality
 
 if TYPE_CHECKING:
@@ -35,7 +35,10 @@ def build_hit_links(hit: Hit, root: str = "") -> dict[str, str | None]:
     return {
         "asset_url": base,
         "thumbnail_url": _format_thumbnail_url(
-            base, hit.kind, hit.segment.place.page, choose_still_s(span) if span else None
+            base,
+            Modality.IMAGE if has_page_picture(hit) else hit.kind,
+            hit.segment.place.page,
+            choose_still_s(span) if span else None,
         ),
         "media_url": media,
     }
