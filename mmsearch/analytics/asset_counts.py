@@ -98,7 +98,7 @@ def _count_assets(snapshot: Snapshot) -> AssetCounts:
     durations = _read_numbers(snapshot, "duration_s", assets)
     return AssetCounts(
         assets=len(assets),
-        files=len(snapshot.file_rows),
+        files=int(np.diff(snapshot.file_offsets)[assets].sum()),
         kinds=tuple(
             NamedCount(kind.value, count)
             for kind, count in zip(MODALITIES, counts, strict=True)

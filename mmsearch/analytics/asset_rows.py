@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mmsearch.snapshot.array_writers import MODALITIES
-from mmsearch.store.schema import ASSETS
+from mmsearch.snapshot.keys import compute_keys
+from mmsearch.store.schema import ASSETS, FILES
 
 if TYPE_CHECKING:
     from mmsearch.index.base import RowArray
@@ -16,10 +17,17 @@ if TYPE_CHECKING:
 
 
 def list_rows(snapshot: Snapshot) -> RowArray:
-    """Returns the rows of the assets that have a file, rising."""
-    return snapshot.memoize(
-        "survey.listed", lambda: np.flatnonzero(np.diff(snapshot.file_offsets) > 0)
-    )
+    """Returns the rows of the assets that have a file and were read, rising."""
+    return snapshot.memoize("survey.listed", lambda: _list_rows(snapshot))
+
+
+def _list_rows(snapshot: Snapshot) -> RowArray:
+    is_listed = np.diff(snapshot.file_offsets) > 0
+    files = snapshot.reader.read_columns(FILES, "asset_id", "error")
+    refused = files.filter(files.column("error").is_valid()).column("asset_id").drop_null()
+    rows = snapshot.asset_rows(compute_keys(refused.combine_chunks()))
+    is_listed[rows[rows >= 0]] = False
+    return np.flatnonzero(is_listed)
 
 
 def read_column(snapshot: Snapshot, name: str, assets: RowArray) -> Any:

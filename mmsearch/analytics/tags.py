@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mmsearch.analytics import asset_rows
 from mmsearch.analytics.asset_counts import AT_MOST, NamedCount, TopValues
 from mmsearch.snapshot.keys import compute_keys
 from mmsearch.store.schema import SEGMENTS
@@ -41,11 +42,10 @@ def _count_top_tags(snapshot: Snapshot) -> TopValues:
     ranked = sorted(
         zip(codes, totals, strict=True), key=lambda tag_count: (-tag_count[1], tag_count[0])
     )
-    is_listed = np.diff(snapshot.file_offsets) > 0
     return TopValues(
         named=tuple(NamedCount(name, count) for name, count in ranked[:AT_MOST]),
         distinct=len(ranked),
-        unknown=int(np.count_nonzero(is_listed)) - tagged,
+        unknown=len(asset_rows.list_rows(snapshot)) - tagged,
     )
 
 

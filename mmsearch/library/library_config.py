@@ -18,6 +18,7 @@ from mmsearch.models.provisioning import OnProvisioning, is_gpu_used, provision_
 from mmsearch.store import manifest as manifests
 from mmsearch.store.location import Location
 from mmsearch.store.manifest import Manifest
+from mmsearch.store.schema import FORMAT_VERSION
 from mmsearch.store.writer import Lock, create
 
 
@@ -80,7 +81,8 @@ def adopt_ocr(
     is_named = models.get(presets.OCR) == presets.RAPIDOCR
     recorded = manifest.models.get(presets.OCR)
     has_ocr = recorded is not None and recorded != presets.NO_OCR
-    is_due = recorded is None and bool(manifest.models) and rapidocr.is_installed()
+    is_current = manifest.format_version == FORMAT_VERSION and bool(manifest.models)
+    is_due = recorded is None and is_current and rapidocr.is_installed()
     if has_ocr or not (is_named or is_due):
         return manifest
     try:

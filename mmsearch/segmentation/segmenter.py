@@ -149,7 +149,7 @@ def _split_contents(
             yield WorkItem(segment, box=each.paragraph.box)
 
     count_tokens = encoders.text.count_tokens
-    sounds = SoundSegmenter(encoders.sound, encoders.transcriber)
+    sounds: SoundSegmenter | None = None  # its models are loaded for the first sound
     ocr = OcrPipeline(lambda: encoders.reader, count_tokens, max_tokens=CHUNK_TOKENS)
     picture_count = 0
     picture_places, read_places = _PlaceSeparator(), _PlaceSeparator()
@@ -172,10 +172,12 @@ def _split_contents(
                 legible_part = () if legible is None else (legible.pixels, legible.boxes)
                 yield from make_ocr_items(ocr.feed(place, *legible_part))
             case Cue(text, place, language, role):
+                sounds = sounds or SoundSegmenter(encoders.sound, encoders.transcriber)
                 sounds.add_cue(content)
                 cue_kind = SegmentKind.TEXT if role == "chapter" else SegmentKind.SPEECH
                 yield WorkItem(replace(make_segment(cue_kind, place, text), language=language))
             case AudioBlock():
+                sounds = sounds or SoundSegmenter(encoders.sound, encoders.transcriber)
                 yield from make_sound_items(sounds.cut_windows(content))
                 yield from make_speech_items(sounds.transcribe(content))
             case Reading(text=text, place=place, values=values, encoder=name):
@@ -190,9 +192,10 @@ def _split_contents(
                 ):
                     yield WorkItem(make_segment(SegmentKind.TEXT, chunk.place, chunk.text))
     yield from make_ocr_items(ocr.finish())
-    yield from make_sound_items(sounds.finish_windows())
-    yield from make_speech_items(sounds.finish_speech())
-    description.omissions += sounds.omissions
+    if sounds is not None:
+        yield from make_sound_items(sounds.finish_windows())
+        yield from make_speech_items(sounds.finish_speech())
+        description.omissions += sounds.omissions
 
 
 class _PlaceSeparator:

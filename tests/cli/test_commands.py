@@ -364,11 +364,12 @@ def test_index_json_prints_events_and_a_last_finished(
     events = [json.loads(line) for line in ran.stdout.decode().splitlines()]
     finished = events.pop()
     assert list(finished) == [
-        "event", "indexed", "updated", "moved", "skipped", "removed", "failed", "seconds",
+        "event", "indexed", "updated", "moved", "skipped", "removed", "failed", "partial",
+        "seconds",
     ]  # fmt: skip
     assert finished == {
         "event": "finished", "indexed": 2, "updated": 0, "moved": 0, "skipped": 0, "removed": 0,
-        "failed": 1, "seconds": finished["seconds"],
+        "failed": 1, "partial": 0, "seconds": finished["seconds"],
     }  # fmt: skip
     assert sorted(event["event"] for event in events) == ["failed", "indexed", "indexed"]
     (failed,) = (event for event in events if event["event"] == "failed")

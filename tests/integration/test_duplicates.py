@@ -16,6 +16,7 @@ from mmsearch.duplicates.grouping import group_ranking
 from mmsearch.library import doctor
 from mmsearch.library.library import Library
 from mmsearch.media.pictures.thumbprint import THUMBPRINT_BYTES
+from mmsearch.models import presets
 from mmsearch.snapshot.snapshot import Snapshot, open_snapshot
 from mmsearch.store import manifest as manifests
 from mmsearch.store.location import Location
@@ -238,12 +239,14 @@ def test_a_writer_that_was_killed_while_it_added_the_column_is_made_good(
 
 def test_what_else_library_toml_says_stays_when_the_column_is_added(tmp_path: Path) -> None:
     Library.open(tmp_path / "library").close()
-    written = (tmp_path / "library" / "library.toml").read_text()
+    before = manifests.read(tmp_path / "library")
     made_old(tmp_path / "library")
     with Library.open(tmp_path / "library") as library:
         library.index(write_text(tmp_path / "one.txt", "a few words"))
 
-    assert (tmp_path / "library" / "library.toml").read_text() == written
+    after = manifests.read(tmp_path / "library")
+    assert after == before
+    assert after.models == {presets.OCR: presets.NO_OCR, **before.models}  # as it was, now said
 
 
 @pytest.mark.parametrize("bring_up", [False, True])

@@ -33,7 +33,8 @@ for done in range(1, 6):
     tell(event="progress", done=done, total=5)
     time.sleep(0.2)
 tell(event="failed", path="/broken too", error="DecodeError", message="it is\\nbroken")
-tell(event="finished", indexed=3, updated=0, moved=0, skipped=0, removed=0, failed=2, seconds=1.0)
+tell(event="finished", indexed=3, updated=0, moved=0, skipped=0, removed=0, failed=2, partial=0,
+     seconds=1.0)
 """
 FOREVER = "import time; time.sleep(100)"
 

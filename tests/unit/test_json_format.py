@@ -29,8 +29,18 @@ from mmsearch.types import Metadata, Modality, Tag
 
 ASSET_ID = "0123456789abcdef" * 2
 WHEN = datetime(2024, 5, 1, 12, 30, tzinfo=UTC)
+JPEG = Metadata("JPEG", taken_at=WHEN)
 ASSET = AssetAnswer(
-    ASSET_ID, Modality.IMAGE, 7, ("/a.jpg",), WHEN, Metadata("JPEG", taken_at=WHEN), None, "m", "s"
+    ASSET_ID,
+    Modality.IMAGE,
+    7,
+    ("/a.jpg",),
+    WHEN,
+    Metadata("JPEG", taken_at=WHEN),
+    (),
+    None,
+    "m",
+    "s",
 )
 
 

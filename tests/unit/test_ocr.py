@@ -487,7 +487,7 @@ def test_a_library_keeps_whether_it_reads(tmp_path: Path, monkeypatch: pytest.Mo
     plain = manifests.read(tmp_path / "plain")
     assert "ocr" not in plain.models
     Library.open(tmp_path / "plain", models={"ocr": "none"}).close()
-    with pytest.raises(ConfigError, match="ocr model 'none' and cannot take 'rapidocr'"):
+    with pytest.raises(MissingExtra, match=r"mmsearch\[ocr\]"):
         Library.open(tmp_path / "plain", models={"ocr": "rapidocr"})
     assert library_config.read_preset(plain).ocr == NO_OCR
 
@@ -500,6 +500,24 @@ def test_what_reads_must_be_installed(tmp_path: Path, monkeypatch: pytest.Monkey
     encoders = Encoders(preset, Context(store=ModelStore(tmp_path)))
     with pytest.raises(MissingExtra):
         segmenter.make_load_options(encoders, LoadOptions())
+
+
+@needs_ocr
+def test_ocr_comes_to_a_library_when_it_is_installed_unless_it_was_declined(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as without:
+        without.setattr(rapidocr, "is_installed", lambda: False)
+        Library.open(tmp_path / "undecided").close()
+        Library.open(tmp_path / "declined", models={"ocr": "none"}).close()
+
+    for name in ("undecided", "declined"):
+        Library.open(tmp_path / name).close()
+    assert manifests.read(tmp_path / "undecided").models["ocr"].encoder == "rapidocr"
+    assert manifests.read(tmp_path / "declined").models["ocr"] == NO_OCR
+
+    Library.open(tmp_path / "declined", models={"ocr": "rapidocr"}).close()
+    assert manifests.read(tmp_path / "declined").models["ocr"].encoder == "rapidocr"
 
 
 @needs_ocr
