@@ -53,7 +53,7 @@ def mixed(sample_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copy(sample_data / "documents/bike_care.md", folder / "# *notes*.md")
     shutil.copy(sample_data / "photos/beach.jpg", root / "media/beach.jpg")
     whole = (sample_data / "photos/breakfast.jpg").read_bytes()
-    (folder / "`broken` <i>.jpg").write_bytes(whole[: len(whole) // 3])
+    (folder / "`broken` <i>.jpg").write_bytes(whole[: len(whole) // 50])
     with Library.open(root / "library") as library:
         report = library.index(root / "media")
     assert (report.indexed, report.failed) == (2, 1)
@@ -175,6 +175,22 @@ def test_a_library_without_failures_says_so(opened: Open, small_library: Path) -
     assert "could be indexed" in texts(opened(small_library, "Failed files"))
 
 
+def test_files_read_in_part_are_listed_with_what_is_missing(
+    opened: Open, sample_data: Path, tmp_path: Path
+) -> None:
+    whole = (sample_data / "photos/breakfast.jpg").read_bytes()
+    (tmp_path / "media").mkdir()
+    (tmp_path / "media" / "cut.jpg").write_bytes(whole[: len(whole) * 9 // 10])
+    with Library.open(tmp_path / "library") as library:
+        assert library.index(tmp_path / "media").partial == 1
+
+    page = opened(tmp_path / "library", "Read in part")
+
+    (row,) = page.dataframe[0].value.to_dict("records")
+    assert row["file"] == "cut.jpg"
+    assert row["not read"]
+
+
 def test_each_space_has_its_index_with_what_was_measured(opened: Open, small_library: Path) -> None:
     page = opened(small_library, "Search index")
 
@@ -220,7 +236,9 @@ def test_a_folder_is_taken_out_only_when_that_is_confirmed(
     shared_state.use_library(tmp_path / "library")
     page = AppTest.from_function(removing, default_timeout=RUN_S).run()
     assert "3 files" in texts(page)
-    assert len(shared_state.open_library().snapshot().asset_keys) == 2
+    assert (
+        len(shared_state.open_library().snapshot().asset_keys) == 3
+    )  # the broken one has its name
 
     page.button(key="remove_sure").click().run()
 
