@@ -43,7 +43,7 @@ def test_a_folder_is_indexed_while_one_watches_and_looks_elsewhere(
     names = [f"photos/{one.name}" for one in sorted((sample_data / "photos").glob("IMG_0*"))[:14]]
     folder = folder_of(tmp_path, sample_data, "recordings/voice_memo_03.flac", *names)
     whole = (sample_data / "photos/breakfast.jpg").read_bytes()
-    (folder / HOSTILE_NAME).write_bytes(whole[: len(whole) // 2])
+    (folder / HOSTILE_NAME).write_bytes(whole[: len(whole) // 50])
     page.goto(f"{ui_server(tmp_path / 'library')}/library")
     expect(page.get_by_text("Nothing is indexed yet")).to_be_visible()
 
