@@ -47,21 +47,21 @@ def _is_readable_now(omission: Omission, limits: Limits, encoders: Encoders) -> 
 def make_refused_asset(file: DiscoveredFile, error: MediaError, limits: Limits) -> EncodedAsset:
     """Makes the asset of a file that cannot be read, so that it is found by its name."""
     asset_id = make_refused_id(make_storable(file.path), file.size_bytes, file.mtime_ns)
-    omission = Omission(*_find_cause(error, limits))
-    asset = Asset(asset_id, Modality.OTHER, file.size_bytes, Metadata(), omissions=(omission,))
+    omissions = (_make_omission(error, limits),)
+    asset = Asset(asset_id, Modality.OTHER, file.size_bytes, Metadata(), omissions=omissions)
     segment = make_empty_segment(asset_id, Modality.OTHER)
     return EncodedAsset(asset, (EncodedSegment(segment, ()),))
 
 
-def _find_cause(error: MediaError, limits: Limits) -> tuple[OmissionCause, str, str, float]:
+def _make_omission(error: MediaError, limits: Limits) -> Omission:
     if error.needs in _LIMIT_NAMES:
         value = float(getattr(limits, error.needs))
-        return OmissionCause.LIMIT, error.reason, error.needs, value
+        return Omission(OmissionCause.LIMIT, error.reason, error.needs, value)
     if error.needs:
-        return OmissionCause.EXTRA, error.reason, error.needs, 0.0
+        return Omission(OmissionCause.EXTRA, error.reason, error.needs)
     is_unsupported = isinstance(error, UnsupportedMedia)
     cause = OmissionCause.UNSUPPORTED if is_unsupported else OmissionCause.DAMAGED
-    return cause, error.reason, "", 0.0
+    return Omission(cause, error.reason)
 
 
 def describe_omissions(omissions: Iterable[Omission]) -> tuple[str, ...]:

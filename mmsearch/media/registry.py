@@ -44,11 +44,6 @@ def make_loader(name: str) -> Loader:
     return cast("Loader", getattr(importlib.import_module(module), attribute)())
 
 
-def find_loader(path: Path) -> Loader:
-    """Finds the likeliest loader for the content of `path`, as `find_loaders` does."""
-    return find_loaders(path)[0]
-
-
 def find_loaders(path: Path) -> list[Loader]:
     """Finds the loaders to try for `path`: of a plugin that claims it, else built-in ones.
 

@@ -13,7 +13,7 @@ from mmsearch import plugins
 from mmsearch.errors import DecodeError, MediaTooLarge, PluginError, UnsupportedMedia
 from mmsearch.media.base import Content, Described, Limits, LoadOptions, Passage, Picture, Reading
 from mmsearch.media.isolation import Decoder
-from mmsearch.media.registry import find_loader, load
+from mmsearch.media.registry import find_loaders, load
 from mmsearch.types import Modality, PictureFit, Span
 
 HEAD = """
@@ -114,11 +114,11 @@ def test_plugins_come_before_the_built_in_loaders_in_the_order_of_their_names(
 ) -> None:
     path = tmp_path / "a.txt"
     path.write_text("TRACE is a word too")
-    assert find_loader(path).name == "text"
+    assert find_loaders(path)[0].name == "text"
     install(TRACE, name="zebra", package="last")
     install(TRACE, name="ant", package="first")
 
-    assert find_loader(path).name == "ant"
+    assert find_loaders(path)[0].name == "ant"
 
 
 def test_of_two_with_one_name_the_first_on_the_path_counts(install: Install) -> None:

@@ -14,7 +14,7 @@ from PIL import Image
 
 from mmsearch.errors import DecodeError, MediaTooLarge, UnsupportedMedia
 from mmsearch.media.base import Described, Limits, LoadOptions, Passage
-from mmsearch.media.registry import LOADERS, find_loader, load, make_loader
+from mmsearch.media.registry import LOADERS, find_loaders, load, make_loader
 from mmsearch.media.sniff import sniff
 from mmsearch.types import Modality
 
@@ -300,7 +300,7 @@ def test_every_registered_loader_carries_its_name() -> None:
 def test_loader_for_goes_by_content(tmp_path: Path) -> None:
     Image.new("RGB", (2, 2)).save(tmp_path / "a.png")
     path = (tmp_path / "a.png").rename(tmp_path / "a.txt")
-    assert find_loader(path).name == "image"
+    assert find_loaders(path)[0].name == "image"
 
 
 def test_load_checks_the_size_of_the_file(tmp_path: Path) -> None:

@@ -21,8 +21,6 @@ _SIGNED = "SIGNED MESSAGE"
 _ARMOR_LINE = re.compile(r"\s*|[A-Za-z0-9+/=]+\s*|(Version|Comment|Hash|Charset|MessageID): .*")
 _UU_START = re.compile(r"begin [0-7]{3,4} \S")
 _UU_LINE = re.compile(r"[ -`]+")
-_BASE64_LINE = re.compile(r"[>\s]*[A-Za-z0-9+/]{57,}={0,2}\s*")
-_BASE64_END = re.compile(r"[>\s]*[A-Za-z0-9+/]+(={1,2}\s*$|(?<=[A-Za-z0-9+/]{20})\s*$)")
 
 
 def read_plain(body: bytes, headers: Message) -> tuple[str, bool]:

@@ -17,7 +17,7 @@ INSTALL_RAW = f"pip install 'mmsearch[{RAW_EXTRA}]'"
 
 @dataclass(frozen=True, slots=True)
 class PictureSource:
-    """How to open a picture, once for its pixels and again at another size.
+    """A picture that can be opened once for its pixels, and again at another size.
 
     `metadata` is that of a file around the picture, if it is not in the picture. `size` is the
     upright width and height of the original where the picture is a preview of it.
