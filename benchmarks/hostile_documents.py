@@ -70,19 +70,28 @@ def make_docx(content: Iterator[bytes] | str) -> Parts:
     return package("word/document.xml", content, "wordprocessingml.document")
 
 
+def package_with_part(
+    main: str, content: str, kind: str, part: str, body: Iterator[bytes] | str
+) -> Parts:
+    """Returns the parts of an Office package whose main part leads to one other, as `r1`."""
+    folder, _, name = main.partition("/")
+    role = part.partition("/")[0].removesuffix("s")
+    return {
+        **package(main, content, kind),
+        f"{folder}/_rels/{name}.rels": f'<Relationships xmlns="{PACKAGE}/relationships">'
+        f'<Relationship Id="r1" Type="{RELATION}/{role}" Target="{part}"/></Relationships>',
+        f"{folder}/{part}": body,
+    }
+
+
 def make_xlsx(sheet: Iterator[bytes] | str) -> Parts:
     """Returns the parts of a workbook of one sheet."""
     book = (
         f'<workbook xmlns="{SHEET}" xmlns:r="{RELATION}"><sheets><sheet name="s" sheetId="1" '
         'r:id="r1"/></sheets></workbook>'
     )
-    return {
-        **package("xl/workbook.xml", book, "spreadsheetml.sheet"),
-        "xl/_rels/workbook.xml.rels": f'<Relationships xmlns="{PACKAGE}/relationships">'
-        f'<Relationship Id="r1" Type="{RELATION}/worksheet" Target="worksheets/sheet1.xml"/>'
-        "</Relationships>",
-        "xl/worksheets/sheet1.xml": sheet,
-    }
+    kind, part = "spreadsheetml.sheet", "worksheets/sheet1.xml"
+    return package_with_part("xl/workbook.xml", book, kind, part, sheet)
 
 
 def make_pptx(slide: Iterator[bytes] | str) -> Parts:
@@ -91,13 +100,8 @@ def make_pptx(slide: Iterator[bytes] | str) -> Parts:
         f'<p:presentation xmlns:p="{SLIDE}" xmlns:r="{RELATION}"><p:sldIdLst><p:sldId id="256" '
         'r:id="r1"/></p:sldIdLst></p:presentation>'
     )
-    return {
-        **package("ppt/presentation.xml", show, "presentationml.presentation"),
-        "ppt/_rels/presentation.xml.rels": f'<Relationships xmlns="{PACKAGE}/relationships">'
-        f'<Relationship Id="r1" Type="{RELATION}/slide" Target="slides/slide1.xml"/>'
-        "</Relationships>",
-        "ppt/slides/slide1.xml": slide,
-    }
+    kind, part = "presentationml.presentation", "slides/slide1.xml"
+    return package_with_part("ppt/presentation.xml", show, kind, part, slide)
 
 
 def make_odt(content: Iterator[bytes] | str) -> Parts:
